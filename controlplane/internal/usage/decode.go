@@ -3,6 +3,7 @@ package usage
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	colmetricpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
@@ -21,6 +22,9 @@ const (
 	attrClass     = "covey.usage.class"
 	attrOverflow  = "otel.metric.overflow"
 	nameLengthMax = 64 // of an incarnation, account or class
+	// valueMax is more than any account can use in an hour (72 PB), and so small
+	// that sums of values stay far from overflow.
+	valueMax = 1 << 56
 )
 
 // meterOf is the meter that a metric carries.
@@ -80,7 +84,7 @@ func (d *decoded) metric(incarnation string, m *metricspb.Metric) error {
 		return refuse("metric %s is not cumulative; take every cumulativetodelta processor out of the way", name)
 	case !sum.GetIsMonotonic():
 		return refuse("metric %s is not monotonic", name)
-	case incarnation == "" || len(incarnation) > nameLengthMax:
+	case !usable(incarnation):
 		return refuse("metric %s comes from a resource without a usable %s", name, attrInstance)
 	}
 	for _, p := range sum.GetDataPoints() {
@@ -97,8 +101,8 @@ func (d *decoded) metric(incarnation string, m *metricspb.Metric) error {
 func point(p *metricspb.NumberDataPoint) (billing.Sample, error) {
 	var s billing.Sample
 	value, ok := p.GetValue().(*metricspb.NumberDataPoint_AsInt)
-	if !ok || value.AsInt < 0 {
-		return s, refuse("value is not a whole number from zero up")
+	if !ok || value.AsInt < 0 || value.AsInt > valueMax {
+		return s, refuse("value is not a whole number from zero to %d", int64(valueMax))
 	}
 	s.Value = value.AsInt
 	for _, a := range p.GetAttributes() {
@@ -113,16 +117,27 @@ func point(p *metricspb.NumberDataPoint) (billing.Sample, error) {
 			return s, refuse("series were merged on the way (%s)", attrOverflow)
 		}
 	}
-	const hour = int64(billing.Window / 1e9)
+	const hour = int64(billing.Window / time.Second)
 	switch {
-	case s.Account == "" || len(s.Account) > nameLengthMax:
-		return s, refuse("attribute %s is missing or too long", attrAccount)
-	case s.Class == "" || len(s.Class) > nameLengthMax:
-		return s, refuse("attribute %s is missing or too long", attrClass)
+	case !usable(s.Account):
+		return s, refuse("attribute %s is missing or not usable", attrAccount)
+	case !usable(s.Class):
+		return s, refuse("attribute %s is missing or not usable", attrClass)
 	case s.Window <= 0 || s.Window%hour != 0:
 		return s, refuse("attribute %s is not the beginning of a UTC hour", attrWindow)
 	}
 	return s, nil
+}
+
+// usable reports whether a name is one that any ledger can keep: short printable
+// ASCII.
+func usable(name string) bool {
+	for i := range len(name) {
+		if name[i] <= ' ' || name[i] > '~' {
+			return false
+		}
+	}
+	return name != "" && len(name) <= nameLengthMax
 }
 
 func stringAttr(attrs []*commonpb.KeyValue, key string) string {
