@@ -25,7 +25,21 @@ type Usage interface {
 	Published(messages, bytes uint64)
 	// Delivered counts messages that the kernel took.
 	Delivered(messages, bytes uint64)
+	// Release gives the words back; what they counted stays.
+	Release()
 }
+
+// NoUsage counts nothing.
+type NoUsage struct{}
+
+// Published does nothing.
+func (NoUsage) Published(uint64, uint64) {}
+
+// Delivered does nothing.
+func (NoUsage) Delivered(uint64, uint64) {}
+
+// Release does nothing.
+func (NoUsage) Release() {}
 
 // NoLimit marks a limit that is not set.
 const NoLimit = -1
@@ -91,7 +105,8 @@ type Account struct {
 	mu      sync.Mutex
 	members []Member  // guarded by mu, as is all below; the oldest first
 	idle    time.Time // since when there are none
-	retired bool      // evicted: nobody may join any more
+	retired bool      // evicted or deleted: nobody may join any more
+	closed  bool      // Usage was given back
 }
 
 // New returns an account with a state.
@@ -137,6 +152,7 @@ func (a *Account) Leave(m Member) bool {
 			if len(a.members) == 0 {
 				a.members = nil
 				a.idle = time.Now()
+				a.closeIfOver()
 			}
 			return true
 		}
@@ -144,12 +160,35 @@ func (a *Account) Leave(m Member) bool {
 	return false
 }
 
-// retire marks an account without members as evicted.
+// retire marks an account without members as evicted. It reports false if it
+// has members.
 func (a *Account) retire() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.retired = a.retired || len(a.members) == 0
-	return a.retired
+	if len(a.members) > 0 {
+		return false
+	}
+	a.retired = true
+	a.closeIfOver()
+	return true
+}
+
+// end marks an account as deleted. Its members are on their way out.
+func (a *Account) end(revision int64) {
+	a.mu.Lock()
+	a.retired = true
+	a.closeIfOver()
+	a.mu.Unlock()
+	a.Apply(&State{Revision: revision, Deleted: true})
+}
+
+// closeIfOver gives the usage words back once the last member of a retired
+// account is gone, and with it everybody who counts. Call it with mu held.
+func (a *Account) closeIfOver() {
+	if a.retired && len(a.members) == 0 && !a.closed {
+		a.closed = true
+		a.Usage.Release()
+	}
 }
 
 // Members returns how many connections the account has.

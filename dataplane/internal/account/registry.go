@@ -138,10 +138,12 @@ func (r *Registry) load(ctx context.Context, key string) (*Account, error) {
 	}
 	s, err := Decode(key, token, revision, r.trusted)
 	if err != nil {
+		r.source.Drop(key)
 		return nil, err
 	}
 	usage, err := r.usage(key)
 	if err != nil {
+		r.source.Drop(key)
 		return nil, fmt.Errorf("%w: usage of %s: %w", ErrUnavailable, key, err)
 	}
 	a := New(key, usage, s)
@@ -183,7 +185,7 @@ func (r *Registry) Delete(key string, revision int64) {
 	}
 	delete(r.accounts, key)
 	r.mu.Unlock()
-	a.Apply(&State{Revision: revision, Deleted: true})
+	a.end(revision)
 	r.source.Drop(key)
 	r.log.Info("account deleted", "account", key, "rev", revision)
 }

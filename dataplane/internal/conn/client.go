@@ -41,11 +41,11 @@ type Client struct {
 	ponged   bool // the first PONG was sent
 	greeted  bool // CONNECT was received
 	canReply bool // the rules let the client answer requests it got
-
-	// Set by the reader before admitted, then read by anyone.
 	identity *account.Identity
 
+
 	// Read and written by anyone.
+	shown     atomic.Pointer[shown] // who the client is, for others than the reader; nil before that is known
 	perms     atomic.Pointer[permission.Set]
 	refusal   atomic.Pointer[account.Refusal] // why the connection ends; set once
 	admitted  atomic.Bool
@@ -68,10 +68,17 @@ type Client struct {
 	replies map[string]*allowance
 }
 
-// Serve runs a connection from its first byte to its last. It closes nc.
-func (h *Host) Serve(nc net.Conn) {
-	h.wg.Add(1)
-	defer h.wg.Done()
+// shown is what others may know of a client. Immutable.
+type shown struct {
+	identity            *account.Identity
+	name, lang, version string // what the client says of itself
+}
+
+// Go serves a connection in a goroutine of its own, for which Close waits.
+func (h *Host) Go(nc net.Conn) { h.wg.Go(func() { h.serve(nc) }) }
+
+// serve runs a connection from its first byte to its last. It closes nc.
+func (h *Host) serve(nc net.Conn) {
 	c := &Client{host: h, nc: nc, start: time.Now(), timer: timer{bucket: -1}}
 	c.remote = addrPort(nc.RemoteAddr())
 	c.out = egress.New(nc, &h.Slots, &h.Options.Egress, c.writeFailed)
@@ -124,7 +131,7 @@ func (c *Client) read() {
 func (c *Client) end(r *account.Refusal) { c.refusal.CompareAndSwap(nil, r) }
 
 // Identity returns who the client is. Call it only for members of an account.
-func (c *Client) Identity() *account.Identity { return c.identity }
+func (c *Client) Identity() *account.Identity { return c.shown.Load().identity }
 
 // Disconnect ends the connection: from now on nothing is delivered to it, and
 // its reader, woken, says goodbye.
@@ -165,12 +172,13 @@ func (c *Client) close() {
 	c.out.Flags.Or(egress.Closed)
 	c.host.wheel.forget(c)
 	c.dropSubscriptions()
-	if c.admitted.Load() {
-		c.identity.Account.Leave(c)
-	}
 	c.farewell()
 	c.out.Close()
+	if c.admitted.Load() {
+		c.identity.Account.Leave(c) // after the last byte is counted
+	}
 	c.host.remove(c)
+	c.host.Totals.leave(c.Traffic())
 	if c.intent != nil {
 		c.intent.Release()
 	}

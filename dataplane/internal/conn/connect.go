@@ -49,6 +49,7 @@ func (c *Client) rebind() {
 		c.identity.Account.Leave(c)
 	}
 	c.identity = nil
+	c.shown.Store(nil)
 }
 
 // authenticate finds out who the client is and joins its account. An account
@@ -92,6 +93,7 @@ func (c *Client) apply(id *account.Identity) {
 		flags |= egress.Filtered
 	}
 	c.out.Flags.Store(flags)
+	c.shown.Store(&shown{identity: id, name: c.connect.Name, lang: c.connect.Lang, version: c.connect.Version})
 	c.perms.Store(id.Permissions)
 	c.expires.Store(id.Expires)
 	c.parser.MaxPayload = c.host.Options.MaxPayload

@@ -70,7 +70,7 @@ type Host struct {
 	clients map[uint64]*Client // guarded by mu, as is all below
 	nextID  uint64
 	closing bool
-	wg      sync.WaitGroup // one for each Serve
+	wg      sync.WaitGroup // one for each connection
 }
 
 // Totals are counters of all connections, past and present. Those of living
