@@ -250,3 +250,18 @@ func BenchmarkPublished(b *testing.B) {
 		a.Published(1, 128)
 	}
 }
+
+func TestAddBetweenTheLookAndTheRecyclingIsCarriedOver(t *testing.T) {
+	m := open(t, t.TempDir())
+	a := account(t, m, keyA)
+	a.Published(4, 40)
+	old := a.current.Load()
+	m.roll(time.Unix(m.Window()+3600, 0))
+	m.mu.Lock()
+	a.closed = nil
+	m.recycleLocked(a, old, Counts{3, 0, 30, 0}) // the ledger holds three; the fourth came late
+	m.mu.Unlock()
+	if got := totals(m.series())[keyA]; got != (Counts{1, 0, 10, 0}) {
+		t.Errorf("carried over %v, want one message of 10 bytes", got)
+	}
+}

@@ -41,9 +41,9 @@ type row struct {
 	now, sent meter.Counts
 }
 
-// fullPauseMin is how soon everything is sent again when the ledger holds
+// fullPauseFirst is how soon everything is sent again when the ledger holds
 // something else than what was sent: a collector may still be at it.
-const fullPauseMin = 2 * time.Second
+const fullPauseFirst = 2 * time.Second
 
 func newBook(s source) *book { return &book{source: s, windows: make(map[int64]*window)} }
 
@@ -96,7 +96,7 @@ func (w *window) full(now time.Time, resend time.Duration) bool {
 		return false
 	}
 	if w.differs {
-		w.pause = min(max(2*w.pause, fullPauseMin), resend)
+		w.pause = min(max(2*w.pause, fullPauseFirst), resend)
 		w.nextFull = now.Add(w.pause)
 	} else {
 		w.nextFull = now.Add(resend)
@@ -149,7 +149,7 @@ func (b *book) compare(r Receipt, now time.Time) {
 	if r.Digest != w.sent {
 		if !w.differs {
 			w.differs = true
-			w.nextFull = now.Add(fullPauseMin)
+			w.nextFull = now.Add(fullPauseFirst)
 		}
 		return
 	}

@@ -52,9 +52,9 @@ const (
 	pointsMax = 8000
 	// retryMax bounds the pause between tries while the control plane is away.
 	retryMax = 5 * time.Second
-	// flushRetryMin and flushRetryMax space the tries of a Flush, which is in a hurry.
-	flushRetryMin = 20 * time.Millisecond
-	flushRetryMax = 500 * time.Millisecond
+	// flushRetryFirst and flushRetryMax space the tries of a Flush, which is in a hurry.
+	flushRetryFirst = 20 * time.Millisecond
+	flushRetryMax   = 500 * time.Millisecond
 )
 
 func (c *Config) setDefaults() {
@@ -154,7 +154,7 @@ func (e *Exporter) Run(ctx context.Context) error {
 // Flush exports until the ledger has a receipt for everything, or ctx ends.
 // Nothing is lost if it fails: the usage file stays for the next start.
 func (e *Exporter) Flush(ctx context.Context) error {
-	retry := lifecycle.Backoff{Min: flushRetryMin, Max: flushRetryMax}
+	retry := lifecycle.Backoff{Min: flushRetryFirst, Max: flushRetryMax}
 	for {
 		err := e.Round(ctx)
 		if err == nil && e.settle() {

@@ -139,6 +139,7 @@ func TestLedgerIsExactWhateverTheNetworkDoes(t *testing.T) {
 }
 
 func simulate(t *testing.T, seed uint64) {
+	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 1))
 	l := &model{rand: rand.New(rand.NewPCG(seed, 2)), faults: true, values: make(map[modelKey]uint64)}
 	m, err := meter.Open("", meter.Options{KeepClosed: true})
