@@ -138,11 +138,16 @@ func TestAddToARecordOfAForgottenHourIsNotLost(t *testing.T) {
 		t.Fatal("not forgotten")
 	}
 	old.words[wordPublished].Add(3)
-	a.Published(1, 0)
+	if got := totals(m.series())[keyA][wordPublished]; got != 3 {
+		t.Errorf("published %d after the late add, want 3", got)
+	}
+	old.words[wordPublished].Add(1)
 	m.roll(time.Unix(w+7200, 0)) // takes the old record again
 	a.Published(1, 0)
-	if got := totals(m.series())[keyA][wordPublished]; got != 5 {
-		t.Errorf("published %d after the late add, want 5", got)
+	old.words[wordPublished].Add(1)
+	a.Release()
+	if got := totals(m.series())[keyA][wordPublished]; got != 6 {
+		t.Errorf("published %d in the end, want 6", got)
 	}
 }
 

@@ -23,7 +23,7 @@ func (r receipts) GetUsageReceipt(ctx context.Context, incarnation string, windo
 	kept, err := r.server.Receipts(ctx, incarnation, windows)
 	out := make([]export.Receipt, len(kept))
 	for i, k := range kept {
-		out[i] = export.Receipt{Window: k.Window, Digest: meter.Digest{Series: k.Series, Total: k.Total, Hash: k.Hash}}
+		out[i] = export.Receipt(k)
 	}
 	return out, err
 }

@@ -22,14 +22,24 @@ import (
 
 // Receipt is what the ledger holds of one incarnation and hour.
 type Receipt struct {
-	Window int64 // Unix seconds of the UTC hour's beginning
-	meter.Digest
+	Window int64  // Unix seconds of the UTC hour's beginning
+	Series int64  // how many (account, class, meter)
+	Total  uint64 // the sum of their values, modulo 2^64
+	Hash   uint64 // XOR of a hash of each
 }
 
 // Receipts asks the control plane, over its own connection and not over OTLP,
 // what the ledger holds of an incarnation.
 type Receipts interface {
 	GetUsageReceipt(ctx context.Context, incarnation string, windows []int64) ([]Receipt, error)
+}
+
+// ReceiptsFunc is a function that is Receipts.
+type ReceiptsFunc func(ctx context.Context, incarnation string, windows []int64) ([]Receipt, error)
+
+// GetUsageReceipt calls f.
+func (f ReceiptsFunc) GetUsageReceipt(ctx context.Context, incarnation string, windows []int64) ([]Receipt, error) {
+	return f(ctx, incarnation, windows)
 }
 
 // Config says where usage goes. Endpoint is required; what is zero besides it
