@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -34,6 +35,7 @@ func open(tb testing.TB, path string) *ledger.Ledger {
 
 func TestConformance(t *testing.T) {
 	ledgertest.Run(t, func(tb testing.TB) billing.Ledger {
+		tb.Helper()
 		return open(tb, filepath.Join(tb.TempDir(), "usage.db"))
 	})
 }
@@ -122,7 +124,10 @@ func BenchmarkRecord(b *testing.B) {
 	samples := make([]billing.Sample, 8000)
 	for i := range samples {
 		samples[i] = published
-		samples[i].Account = string(rune('A'+i%26)) + string(rune('A'+i/26%26)) + string(rune('A'+i/676))
+		samples[i].Account = fmt.Sprintf("A%055d", i/4)
+		samples[i].Meter = []billing.Meter{
+			billing.Published, billing.PublishedBytes, billing.Delivered, billing.DeliveredBytes,
+		}[i%4]
 	}
 	for b.Loop() {
 		for i := range samples {

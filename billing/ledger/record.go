@@ -73,6 +73,7 @@ func (l *Ledger) inTx(ctx context.Context, f func(*sql.Tx) error) error {
 type writer struct {
 	tx           *sql.Tx
 	upsert, look *sql.Stmt
+	account      *sql.Stmt
 	now          time.Time
 	accounts     map[string]int64
 	incarnations map[string]int64
@@ -90,18 +91,24 @@ func newWriter(ctx context.Context, tx *sql.Tx) (*writer, error) {
 		accounts:     make(map[string]int64),
 		incarnations: make(map[string]int64),
 	}
-	var err error
-	if w.upsert, err = tx.PrepareContext(ctx, upsertUsage); err != nil {
-		return nil, fmt.Errorf("prepare statement: %w", err)
-	}
-	if w.look, err = tx.PrepareContext(ctx, lookUsage); err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare statement: %w", err), w.upsert.Close())
+	for stmt, query := range map[**sql.Stmt]string{
+		&w.upsert: upsertUsage, &w.look: lookUsage, &w.account: upsertAccount,
+	} {
+		var err error
+		if *stmt, err = tx.PrepareContext(ctx, query); err != nil {
+			w.close()
+			return nil, fmt.Errorf("prepare statement: %w", err)
+		}
 	}
 	return w, nil
 }
 
 func (w *writer) close() {
-	_, _ = w.upsert.Close(), w.look.Close() // the transaction's end closes them in any case
+	for _, stmt := range []*sql.Stmt{w.upsert, w.look, w.account} {
+		if stmt != nil {
+			_ = stmt.Close() // the transaction's end closes it in any case
+		}
+	}
 }
 
 func (w *writer) record(ctx context.Context, s *billing.Sample, done *billing.Recorded) error {
@@ -182,7 +189,7 @@ func (w *writer) accountID(ctx context.Context, key string) (int64, error) {
 		return id, nil
 	}
 	var id int64
-	if err := w.tx.QueryRowContext(ctx, upsertAccount, key, w.now.UnixMilli()).Scan(&id); err != nil {
+	if err := w.account.QueryRowContext(ctx, key, w.now.UnixMilli()).Scan(&id); err != nil {
 		return 0, err
 	}
 	w.accounts[key] = id

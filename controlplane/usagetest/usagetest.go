@@ -26,6 +26,7 @@ type Server struct {
 	Ledger *ledger.Ledger // open for the whole test
 
 	addr   string
+	opts   []grpc.ServerOption
 	lose   atomic.Int64 // every n-th answer is lost; 0: none
 	calls  atomic.Int64
 	server *grpc.Server // nil while stopped
@@ -34,13 +35,13 @@ type Server struct {
 }
 
 // Start returns a running server that ends with the test.
-func Start(tb testing.TB) *Server {
+func Start(tb testing.TB, opts ...grpc.ServerOption) *Server {
 	tb.Helper()
 	l, err := ledger.Open(context.Background(), filepath.Join(tb.TempDir(), "usage.db"))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &Server{Ledger: l, addr: "127.0.0.1:0"}
+	s := &Server{Ledger: l, addr: "127.0.0.1:0", opts: opts}
 	s.Start(tb)
 	tb.Cleanup(func() {
 		s.Stop()
@@ -72,7 +73,10 @@ func (s *Server) Start(tb testing.TB) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	r := usage.New(s.Ledger, usage.Options{})
-	s.server = grpc.NewServer(grpc.MaxRecvMsgSize(usage.RequestBytesMax), grpc.UnaryInterceptor(s.intercept))
+	opts := append([]grpc.ServerOption{
+		grpc.MaxRecvMsgSize(usage.RequestBytesMax), grpc.UnaryInterceptor(s.intercept),
+	}, s.opts...)
+	s.server = grpc.NewServer(opts...)
 	r.Register(s.server)
 	server := s.server
 	s.wg.Go(func() { _ = r.Run(ctx) })

@@ -44,24 +44,24 @@ func sample(account string, meter billing.Meter, window, value int64) billing.Sa
 	}
 }
 
-func record(t testing.TB, l billing.Ledger, samples ...billing.Sample) billing.Recorded {
-	t.Helper()
-	done, err := l.Record(t.Context(), samples)
+func record(tb testing.TB, l billing.Ledger, samples ...billing.Sample) billing.Recorded {
+	tb.Helper()
+	done, err := l.Record(tb.Context(), samples)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return done
 }
 
 // usage reads one account over all hours, without the time of the report.
-func usage(t testing.TB, l billing.Ledger, account string, from, to time.Time) billing.AccountUsage {
-	t.Helper()
-	got, err := l.Usage(t.Context(), []string{account}, from, to)
+func usage(tb testing.TB, l billing.Ledger, account string, from, to time.Time) billing.AccountUsage {
+	tb.Helper()
+	got, err := l.Usage(tb.Context(), []string{account}, from, to)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if len(got) != 1 {
-		t.Fatalf("%d entries for one account", len(got))
+		tb.Fatalf("%d entries for one account", len(got))
 	}
 	got[0].Reported = time.Time{}
 	return got[0]
@@ -76,6 +76,7 @@ var (
 // testMaximum records cumulative reports in any order, in any grouping, any
 // number of times, and expects exactly the maximum of each key.
 func testMaximum(t *testing.T, l billing.Ledger) {
+	t.Helper()
 	model := make(map[billing.Sample]int64) // by key: Value is zero
 	rapid.Check(t, func(rt *rapid.T) {
 		drawn := rapid.SliceOfN(rapid.Custom(drawSample), 1, 30).Draw(rt, "samples")
@@ -88,7 +89,7 @@ func testMaximum(t *testing.T, l billing.Ledger) {
 			key.Value = 0
 			model[key] = max(model[key], s.Value)
 		}
-		compare(rt, t, l, model)
+		compare(t, rt, l, model)
 	})
 }
 
@@ -103,7 +104,8 @@ func drawSample(t *rapid.T) billing.Sample {
 	}
 }
 
-func compare(rt *rapid.T, t *testing.T, l billing.Ledger, model map[billing.Sample]int64) {
+func compare(t *testing.T, rt *rapid.T, l billing.Ledger, model map[billing.Sample]int64) {
+	t.Helper()
 	want := make([]billing.AccountUsage, len(accounts))
 	receipts := make(map[string][]billing.Receipt)
 	windows := []int64{first, first + hour, first + 2*hour}
@@ -156,6 +158,7 @@ func add(u *billing.AccountUsage, meter billing.Meter, value int64) {
 }
 
 func testRecorded(t *testing.T, l billing.Ledger) {
+	t.Helper()
 	record(t, l, sample("A", billing.Published, first, 5))
 	got := record(t, l,
 		sample("A", billing.Published, first, 5),
@@ -168,6 +171,7 @@ func testRecorded(t *testing.T, l billing.Ledger) {
 }
 
 func testUsage(t *testing.T, l billing.Ledger) {
+	t.Helper()
 	before := time.Now().Add(-time.Second)
 	for i := range int64(4) {
 		record(t, l, sample("A", billing.Published, first+i*hour, 1<<(8*i)))
@@ -189,6 +193,7 @@ func testUsage(t *testing.T, l billing.Ledger) {
 }
 
 func testUsageOfNobody(t *testing.T, l billing.Ledger) {
+	t.Helper()
 	record(t, l, sample("A", billing.Published, first, 5))
 	got, err := l.Usage(t.Context(), nil, noon, noon)
 	if err != nil || len(got) != 0 {
@@ -197,6 +202,7 @@ func testUsageOfNobody(t *testing.T, l billing.Ledger) {
 }
 
 func testReceipts(t *testing.T, l billing.Ledger) {
+	t.Helper()
 	record(t, l, sample("A", billing.Published, first, 5), sample("B", billing.Delivered, first, 7))
 	got, err := l.Receipts(t.Context(), "one", []int64{first + hour, first})
 	if err != nil {
@@ -231,6 +237,7 @@ func has(t *testing.T, l billing.Ledger, account string) bool {
 }
 
 func testQuarantine(t *testing.T, l billing.Ledger) {
+	t.Helper()
 	quarantine(t, l, sample("A", billing.Published, first, 9))
 	quarantine(t, l, sample("A", billing.Published, first, 5)) // late; changes nothing
 	if has(t, l, "A") || usage(t, l, "A", noon, noon).Published != 0 {
@@ -255,6 +262,7 @@ func testQuarantine(t *testing.T, l billing.Ledger) {
 }
 
 func testFuture(t *testing.T, l billing.Ledger) {
+	t.Helper()
 	far := time.Now().Add(48 * time.Hour)
 	quarantine(t, l, sample("A", billing.Published, billing.WindowOf(far), 9))
 	record(t, l, sample("A", billing.Published, first, 1))
@@ -264,6 +272,7 @@ func testFuture(t *testing.T, l billing.Ledger) {
 }
 
 func testZero(t *testing.T, l billing.Ledger) {
+	t.Helper()
 	record(t, l, sample("A", billing.Published, first, 0))
 	got, err := l.Receipts(t.Context(), "one", []int64{first})
 	if err != nil || got[0].Series != 0 {

@@ -118,12 +118,12 @@ func request(metrics ...*metricspb.Metric) *colmetricpb.ExportMetricsServiceRequ
 	}}}
 }
 
-func published(t testing.TB, l billing.Ledger, account string) int64 {
-	t.Helper()
+func published(tb testing.TB, l billing.Ledger, account string) int64 {
+	tb.Helper()
 	now := time.Now()
-	u, err := l.Usage(t.Context(), []string{account}, now.Add(-2*time.Hour), now)
+	u, err := l.Usage(tb.Context(), []string{account}, now.Add(-2*time.Hour), now)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return u[0].Published
 }

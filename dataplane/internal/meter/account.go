@@ -43,6 +43,7 @@ func (a *Account) Release() {
 	if a.refs--; a.refs > 0 {
 		return
 	}
+	a.drainLocked()
 	m.freeRecords = append(m.freeRecords, a.spare...)
 	a.spare = nil
 	if r := a.current.Load(); r.zero() {

@@ -182,6 +182,7 @@ func (m *Meter) series() []Series {
 	return m.seriesLocked()
 }
 
+// seriesLocked brings stragglers in before it reads.
 func (m *Meter) seriesLocked() []Series {
 	if m.closed {
 		return nil // the memory may be gone
@@ -193,6 +194,7 @@ func (m *Meter) seriesLocked() []Series {
 		}
 	}
 	for _, a := range m.accounts {
+		a.drainLocked()
 		for _, r := range a.closed {
 			add(a, r)
 		}

@@ -138,11 +138,16 @@ func TestAddToARecordOfAForgottenHourIsNotLost(t *testing.T) {
 		t.Fatal("not forgotten")
 	}
 	old.words[wordPublished].Add(3)
-	a.Published(1, 0)
+	if got := totals(m.series())[keyA][wordPublished]; got != 3 {
+		t.Errorf("published %d after the late add, want 3", got)
+	}
+	old.words[wordPublished].Add(1)
 	m.roll(time.Unix(w+7200, 0)) // takes the old record again
 	a.Published(1, 0)
-	if got := totals(m.series())[keyA][wordPublished]; got != 5 {
-		t.Errorf("published %d after the late add, want 5", got)
+	old.words[wordPublished].Add(1)
+	a.Release()
+	if got := totals(m.series())[keyA][wordPublished]; got != 6 {
+		t.Errorf("published %d in the end, want 6", got)
 	}
 }
 
@@ -248,5 +253,20 @@ func BenchmarkPublished(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		a.Published(1, 128)
+	}
+}
+
+func TestAddBetweenTheLookAndTheRecyclingIsCarriedOver(t *testing.T) {
+	m := open(t, t.TempDir())
+	a := account(t, m, keyA)
+	a.Published(4, 40)
+	old := a.current.Load()
+	m.roll(time.Unix(m.Window()+3600, 0))
+	m.mu.Lock()
+	a.closed = nil
+	m.recycleLocked(a, old, Counts{3, 0, 30, 0}) // the ledger holds three; the fourth came late
+	m.mu.Unlock()
+	if got := totals(m.series())[keyA]; got != (Counts{1, 0, 10, 0}) {
+		t.Errorf("carried over %v, want one message of 10 bytes", got)
 	}
 }

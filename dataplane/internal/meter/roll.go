@@ -135,15 +135,31 @@ func (m *Meter) forgettableLocked(window int64, held map[seriesKey]Counts) bool 
 // so that even a very late add is charged to the right one.
 func (m *Meter) recycleLocked(a *Account, r *record, held Counts) {
 	r.state.Store(recordFree)
-	current := a.current.Load()
-	for i := range r.words {
-		if late := r.words[i].Swap(0) - held[i]; late > 0 {
-			current.words[i].Add(late)
-		}
-	}
+	a.carryLocked(r, held)
 	if a.refs > 0 {
 		a.spare = append(a.spare, r)
 		return
 	}
 	m.freeRecords = append(m.freeRecords, r)
+}
+
+// drainLocked brings home what was added to records that had been recycled
+// already, by adders that loaded their pointer just before an hour ended.
+func (a *Account) drainLocked() {
+	for _, r := range a.spare {
+		a.carryLocked(r, Counts{})
+	}
+}
+
+// carryLocked moves what r counts beyond held to the current hour.
+func (a *Account) carryLocked(r *record, held Counts) {
+	current := a.current.Load()
+	for i := range r.words {
+		if r.words[i].Load() == 0 {
+			continue
+		}
+		if late := r.words[i].Swap(0) - held[i]; late > 0 {
+			current.words[i].Add(late)
+		}
+	}
 }

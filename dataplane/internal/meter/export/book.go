@@ -41,9 +41,9 @@ type row struct {
 	now, sent meter.Counts
 }
 
-// fullPauseMin is how soon everything is sent again when the ledger holds
+// fullPauseFirst is how soon everything is sent again when the ledger holds
 // something else than what was sent: a collector may still be at it.
-const fullPauseMin = 2 * time.Second
+const fullPauseFirst = 2 * time.Second
 
 func newBook(s source) *book { return &book{source: s, windows: make(map[int64]*window)} }
 
@@ -96,7 +96,7 @@ func (w *window) full(now time.Time, resend time.Duration) bool {
 		return false
 	}
 	if w.differs {
-		w.pause = min(max(2*w.pause, fullPauseMin), resend)
+		w.pause = min(max(2*w.pause, fullPauseFirst), resend)
 		w.nextFull = now.Add(w.pause)
 	} else {
 		w.nextFull = now.Add(resend)
@@ -127,7 +127,11 @@ func (b *book) receipted() bool {
 	return true
 }
 
-// unreceipted returns the hours to ask a receipt for.
+// askMax is how many hours one question may name. After weeks without the
+// control plane the rest is asked for in the rounds that follow.
+const askMax = 500
+
+// unreceipted returns the hours to ask a receipt for, oldest first.
 func (b *book) unreceipted() []int64 {
 	var out []int64
 	for hour, w := range b.windows {
@@ -136,7 +140,7 @@ func (b *book) unreceipted() []int64 {
 		}
 	}
 	slices.Sort(out)
-	return out
+	return out[:min(askMax, len(out))]
 }
 
 // compare takes a receipt in. Everything read in this round has been sent, so
@@ -146,10 +150,10 @@ func (b *book) compare(r Receipt, now time.Time) {
 	if w == nil {
 		return
 	}
-	if r.Digest != w.sent {
+	if (meter.Digest{Series: r.Series, Total: r.Total, Hash: r.Hash}) != w.sent {
 		if !w.differs {
 			w.differs = true
-			w.nextFull = now.Add(fullPauseMin)
+			w.nextFull = now.Add(fullPauseFirst)
 		}
 		return
 	}

@@ -2,10 +2,16 @@ package export_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net/http/httptest"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/coveymq/covey/billing"
 	"github.com/coveymq/covey/billing/ledger"
@@ -23,7 +29,7 @@ func (r receipts) GetUsageReceipt(ctx context.Context, incarnation string, windo
 	kept, err := r.server.Receipts(ctx, incarnation, windows)
 	out := make([]export.Receipt, len(kept))
 	for i, k := range kept {
-		out[i] = export.Receipt{Window: k.Window, Digest: meter.Digest{Series: k.Series, Total: k.Total, Hash: k.Hash}}
+		out[i] = export.Receipt(k)
 	}
 	return out, err
 }
@@ -227,6 +233,52 @@ func TestLedgerThatLostItsRowsGetsThemAgain(t *testing.T) {
 	})
 	b.server.Stop()
 	b.server.Ledger = full
+}
+
+func TestExportOverMutualTLS(t *testing.T) {
+	web := httptest.NewTLSServer(nil) // for its certificate
+	web.Close()
+	pool := x509.NewCertPool()
+	pool.AddCert(web.Certificate())
+	pair := web.TLS.Certificates
+	server := usagetest.Start(t, grpc.Creds(credentials.NewTLS(&tls.Config{
+		Certificates: pair, ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS13,
+	})))
+	m, err := meter.Open("", meter.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := m.Account(keyA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Published(1, 1)
+	for _, c := range []struct {
+		name string
+		tls  *tls.Config
+		want bool
+	}{
+		{"no TLS", nil, false},
+		{"no client certificate", &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}, false},
+		{"unknown server", &tls.Config{Certificates: pair, MinVersion: tls.VersionTLS13}, false},
+		{"mutual", &tls.Config{RootCAs: pool, Certificates: pair, MinVersion: tls.VersionTLS13}, true},
+	} {
+		e, err := export.New(t.Context(), m, receipts{server}, export.Config{
+			Endpoint: server.Addr(), TLS: c.tls, Timeout: 2 * time.Second,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Round(t.Context()); (err == nil) != c.want {
+			t.Errorf("%s: Round = %v", c.name, err)
+		}
+		if err := e.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := server.Total(t, keyA).Published; got != 1 {
+		t.Errorf("published %d, want 1", got)
+	}
 }
 
 func TestFlushEndsWithItsContext(t *testing.T) {

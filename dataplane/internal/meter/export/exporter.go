@@ -22,14 +22,24 @@ import (
 
 // Receipt is what the ledger holds of one incarnation and hour.
 type Receipt struct {
-	Window int64 // Unix seconds of the UTC hour's beginning
-	meter.Digest
+	Window int64  // Unix seconds of the UTC hour's beginning
+	Series int64  // how many (account, class, meter)
+	Total  uint64 // the sum of their values, modulo 2^64
+	Hash   uint64 // XOR of a hash of each
 }
 
 // Receipts asks the control plane, over its own connection and not over OTLP,
 // what the ledger holds of an incarnation.
 type Receipts interface {
 	GetUsageReceipt(ctx context.Context, incarnation string, windows []int64) ([]Receipt, error)
+}
+
+// ReceiptsFunc is a function that is Receipts.
+type ReceiptsFunc func(ctx context.Context, incarnation string, windows []int64) ([]Receipt, error)
+
+// GetUsageReceipt calls f.
+func (f ReceiptsFunc) GetUsageReceipt(ctx context.Context, incarnation string, windows []int64) ([]Receipt, error) {
+	return f(ctx, incarnation, windows)
 }
 
 // Config says where usage goes. Endpoint is required; what is zero besides it
@@ -52,9 +62,9 @@ const (
 	pointsMax = 8000
 	// retryMax bounds the pause between tries while the control plane is away.
 	retryMax = 5 * time.Second
-	// flushRetryMin and flushRetryMax space the tries of a Flush, which is in a hurry.
-	flushRetryMin = 20 * time.Millisecond
-	flushRetryMax = 500 * time.Millisecond
+	// flushRetryFirst and flushRetryMax space the tries of a Flush, which is in a hurry.
+	flushRetryFirst = 20 * time.Millisecond
+	flushRetryMax   = 500 * time.Millisecond
 )
 
 func (c *Config) setDefaults() {
@@ -154,7 +164,7 @@ func (e *Exporter) Run(ctx context.Context) error {
 // Flush exports until the ledger has a receipt for everything, or ctx ends.
 // Nothing is lost if it fails: the usage file stays for the next start.
 func (e *Exporter) Flush(ctx context.Context) error {
-	retry := lifecycle.Backoff{Min: flushRetryMin, Max: flushRetryMax}
+	retry := lifecycle.Backoff{Min: flushRetryFirst, Max: flushRetryMax}
 	for {
 		err := e.Round(ctx)
 		if err == nil && e.settle() {

@@ -89,7 +89,6 @@ func (l *model) GetUsageReceipt(_ context.Context, incarnation string, windows [
 	}
 	out := make([]Receipt, len(windows))
 	for i, w := range windows {
-		out[i].Window = w
 		rows := make(map[rowKey]meter.Counts)
 		for k, v := range l.values {
 			if k.incarnation == incarnation && k.window == w {
@@ -102,9 +101,11 @@ func (l *model) GetUsageReceipt(_ context.Context, incarnation string, windows [
 				rows[rowKey{k.account, k.class}] = c
 			}
 		}
+		var d meter.Digest
 		for key, c := range rows {
-			out[i].Replace(&meter.Series{Account: key.account, Class: key.class, Window: w, Counts: c}, meter.Counts{})
+			d.Replace(&meter.Series{Account: key.account, Class: key.class, Window: w, Counts: c}, meter.Counts{})
 		}
+		out[i] = Receipt{Window: w, Series: d.Series, Total: d.Total, Hash: d.Hash}
 	}
 	return out, nil
 }
@@ -139,6 +140,7 @@ func TestLedgerIsExactWhateverTheNetworkDoes(t *testing.T) {
 }
 
 func simulate(t *testing.T, seed uint64) {
+	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 1))
 	l := &model{rand: rand.New(rand.NewPCG(seed, 2)), faults: true, values: make(map[modelKey]uint64)}
 	m, err := meter.Open("", meter.Options{KeepClosed: true})
