@@ -37,9 +37,10 @@ type ControlPlane struct {
 	Operator nkeys.KeyPair
 	Addr     string
 
-	t      testing.TB
-	server *grpc.Server
-	group  *lifecycle.Group
+	t       testing.TB
+	watcher *watcher
+	server  *grpc.Server
+	group   *lifecycle.Group
 }
 
 // plainCustody encrypts nothing.
@@ -56,6 +57,8 @@ func Start(t testing.TB) *ControlPlane {
 		t.Fatal(err)
 	}
 	cp := &ControlPlane{Etcd: Etcd(t), Operator: operator, Addr: "127.0.0.1:0", t: t}
+	cp.watcher = newWatcher(cp.Etcd.Watcher)
+	cp.Etcd.Watcher = cp.watcher
 	cp.PutOperator()
 	cp.Up()
 	t.Cleanup(cp.Down)
@@ -95,6 +98,7 @@ func (cp *ControlPlane) Down() {
 	if err := cp.group.Wait(); err != nil {
 		cp.t.Error(err)
 	}
+	cp.watcher.wg.Wait()
 	cp.group = nil
 }
 
