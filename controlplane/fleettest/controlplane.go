@@ -39,6 +39,7 @@ type ControlPlane struct {
 
 	t       testing.TB
 	watcher *watcher
+	reader  *reader
 	server  *grpc.Server
 	group   *lifecycle.Group
 }
@@ -58,7 +59,8 @@ func Start(t testing.TB) *ControlPlane {
 	}
 	cp := &ControlPlane{Etcd: Etcd(t), Operator: operator, Addr: "127.0.0.1:0", t: t}
 	cp.watcher = newWatcher(cp.Etcd.Watcher)
-	cp.Etcd.Watcher = cp.watcher
+	cp.reader = &reader{KV: cp.Etcd.KV}
+	cp.Etcd.Watcher, cp.Etcd.KV = cp.watcher, cp.reader
 	cp.PutOperator()
 	cp.Up()
 	t.Cleanup(cp.Down)

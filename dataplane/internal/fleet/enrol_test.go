@@ -134,3 +134,26 @@ func TestBrokerThatWasRemovedIsRefused(t *testing.T) {
 		t.Error("a removed broker came back")
 	}
 }
+
+func TestCertificateRenewsWhileAttending(t *testing.T) {
+	cp := fleettest.Start(t)
+	b := join(t, cp)
+	before := b.CertificateSerial()
+	if err := b.RenewNow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if b.CertificateSerial().Cmp(before) == 0 {
+		t.Error("the certificate is the same")
+	}
+	// New connections show it, and so does the next process.
+	cp.Down()
+	cp.Up()
+	_, revision := cp.PutAccount(cp.NewAccount(), "acme")
+	fleettest.Await(t, "acknowledged after reconnecting", func() bool { return cp.Progress(revision)[0].Acknowledged })
+	b.stop()
+	again := start(t, restarted(b.cfg))
+	again.awaitLease(cp)
+	if again.BrokerID() != b.BrokerID() || again.CertificateSerial().Cmp(b.CertificateSerial()) != 0 {
+		t.Error("the renewed identity was not kept")
+	}
+}
