@@ -38,7 +38,7 @@ type peer struct {
 	cert *tls.Certificate
 }
 
-func request(t testing.TB, key *ecdsa.PrivateKey) []byte {
+func request(t *testing.T, key *ecdsa.PrivateKey) []byte {
 	t.Helper()
 	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
 	if err != nil {
@@ -47,7 +47,7 @@ func request(t testing.TB, key *ecdsa.PrivateKey) []byte {
 	return csr
 }
 
-func newKey(t testing.TB) *ecdsa.PrivateKey {
+func newKey(t *testing.T) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -57,9 +57,9 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 }
 
 // dial connects with cert, or without one. Who answers is not these tests' matter.
-func dial(t testing.TB, cp *fleettest.ControlPlane, cert *tls.Certificate) fleetv1.FleetServiceClient {
+func dial(t *testing.T, cp *fleettest.ControlPlane, cert *tls.Certificate) fleetv1.FleetServiceClient {
 	t.Helper()
-	cfg := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // see above
+	cfg := &tls.Config{InsecureSkipVerify: true}
 	if cert != nil {
 		cfg.Certificates = []tls.Certificate{*cert}
 	}
@@ -75,7 +75,7 @@ func dial(t testing.TB, cp *fleettest.ControlPlane, cert *tls.Certificate) fleet
 	return fleetv1.NewFleetServiceClient(conn)
 }
 
-func enrol(t testing.TB, cp *fleettest.ControlPlane) *peer {
+func enrol(t *testing.T, cp *fleettest.ControlPlane) *peer {
 	t.Helper()
 	key := newKey(t)
 	resp, err := dial(t, cp, nil).Enrol(t.Context(), &fleetv1.EnrolRequest{
@@ -89,7 +89,7 @@ func enrol(t testing.TB, cp *fleettest.ControlPlane) *peer {
 }
 
 // attend says hello and reads up to the first watermark.
-func (p *peer) attend(t testing.TB, held ...*fleetv1.HeldAccount) (fleetv1.FleetService_AttendClient, []*fleetv1.AccountClaims, int64) {
+func (p *peer) attend(t *testing.T, held ...*fleetv1.HeldAccount) (fleetv1.FleetService_AttendClient, []*fleetv1.AccountClaims, int64) {
 	t.Helper()
 	stream, err := p.Attend(t.Context())
 	if err != nil {
@@ -109,7 +109,7 @@ func (p *peer) attend(t testing.TB, held ...*fleetv1.HeldAccount) (fleetv1.Fleet
 	return stream, got, watermark
 }
 
-func untilWatermark(t testing.TB, stream fleetv1.FleetService_AttendClient, least int64) (got []*fleetv1.AccountClaims, watermark int64) {
+func untilWatermark(t *testing.T, stream fleetv1.FleetService_AttendClient, least int64) (got []*fleetv1.AccountClaims, watermark int64) {
 	t.Helper()
 	for {
 		m, err := stream.Recv()
@@ -125,7 +125,7 @@ func untilWatermark(t testing.TB, stream fleetv1.FleetService_AttendClient, leas
 	}
 }
 
-func send(t testing.TB, stream fleetv1.FleetService_AttendClient, m *fleetv1.AttendRequest) {
+func send(t *testing.T, stream fleetv1.FleetService_AttendClient, m *fleetv1.AttendRequest) {
 	t.Helper()
 	if err := stream.Send(m); err != nil {
 		t.Fatal(err)

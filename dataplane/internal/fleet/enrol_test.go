@@ -99,7 +99,7 @@ func TestCertificateOfAnotherFleetIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // end of test
+	defer conn.Close()
 	_, err = fleetv1.NewFleetServiceClient(conn).LookupAccount(t.Context(),
 		&fleetv1.LookupAccountRequest{AccountPublicKey: cp.NewAccount()})
 	if status.Code(err) != codes.Unavailable { // the handshake fails

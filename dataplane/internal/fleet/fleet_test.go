@@ -328,7 +328,7 @@ func TestNothingOlderThanEnforcedIsLookedUp(t *testing.T) {
 	defer cancel()
 	for seed := range uint64(4) {
 		wg.Go(func() {
-			rnd := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a seed reproduces a run
+			rnd := rand.New(rand.NewPCG(seed, 1))
 			for ctx.Err() == nil {
 				account := accounts[rnd.IntN(len(accounts))]
 				_, revision, err := b.Lookup(ctx, account)

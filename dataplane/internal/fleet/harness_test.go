@@ -103,12 +103,12 @@ type broker struct {
 	sink *sink
 	cfg  fleet.Config
 
-	t      testing.TB
+	t      *testing.T
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 }
 
-func config(t testing.TB, cp *fleettest.ControlPlane, dir string) fleet.Config {
+func config(t *testing.T, cp *fleettest.ControlPlane, dir string) fleet.Config {
 	return fleet.Config{
 		ControlPlaneAddr: cp.Addr, ServerName: "b1", Version: "test",
 		IncarnationID: uuid.Must(uuid.NewV7()).String(), OperatorPublicKey: cp.OperatorKey(),
@@ -123,7 +123,7 @@ func restarted(cfg fleet.Config) fleet.Config {
 }
 
 // join enrols a new broker and waits until it attends.
-func join(t testing.TB, cp *fleettest.ControlPlane) *broker {
+func join(t *testing.T, cp *fleettest.ControlPlane) *broker {
 	t.Helper()
 	cfg := config(t, cp, t.TempDir())
 	cfg.JoinToken = fleet.JoinToken(cp.JoinToken())
@@ -150,7 +150,7 @@ func indexOf(p []fleettest.Progress, id string) int {
 	return -1
 }
 
-func start(t testing.TB, cfg fleet.Config) *broker {
+func start(t *testing.T, cfg fleet.Config) *broker {
 	t.Helper()
 	client, err := fleet.Open(t.Context(), cfg)
 	if err != nil {
@@ -189,7 +189,7 @@ func (b *broker) load(account string) (string, int64) {
 	return text, revision
 }
 
-func awaitEnforced(t testing.TB, cp *fleettest.ControlPlane, revision int64) {
+func awaitEnforced(t *testing.T, cp *fleettest.ControlPlane, revision int64) {
 	t.Helper()
 	fleettest.Await(t, "revision is enforced", func() bool {
 		enforced, _ := fleettest.Summarise(cp.Progress(revision), time.Now())

@@ -50,7 +50,7 @@ func (c *Client) Lookup(ctx context.Context, accountKey string) (jwt string, rev
 		}
 		f = &flight{done: make(chan struct{})}
 		c.flights[accountKey] = f
-		c.flying.Go(func() { c.fly(accountKey, f) })
+		c.flying.Go(func() { c.fly(accountKey, f) }) //nolint:contextcheck // shared by callers; ends by itself and at Close
 	}
 	c.mu.Unlock()
 	select {

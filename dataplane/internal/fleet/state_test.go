@@ -15,7 +15,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func newPair(t testing.TB, create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, string) {
+func newPair(t *testing.T, create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, string) {
 	t.Helper()
 	pair, err := create()
 	if err != nil {
@@ -28,7 +28,7 @@ func newPair(t testing.TB, create func() (nkeys.KeyPair, error)) (nkeys.KeyPair,
 	return pair, pub
 }
 
-func sign(t testing.TB, c interface {
+func sign(t *testing.T, c interface {
 	Encode(nkeys.KeyPair) (string, error)
 }, signer nkeys.KeyPair,
 ) string {
@@ -92,7 +92,7 @@ func TestCacheIsAMap(t *testing.T) {
 	}
 	base := t.TempDir()
 	rapid.Check(t, func(r *rapid.T) {
-		dir, err := os.MkdirTemp(base, "c")
+		dir, err := os.MkdirTemp(base, "c") //nolint:usetesting // one for each of rapid's runs
 		if err != nil {
 			r.Fatal(err)
 		}
