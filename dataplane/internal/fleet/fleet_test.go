@@ -326,7 +326,7 @@ func TestNothingOlderThanEnforcedIsLookedUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer wg.Wait()
 	defer cancel()
-	for seed := range uint64(4) {
+	for seed := range uint64(2) {
 		wg.Go(func() {
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			for ctx.Err() == nil {
@@ -343,16 +343,16 @@ func TestNothingOlderThanEnforcedIsLookedUp(t *testing.T) {
 			}
 		})
 	}
-	for i := range 60 {
+	for i := range 40 {
 		account := accounts[i%len(accounts)]
 		_, revision := cp.PutAccount(account, "v"+strconv.Itoa(i))
-		if i == 30 {
+		if i == 20 {
 			cp.Down()
 			cp.Up()
 		}
 		awaitEnforced(t, cp, revision)
 		_, got, err := b.Lookup(ctx, account)
-		if err != nil && i != 30 {
+		if err != nil && i != 20 {
 			t.Fatal(err)
 		}
 		if err == nil && got < revision {
