@@ -13,15 +13,15 @@ import (
 )
 
 // Etcd starts an etcd server of its own for one test and returns a client.
-func Etcd(t testing.TB) *clientv3.Client {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "fl") // short: a unix socket's path has 108 bytes
+func Etcd(tb testing.TB) *clientv3.Client {
+	tb.Helper()
+	dir, err := os.MkdirTemp("", "fl") //nolint:usetesting // short: a unix socket's path has 108 bytes
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	cfg := embed.NewConfig()
@@ -36,15 +36,15 @@ func Etcd(t testing.TB) *clientv3.Client {
 	cfg.TickMs, cfg.ElectionMs = 10, 100
 	server, err := embed.StartEtcd(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	select {
 	case <-server.Server.ReadyNotify():
 	case <-time.After(30 * time.Second):
-		t.Fatal("etcd does not become ready")
+		tb.Fatal("etcd does not become ready")
 	}
 	etcd := v3client.New(server.Server)
-	t.Cleanup(func() { _ = etcd.Close() }) // its context is cancelled: that is the error
+	tb.Cleanup(func() { _ = etcd.Close() }) // its context is cancelled: that is the error
 	return etcd
 }

@@ -179,14 +179,13 @@ func (f *feed) leave(q *queue) {
 	delete(f.queues, q)
 }
 
-// hold has changes of the accounts put into q from now on. It returns the
-// revision up to which the feed has come: later changes will be put, earlier
-// ones have to be read from the store.
-func (f *feed) hold(q *queue, accounts ...string) int64 {
+// hold has changes of the accounts put into q from now on. Earlier ones have to
+// be read from the store afterwards.
+func (f *feed) hold(q *queue, accounts ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, ok := f.queues[q]; !ok {
-		return f.revision // the session is over
+		return // the session is over
 	}
 	for _, account := range accounts {
 		set := f.holders[account]
@@ -196,7 +195,6 @@ func (f *feed) hold(q *queue, accounts ...string) int64 {
 		}
 		set[q] = struct{}{}
 	}
-	return f.revision
 }
 
 func (f *feed) drop(q *queue, accounts ...string) {

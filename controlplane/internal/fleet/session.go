@@ -49,7 +49,7 @@ func (ses *session) run(ctx context.Context) error {
 	keeping.Wait()
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errGoodbye):
-		return ses.keeper.exit(ses.stream.Context())
+		return ses.keeper.exit(ses.stream.Context()) //nolint:contextcheck // ctx has ended; the stream has not
 	case errors.Is(cause, io.EOF):
 		return nil // without goodbye: the lease lapses by itself
 	default:

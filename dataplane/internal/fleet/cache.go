@@ -28,20 +28,27 @@ type cache struct{ dir string }
 func openCache(stateDir string) (*cache, map[string]int64, error) {
 	c := &cache{dir: filepath.Join(stateDir, "claims")}
 	revisions := make(map[string]int64)
-	err := filepath.WalkDir(c.dir, func(path string, d fs.DirEntry, err error) error {
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+		return nil, nil, fmt.Errorf("make claims cache: %w", err)
+	}
+	root, err := os.OpenRoot(c.dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open claims cache: %w", err)
+	}
+	err = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		account := d.Name()
 		got, err := c.load(account)
-		if err != nil || c.path(account) != path {
-			return os.Remove(path)
+		if err != nil || c.path(account) != filepath.Join(c.dir, path) {
+			return root.Remove(path)
 		}
 		revisions[account] = got.Revision
 		return nil
 	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("open claims cache: %w", err)
+	if err := errors.Join(err, root.Close()); err != nil {
+		return nil, nil, fmt.Errorf("read claims cache: %w", err)
 	}
 	return c, revisions, nil
 }

@@ -39,7 +39,7 @@ func writeJSON(path string, v any) error {
 }
 
 func readFile(path string) (data []byte, err error) {
-	f, err := os.Open(path) //nolint:gosec // a fixed name under the state directory
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read state: %w", err)
 	}

@@ -46,15 +46,18 @@ func (h *holding) installed() {
 	}
 }
 
-// loadLocked notes that Lookup hands got out.
-func (c *Client) loadLocked(account string, got claims, keep bool) {
+// loadLocked notes what a lookup brought, and that somebody takes it if wanted.
+func (c *Client) loadLocked(account string, got claims, keep, wanted bool) {
 	h := c.accounts[account]
 	if h == nil {
 		h = &holding{}
 		c.accounts[account] = h
 	}
-	h.loaded, h.used, h.revision = true, time.Now(), got.Revision
-	if h.installing == nil {
+	h.used, h.revision = time.Now(), got.Revision
+	if wanted {
+		h.loaded = true
+	}
+	if wanted && h.installing == nil {
 		h.installing = make(chan struct{})
 	}
 	if keep {

@@ -25,6 +25,7 @@ const (
 type flight struct {
 	done   chan struct{}
 	newest *claims // came by the stream meanwhile; guarded by Client.mu
+	wanted int     // callers that did not give up; guarded by Client.mu
 	got    claims  // set before done is closed, as is err
 	err    error
 }
@@ -50,14 +51,28 @@ func (c *Client) Lookup(ctx context.Context, accountKey string) (jwt string, rev
 		}
 		f = &flight{done: make(chan struct{})}
 		c.flights[accountKey] = f
-		c.flying.Go(func() { c.fly(accountKey, f) })
+		c.flying.Go(func() { c.fly(accountKey, f) }) //nolint:contextcheck // shared by callers; ends by itself and at Close
 	}
+	f.wanted++
 	c.mu.Unlock()
 	select {
 	case <-f.done:
 		return f.got.JWT, f.got.Revision, f.err
 	case <-ctx.Done():
+		c.abandon(accountKey, f)
 		return "", 0, ErrUnavailable.WithCause(ctx.Err())
+	}
+}
+
+// abandon is what a caller does that cannot wait longer. Claims that nobody took
+// will not be installed.
+func (c *Client) abandon(account string, f *flight) {
+	c.mu.Lock()
+	f.wanted--
+	nobody := f.wanted == 0 && c.flights[account] != f && f.err == nil
+	c.mu.Unlock()
+	if nobody {
+		c.Drop(account)
 	}
 }
 
@@ -169,7 +184,7 @@ func (c *Client) landLocked(account string, f *flight, got claims, err error, ke
 	delete(c.flights, account)
 	switch {
 	case err == nil:
-		c.loadLocked(account, got, keep)
+		c.loadLocked(account, got, keep, f.wanted > 0)
 	case keep && errors.Is(err, ErrUnknownAccount):
 		if h := c.accounts[account]; h != nil && !h.loaded {
 			c.removeLocked(account)

@@ -72,7 +72,7 @@ func (s *session) run(ctx context.Context) (err error) {
 		return err
 	}
 	g := lifecycle.NewGroup(ctx)
-	defer context.AfterFunc(g.Context(), func() { cancel(nil) })() // ends the stream with the group
+	defer context.AfterFunc(g.Context(), func() { cancel(nil) })() //nolint:contextcheck // the stream ends with the group
 	g.Go(s.receive)
 	g.Go(s.apply)
 	g.Go(s.send)
