@@ -160,7 +160,7 @@ func (r receipts) GetUsageReceipt(ctx context.Context, incarnation string, windo
 	}
 	out := make([]export.Receipt, len(got))
 	for i, g := range got {
-		out[i] = export.Receipt{Window: g.Window, Digest: meter.Digest{Series: g.Series, Total: g.Total, Hash: g.Hash}}
+		out[i] = export.Receipt(g)
 	}
 	return out, nil
 }
