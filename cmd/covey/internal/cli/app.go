@@ -57,6 +57,7 @@ func New(env Env) *App {
 		Args:          cobra.ArbitraryArgs,
 		RunE:          helpOrUnknown,
 	}
+	a.root.SuggestionsMinimumDistance = 2
 	a.root.SetIn(env.In)
 	a.root.SetOut(env.Out)
 	a.root.SetErr(env.Err)
@@ -99,6 +100,7 @@ func (a *App) prepare(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		a.prepare(sub)
 	}
+	c.SuggestionsMinimumDistance = 2
 	run := c.RunE
 	if run == nil {
 		c.Args = cobra.ArbitraryArgs

@@ -57,7 +57,8 @@ const (
 type Context struct {
 	Name         string `json:"-"` // the file's name
 	Role         Role   `json:"role,omitempty"`
-	Installation string `json:"installation,omitempty"` // the data directory it belongs to, when `covey up` made it
+	Installation string `json:"installation,omitempty"` // the Covey that it belongs to, when `covey up` made it
+	DataDir      string `json:"data_dir,omitempty"`     // where that one keeps its data; of the operator's context only
 
 	APIAddr string `json:"api_addr,omitempty"`
 	HTTPURL string `json:"http_url,omitempty"`
