@@ -44,14 +44,14 @@ func (a *App) OptionalContext() (*contexts.Context, error) {
 		if a.named() != "" {
 			return nil, err
 		}
-		return nil, nil //nolint:nilnil,nilerr // no home directory is no context
+		return nil, nil // no home directory is no context
 	}
 	current, err := store.Current()
 	if err != nil {
 		return nil, err
 	}
 	if a.named() == "" && (current == "" || !store.Exists(current)) {
-		return nil, nil //nolint:nilnil // documented: none
+		return nil, nil // documented: none
 	}
 	return a.Context()
 }

@@ -55,7 +55,7 @@ to subscribers. Whole UTC hours are read. Without --since: this month.`,
 // parseMoment reads RFC 3339 times, dates (in UTC) and durations into the past.
 func parseMoment(flag, text string, now time.Time) (*timestamppb.Timestamp, error) {
 	if text == "" {
-		return nil, nil //nolint:nilnil // unset means the server's default
+		return nil, nil // unset means the server's default
 	}
 	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
 		if t, err := time.Parse(layout, text); err == nil {

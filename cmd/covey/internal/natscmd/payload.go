@@ -33,7 +33,7 @@ func (k kit) body(args []string, limit int64) ([]byte, error) {
 // parseHeaders reads "Name: value" flags.
 func parseHeaders(flags []string) (nats.Header, error) {
 	if len(flags) == 0 {
-		return nil, nil //nolint:nilnil // no headers
+		return nil, nil // no headers
 	}
 	h := make(nats.Header, len(flags))
 	for _, f := range flags {

@@ -132,7 +132,7 @@ func freeSpace(path string) (uint64, error) {
 	if err := syscall.Statfs(path, &st); err != nil {
 		return 0, err
 	}
-	return st.Bavail * uint64(st.Bsize), nil //nolint:gosec // block sizes are positive
+	return st.Bavail * uint64(st.Bsize), nil
 }
 
 // checkPorts finds out which port is taken before anything is started, so that

@@ -73,7 +73,7 @@ func (f *fakePart) Run(ctx context.Context) error {
 	for {
 		conn, err := f.listener.Accept()
 		if err != nil {
-			return nil //nolint:nilerr // closed by the end of ctx
+			return nil // closed by the end of ctx
 		}
 		_, _ = conn.Write([]byte(f.greeting))
 		_ = conn.Close()
