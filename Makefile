@@ -11,6 +11,7 @@ COUNT    ?= 10
 PKG      ?= ./...
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
+TESTENV  := COVEY_BIN=$(BIN) COVEY_JUDGE_SERVER=$(BIN)/nats-server
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/arm64
 
@@ -32,14 +33,14 @@ build: ## Build the programs into bin/
 
 .PHONY: test
 test: build judges ## The whole suite, end-to-end tests included
-	COVEY_BIN=$(BIN) $(GO) test -timeout 20m $(PKG)
+	$(TESTENV) $(GO) test -timeout 20m $(PKG)
 
 .PHONY: check
 check: check-format check-generated check-proto vet lint archtest check-short ## The one gate before a push: under 3 minutes when warm
 
 .PHONY: race
 race: build judges ## The whole suite under the race detector
-	COVEY_BIN=$(BIN) $(GO) test -race -timeout 30m $(PKG)
+	$(TESTENV) $(GO) test -race -timeout 30m $(PKG)
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (default 10s)
@@ -71,7 +72,7 @@ format: ## Format the code
 
 .PHONY: e2e
 e2e: build judges ## Only the end-to-end tests
-	COVEY_BIN=$(BIN) $(GO) test -count=1 -timeout 15m -v ./test/e2e/...
+	$(TESTENV) $(GO) test -count=1 -timeout 15m -v ./test/e2e/...
 
 .PHONY: release
 release: ## Static programs for PLATFORMS and their checksums into dist/
