@@ -106,14 +106,18 @@ func (f *frame) String() string {
 	var b strings.Builder
 	b.WriteString(f.line)
 	if len(f.header) > 0 {
-		fmt.Fprintf(&b, " %q", f.header)
+		b.WriteString(" " + shown(f.header))
 	}
-	if len(f.payload) <= payloadShown {
-		fmt.Fprintf(&b, " %q", f.payload)
-		return b.String()
+	b.WriteString(" " + shown(f.payload))
+	return b.String()
+}
+
+// shown quotes bytes, or names them by length and hash when they are many.
+func shown(data []byte) string {
+	if len(data) <= payloadShown {
+		return strconv.Quote(string(data))
 	}
 	h := fnv.New64a()
-	_, _ = h.Write(f.payload)
-	fmt.Fprintf(&b, " (%d bytes, fnv %x)", len(f.payload), h.Sum64())
-	return b.String()
+	_, _ = h.Write(data)
+	return fmt.Sprintf("(%d bytes, fnv %x)", len(data), h.Sum64())
 }

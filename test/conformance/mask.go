@@ -28,7 +28,7 @@ func maskInfo(line string) string {
 		return line + " <not JSON>"
 	}
 	if info["server_name"] == info["server_id"] {
-		info["server_name"] = "<server_id>"
+		info["server_name"] = "(server_id)"
 	}
 	for _, k := range infoDropped() {
 		delete(info, k)
