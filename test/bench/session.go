@@ -77,7 +77,7 @@ func newSession(ctx context.Context, o options) (*session, error) {
 	return s, nil
 }
 
-func (s *session) close() { _ = os.RemoveAll(s.dir) }
+func (s *session) close() { _ = os.RemoveAll(s.dir) } //nolint:gosec // a folder that newSession made
 
 // raiseFileLimit takes all the descriptors it may: the idle workload needs
 // one for each connection, in the loader as in the server it starts.

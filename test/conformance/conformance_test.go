@@ -114,6 +114,9 @@ func (s *suite) compare(t *testing.T, script *conformance.Script) {
 	if err != nil {
 		t.Fatalf("the judge cannot play it: %v", err)
 	}
+	if len(want.Surprises) > 0 {
+		t.Fatalf("the judge closed %v, which no step expects:\n%s", want.Surprises, want)
+	}
 	if *verboseFlag {
 		t.Logf("judge:\n%s", want)
 	}

@@ -110,10 +110,10 @@ func (p *player) settle(ctx context.Context) error {
 var errTimeout = errors.New("waited too long")
 
 func (p *player) step(ctx context.Context, s Step) error {
-	switch s.Verb {
-	case VerbTally:
+	if s.Verb == VerbTally {
 		return p.tally(s.Text)
-	case VerbPause:
+	}
+	if s.Verb == VerbPause {
 		return pause(ctx, s.Text)
 	}
 	c, err := p.client(ctx, s.Conn)
@@ -134,6 +134,7 @@ func (p *player) step(ctx context.Context, s Step) error {
 		ok = c.awaitGone(ctx)
 	case VerbClose:
 		c.close()
+	case VerbOpen, VerbTally, VerbPause: // opening is all there is; the others have no connection
 	}
 	if !ok {
 		return fmt.Errorf("%s %s %s: %w; received:\n%s", s.Conn, s.Verb, s.Text, errTimeout, p.transcript())

@@ -23,9 +23,8 @@ func parseStep(line string) ([]string, Step, error) {
 		return strings.Split(m[1], ","), s, err
 	}
 	word, rest, _ := strings.Cut(line, " ")
-	switch Verb(word) {
-	case VerbTally, VerbPause:
-		return []string{""}, Step{Verb: Verb(word), Text: strings.TrimSpace(rest)}, nil
+	if v := Verb(word); v == VerbTally || v == VerbPause {
+		return []string{""}, Step{Verb: v, Text: strings.TrimSpace(rest)}, nil
 	}
 	m := verbForm.FindStringSubmatch(line)
 	if m == nil || !slices.Contains(connVerbs(), Verb(m[2])) {

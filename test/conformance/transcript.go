@@ -11,6 +11,10 @@ import (
 // per frame, connections in order of their names.
 type Transcript struct {
 	Lines []string
+	// Surprises names the connections that the server closed although no step
+	// expects it. A judge that surprises means a script that does not test what
+	// it says.
+	Surprises []string
 	// Sent counts the bytes the script sent.
 	Sent int
 	// Log is the server's own log, for the reader of a failure.
@@ -26,6 +30,9 @@ const closedByServer = "<closed by server>"
 func (p *player) transcript() *Transcript {
 	t := &Transcript{Sent: p.sent}
 	for _, name := range p.names() {
+		if p.clients[name].lost() && !p.script.expects(name) {
+			t.Surprises = append(t.Surprises, name)
+		}
 		if slices.Contains(p.script.Hidden, name) {
 			continue
 		}
@@ -35,6 +42,18 @@ func (p *player) transcript() *Transcript {
 	}
 	t.Lines = append(t.Lines, p.tallies...)
 	return t
+}
+
+// lost reports whether the server ended the connection.
+func (c *client) lost() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gone && !c.closed
+}
+
+// expects reports whether a step waits for the server to close the connection.
+func (s *Script) expects(conn string) bool {
+	return slices.ContainsFunc(s.Steps, func(st Step) bool { return st.Conn == conn && st.Verb == VerbGone })
 }
 
 // lines shows what the connection received. The server's own PINGs depend on

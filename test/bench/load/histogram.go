@@ -29,12 +29,12 @@ func (h *Histogram) Stamp(dst []byte) { stamp(dst, h.Base) }
 
 func stamp(dst []byte, base time.Time) {
 	dst[0] = stampMark
-	binary.BigEndian.PutUint64(dst[1:stampSize], uint64(time.Since(base))) //nolint:gosec // a later time is positive
+	binary.BigEndian.PutUint64(dst[1:stampSize], uint64(time.Since(base)))
 }
 
 // RecordSince records the time since a stamp.
 func (h *Histogram) RecordSince(sent []byte) {
-	d := time.Since(h.Base) - time.Duration(binary.BigEndian.Uint64(sent)) //nolint:gosec // our own stamp
+	d := time.Since(h.Base) - time.Duration(binary.BigEndian.Uint64(sent))
 	h.Record(d)
 }
 
@@ -48,19 +48,19 @@ func (h *Histogram) Record(d time.Duration) {
 // others by their top subBits+1 bits.
 func bucketOf(v uint64) int {
 	if v < subBuckets {
-		return int(v) //nolint:gosec // below subBuckets
+		return int(v)
 	}
 	exp := bits.Len64(v) - subBits - 1
-	return exp*subBuckets + int(v>>exp) //nolint:gosec // below 2*subBuckets
+	return exp*subBuckets + int(v>>exp)
 }
 
 // upperBound is the highest value of a bucket.
 func upperBound(bucket int) uint64 {
 	if bucket < 2*subBuckets {
-		return uint64(bucket) //nolint:gosec // an index
+		return uint64(bucket)
 	}
 	exp := bucket/subBuckets - 1
-	low := uint64(bucket - exp*subBuckets) //nolint:gosec // an index
+	low := uint64(bucket - exp*subBuckets)
 	return (low+1)<<exp - 1
 }
 
@@ -84,7 +84,7 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	seen := uint64(0)
 	for i, n := range h.counts {
 		if seen += uint64(n); n > 0 && seen >= want {
-			return time.Duration(upperBound(i)) //nolint:gosec // a latency
+			return time.Duration(upperBound(i))
 		}
 	}
 	return 0
