@@ -61,6 +61,7 @@ type State struct {
 	Revocations map[string]int64  // user key, or "*", to the Unix second until which issues are void
 	Expires     int64             // Unix second; 0 for never
 	Default     *permission.Set   // for users without permissions of their own
+	NoBearer    bool            // users must sign the nonce
 	Deleted     bool
 }
 
@@ -133,7 +134,7 @@ func (a *Account) Join(m Member) error {
 	}
 	s := a.State()
 	if r := s.Admits(m.Identity(), time.Now()); r != nil {
-		return r
+		return Violation(r.Log) // only those who were in are told more
 	}
 	if n := s.Limits.Connections; n != NoLimit && int64(len(a.members)) >= n {
 		return TooManyAccountConnections

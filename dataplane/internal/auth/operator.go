@@ -68,6 +68,9 @@ func (o *Operator) Authenticate(ctx context.Context, c *Connect, nonce string, r
 	if err != nil {
 		return nil, err
 	}
+	if limits.BearerToken && acct.State().NoBearer {
+		return nil, account.Violation("the account does not allow bearer tokens")
+	}
 	if err := checkSource(limits, remote, now); err != nil {
 		return nil, account.Violation(err.Error())
 	}
@@ -120,9 +123,7 @@ func lookupRefusal(key string, err error) error {
 func checkTimes(claims *jwt.UserClaims, now time.Time) *account.Refusal {
 	switch {
 	case claims.Expires != 0 && now.Unix() >= claims.Expires:
-		r := *account.UserExpired
-		r.Log = "the user's credential expired at " + time.Unix(claims.Expires, 0).UTC().Format(time.RFC3339)
-		return &r
+		return account.Violation("the user's credential expired at " + time.Unix(claims.Expires, 0).UTC().Format(time.RFC3339))
 	case claims.NotBefore > now.Unix():
 		return account.Violation("the user's credential is not valid before " + time.Unix(claims.NotBefore, 0).UTC().Format(time.RFC3339))
 	}

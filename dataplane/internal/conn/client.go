@@ -89,6 +89,9 @@ func (h *Host) serve(nc net.Conn) {
 	defer c.close()
 	defer c.recover()
 	if r := h.add(c); r != nil {
+		if r == tooManyConnections {
+			c.sendInfo() // clients read it first
+		}
 		c.end(r)
 		return
 	}

@@ -21,12 +21,8 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 	if !c.host.Info.Headers {
 		c.connect.Headers = false
 	}
-	if c.greeted || c.admitted.Load() {
-		c.finishBatch(w) // what was published before belongs to the old account
-		c.rebind()
-	}
-	c.greeted = true
-	if r := c.authenticate(); r != nil {
+	c.finishBatch(w) // what was published before belongs to the old account
+	if r := c.introduce(); r != nil {
 		return r
 	}
 	if c.connect.Account != "" || c.connect.AccountNew {
@@ -42,6 +38,20 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 	c.connect.Forget()
 	c.ok(w)
 	return nil
+}
+
+// introduce finds out who the client is, now that it has said so.
+func (c *Client) introduce() *account.Refusal {
+	if !c.greeted && c.admitted.Load() {
+		c.greeted = true
+		c.apply(c.identity) // everybody is admitted: only how to talk to it is new
+		return nil
+	}
+	if c.greeted {
+		c.rebind()
+	}
+	c.greeted = true
+	return c.authenticate()
 }
 
 // rebind takes a client out of the account it is in, before it authenticates
