@@ -61,7 +61,7 @@ type State struct {
 	Revocations map[string]int64  // user key, or "*", to the Unix second until which issues are void
 	Expires     int64             // Unix second; 0 for never
 	Default     *permission.Set   // for users without permissions of their own
-	NoBearer    bool            // users must sign the nonce
+	NoBearer    bool              // users must sign the nonce
 	Deleted     bool
 }
 
