@@ -161,7 +161,7 @@ func (r *Registry) Add(a *Account) {
 // Apply puts new claims in force, if the account is loaded and the claims are
 // not older than what it has. It returns when they are in force.
 func (r *Registry) Apply(key, token string, revision int64) error {
-	a := r.loaded(key)
+	a := r.Loaded(key)
 	if a == nil || revision < a.State().Revision {
 		return nil
 	}
@@ -192,7 +192,8 @@ func (r *Registry) Delete(key string, revision int64) {
 	r.log.Info("account deleted", "account", key, "rev", revision)
 }
 
-func (r *Registry) loaded(key string) *Account {
+// Loaded returns an account if it is loaded, else nil.
+func (r *Registry) Loaded(key string) *Account {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.accounts[key]
