@@ -34,9 +34,9 @@ func (c *Client) readable(fd uintptr) bool {
 		}
 		n, err := syscall.Read(int(fd), b.B[used:])
 		switch {
-		case err == syscall.EINTR: //nolint:errorlint // a bare errno
+		case err == syscall.EINTR:
 			continue
-		case err == syscall.EAGAIN: //nolint:errorlint // a bare errno
+		case err == syscall.EAGAIN:
 			c.keep(b, used)
 			return false
 		case err != nil:

@@ -74,7 +74,7 @@ func (b *Batch) add(c *Conn) *stage {
 	if b.n == len(b.dests) {
 		b.dests = append(b.dests, stage{})
 	}
-	b.slotOf[c.slot] = int32(b.n) //nolint:gosec // bounded by the number of connections
+	b.slotOf[c.slot] = int32(b.n)
 	s := &b.dests[b.n]
 	b.n++
 	s.dst = c
@@ -103,11 +103,11 @@ func (b *Batch) Deliver(c *Conn, m *Message, sid string) {
 	if refer {
 		chunk.b = p
 		s.cut(true)
-		s.segs = append(s.segs, segment{buf: m.Tail, shared: b.buffer, frames: 1, size: uint64(m.Size)}) //nolint:gosec // not negative
+		s.segs = append(s.segs, segment{buf: m.Tail, shared: b.buffer, frames: 1, size: uint64(m.Size)})
 	} else {
 		chunk.b = append(p, m.Tail...)
 		s.frames++
-		s.size += uint64(m.Size) //nolint:gosec // not negative
+		s.size += uint64(m.Size)
 	}
 	s.total += head + len(m.Tail)
 	s.copied += need
