@@ -30,7 +30,8 @@ const (
 
 type EnrolRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Short-lived and single-purpose. Secret.
+	// Short-lived and good for one broker. Secret. Empty when a broker renews its
+	// certificate: it then shows the present one.
 	JoinToken string `protobuf:"bytes,1,opt,name=join_token,json=joinToken,proto3" json:"join_token,omitempty"`
 	// A PKCS #10 certificate request, DER.
 	CertificateRequest []byte `protobuf:"bytes,2,opt,name=certificate_request,json=certificateRequest,proto3" json:"certificate_request,omitempty"`
@@ -695,6 +696,7 @@ func (*AttendResponse_AccountClaims) isAttendResponse_Message() {}
 
 func (*AttendResponse_Watermark) isAttendResponse_Message() {}
 
+// Welcome comes first, and again when the operator's JWT changes.
 type Welcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How long the lease lasts without a heartbeat.
@@ -1147,11 +1149,11 @@ var File_covey_fleet_v1_fleet_proto protoreflect.FileDescriptor
 
 const file_covey_fleet_v1_fleet_proto_rawDesc = "" +
 	"\n" +
-	"\x1acovey/fleet/v1/fleet.proto\x12\x0ecovey.fleet.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa3\x01\n" +
-	"\fEnrolRequest\x12)\n" +
+	"\x1acovey/fleet/v1/fleet.proto\x12\x0ecovey.fleet.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa6\x01\n" +
+	"\fEnrolRequest\x12,\n" +
 	"\n" +
-	"join_token\x18\x01 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x10\x18\x80\x04R\tjoinToken\x12;\n" +
+	"join_token\x18\x01 \x01(\tB\r\xbaH\n" +
+	"\xd8\x01\x01r\x05\x10\x10\x18\x80\x04R\tjoinToken\x12;\n" +
 	"\x13certificate_request\x18\x02 \x01(\fB\n" +
 	"\xbaH\az\x05\x10@\x18\x80@R\x12certificateRequest\x12+\n" +
 	"\vserver_name\x18\x03 \x01(\tB\n" +

@@ -42,7 +42,8 @@ type FleetServiceClient interface {
 	// the broker holds and the revisions it has to acknowledge.
 	Attend(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AttendRequest, AttendResponse], error)
 	// LookupAccount reads the signed claims of one account. NOT_FOUND is knowledge:
-	// the account does not exist at that revision.
+	// the account does not exist at that revision. The broker has to be attending,
+	// and holds the account from before it is read.
 	LookupAccount(ctx context.Context, in *LookupAccountRequest, opts ...grpc.CallOption) (*LookupAccountResponse, error)
 	// GetUsageReceipt says what the ledger holds of one incarnation's usage.
 	GetUsageReceipt(ctx context.Context, in *GetUsageReceiptRequest, opts ...grpc.CallOption) (*GetUsageReceiptResponse, error)
@@ -112,7 +113,8 @@ type FleetServiceServer interface {
 	// the broker holds and the revisions it has to acknowledge.
 	Attend(grpc.BidiStreamingServer[AttendRequest, AttendResponse]) error
 	// LookupAccount reads the signed claims of one account. NOT_FOUND is knowledge:
-	// the account does not exist at that revision.
+	// the account does not exist at that revision. The broker has to be attending,
+	// and holds the account from before it is read.
 	LookupAccount(context.Context, *LookupAccountRequest) (*LookupAccountResponse, error)
 	// GetUsageReceipt says what the ledger holds of one incarnation's usage.
 	GetUsageReceipt(context.Context, *GetUsageReceiptRequest) (*GetUsageReceiptResponse, error)

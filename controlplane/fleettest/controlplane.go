@@ -1,0 +1,233 @@
+// Package fleettest runs the control plane's end of the fleet for tests of both
+// ends: the real service on a real loopback listener, over an etcd of its own.
+package fleettest
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nkeys"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+
+	"github.com/coveymq/covey/controlplane/internal/fleet"
+	"github.com/coveymq/covey/internal/lifecycle"
+)
+
+// Names for what tests look at.
+type (
+	// Progress is how far one broker is.
+	Progress = fleet.BrokerProgress
+	// Receipt is a usage digest.
+	Receipt = fleet.Receipt
+)
+
+// Summarise says how far a revision is.
+func Summarise(p []Progress, now time.Time) (enforced, done bool) { return fleet.Summarise(p, now) }
+
+// ControlPlane is the fleet service with an operator that signs accounts. The
+// methods fail the test rather than return errors.
+type ControlPlane struct {
+	Service  *fleet.Service
+	Etcd     *clientv3.Client
+	Operator nkeys.KeyPair
+	Addr     string
+
+	tb      testing.TB
+	watcher *watcher
+	reader  *reader
+	server  *grpc.Server
+	group   *lifecycle.Group
+}
+
+// plainCustody encrypts nothing.
+type plainCustody struct{}
+
+// Encrypt returns plain.
+func (plainCustody) Encrypt(_ context.Context, plain []byte) ([]byte, error) { return plain, nil }
+
+// Decrypt returns cipher.
+func (plainCustody) Decrypt(_ context.Context, cipher []byte) ([]byte, error) { return cipher, nil }
+
+// Start runs a control plane with a new operator on a new etcd.
+func Start(tb testing.TB) *ControlPlane {
+	tb.Helper()
+	operator, err := nkeys.CreateOperator()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	cp := &ControlPlane{Etcd: Etcd(tb), Operator: operator, Addr: "127.0.0.1:0", tb: tb}
+	cp.watcher = newWatcher(cp.Etcd.Watcher)
+	cp.reader = &reader{KV: cp.Etcd.KV}
+	cp.Etcd.Watcher, cp.Etcd.KV = cp.watcher, cp.reader
+	cp.PutOperator()
+	cp.Up()
+	tb.Cleanup(cp.Down)
+	return cp
+}
+
+// Up starts the service, on the same port as before if there was one.
+func (cp *ControlPlane) Up() {
+	cp.tb.Helper()
+	service, err := fleet.New(cp.tb.Context(), fleet.Config{
+		Etcd: cp.Etcd, Custody: plainCustody{}, Receipts: receipts{}, LeaseTTL: 2 * time.Second,
+		Logger: slog.New(slog.NewTextHandler(cp.tb.Output(), nil)),
+	})
+	if err != nil {
+		cp.tb.Fatal(err)
+	}
+	listener, err := new(net.ListenConfig).Listen(cp.tb.Context(), "tcp", cp.Addr)
+	if err != nil {
+		cp.tb.Fatal(err)
+	}
+	cp.Service, cp.Addr = service, listener.Addr().String()
+	cp.server = grpc.NewServer(service.ServerOptions()...)
+	service.Register(cp.server)
+	cp.group = lifecycle.NewGroup(context.Background())
+	cp.group.Go(service.Run)
+	cp.group.Go(func(context.Context) error { return cp.server.Serve(listener) })
+}
+
+// Down stops the service; etcd stays. It may be called twice.
+func (cp *ControlPlane) Down() {
+	cp.tb.Helper()
+	if cp.group == nil {
+		return
+	}
+	cp.group.Stop()
+	cp.server.Stop()
+	if err := cp.group.Wait(); err != nil {
+		cp.tb.Error(err)
+	}
+	cp.watcher.wg.Wait()
+	cp.group = nil
+}
+
+// OperatorKey is the operator's public key.
+func (cp *ControlPlane) OperatorKey() string { return publicKey(cp.tb, cp.Operator) }
+
+// PutOperator signs and stores the operator's JWT, naming signingKeys.
+func (cp *ControlPlane) PutOperator(signingKeys ...string) {
+	cp.tb.Helper()
+	claims := jwt.NewOperatorClaims(cp.OperatorKey())
+	claims.SigningKeys.Add(signingKeys...)
+	text, err := claims.Encode(cp.Operator)
+	if err != nil {
+		cp.tb.Fatal(err)
+	}
+	cp.put("/covey/v1/operator", text)
+}
+
+// NewAccount makes an account key.
+func (cp *ControlPlane) NewAccount() string {
+	cp.tb.Helper()
+	pair, err := nkeys.CreateAccount()
+	if err != nil {
+		cp.tb.Fatal(err)
+	}
+	return publicKey(cp.tb, pair)
+}
+
+// Sign makes claims of account named name.
+func Sign(tb testing.TB, signer nkeys.KeyPair, account, name string) string {
+	tb.Helper()
+	claims := jwt.NewAccountClaims(account)
+	claims.Name = name
+	text, err := claims.Encode(signer)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return text
+}
+
+// PutAccount stores claims signed by the operator and returns them with their
+// revision.
+func (cp *ControlPlane) PutAccount(account, name string) (text string, revision int64) {
+	cp.tb.Helper()
+	text = Sign(cp.tb, cp.Operator, account, name)
+	return text, cp.PutClaims(account, text)
+}
+
+// PutClaims stores text whoever signed it.
+func (cp *ControlPlane) PutClaims(account, text string) int64 {
+	cp.tb.Helper()
+	return cp.put("/covey/v1/claims/"+account, text)
+}
+
+// DeleteAccount deletes claims.
+func (cp *ControlPlane) DeleteAccount(account string) int64 {
+	cp.tb.Helper()
+	got, err := cp.Etcd.Delete(cp.tb.Context(), "/covey/v1/claims/"+account)
+	if err != nil {
+		cp.tb.Fatal(err)
+	}
+	return got.Header.GetRevision()
+}
+
+// JoinToken makes a join token's text.
+func (cp *ControlPlane) JoinToken() string {
+	cp.tb.Helper()
+	token, err := cp.Service.JoinToken(cp.tb.Context(), time.Minute)
+	if err != nil {
+		cp.tb.Fatal(err)
+	}
+	return token.Reveal()
+}
+
+// Progress reads how far the brokers are with revision.
+func (cp *ControlPlane) Progress(revision int64) []Progress {
+	cp.tb.Helper()
+	p, err := cp.Service.Progress(cp.tb.Context(), revision)
+	if err != nil {
+		cp.tb.Fatal(err)
+	}
+	return p
+}
+
+// Await polls until ok, or fails the test after ten seconds.
+func Await(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		if time.Now().After(deadline) {
+			tb.Fatalf("not within 10 s: %s", what)
+		}
+		<-tick.C
+	}
+}
+
+func (cp *ControlPlane) put(key, value string) int64 {
+	cp.tb.Helper()
+	got, err := cp.Etcd.Put(cp.tb.Context(), key, value)
+	if err != nil {
+		cp.tb.Fatal(err)
+	}
+	return got.Header.GetRevision()
+}
+
+func publicKey(tb testing.TB, pair nkeys.KeyPair) string {
+	tb.Helper()
+	key, err := pair.PublicKey()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return key
+}
+
+// receipts echoes what it was asked, so that tests see it arrive.
+type receipts struct{}
+
+// Receipts returns one digest for each window.
+func (receipts) Receipts(_ context.Context, incarnation string, windows []int64) ([]fleet.Receipt, error) {
+	var all []fleet.Receipt
+	for _, w := range windows {
+		all = append(all, fleet.Receipt{Window: w, Series: int64(len(incarnation)), Total: uint64(w), Hash: 7})
+	}
+	return all, nil
+}

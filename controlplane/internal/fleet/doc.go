@@ -1,0 +1,20 @@
+// Package fleet is the control plane's end of covey.fleet.v1: it lets brokers
+// in, tells them of changes, and knows how far each of them has come.
+//
+// It owns the keys under /covey/v1/fleet/ in etcd:
+//
+//	fleet/ca                 the fleet's certificate authority, its key encrypted
+//	fleet/join/<sha256>      one join token, gone with its etcd lease
+//	fleet/broker/<broker>    what is known of one broker, for good (JSON)
+//	fleet/lease/<broker>     the session that speaks for the broker, on an etcd lease
+//
+// It only reads claims/<account> and operator, which others write, and it
+// decides nothing about accounts. The revision of a claims key is the revision
+// that brokers acknowledge.
+//
+// One goroutine (feed) watches the claims for all brokers. Each broker has a
+// session: a bounded queue that the feed fills, a sender that empties it into
+// the stream, a receiver, and a keeper that renews the lease and writes down
+// acknowledgements. Several control planes may run at once; a broker's record is
+// written only by the session that its lease key names.
+package fleet

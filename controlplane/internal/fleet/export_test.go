@@ -1,0 +1,21 @@
+package fleet
+
+import (
+	"context"
+	"time"
+)
+
+// Forget runs one round of garbage collection.
+func (s *Service) Forget(ctx context.Context, now time.Time) error { return s.forget(ctx, now) }
+
+// Fingerprint is the CA's.
+func (s *Service) Fingerprint() [32]byte { return s.ca.fingerprint() }
+
+// JoinSecretOK reports whether a token's text has the right form and pin.
+func (s *Service) JoinSecretOK(text string) bool {
+	_, ok := s.ca.joinSecret(text)
+	return ok
+}
+
+// GarbageAge is how long brokers that are gone stay listed.
+const GarbageAge = garbageAge

@@ -1,0 +1,245 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/coveymq/covey/internal/lifecycle"
+)
+
+// rememberedMax bounds the claims kept for lookups: a fleet that comes back asks
+// for the same accounts within seconds.
+const rememberedMax = 4096
+
+var errWatchEnded = errors.New("watch ended")
+
+// feed is the one watch over all claims. It knows which session holds which
+// account and puts every change into the queues of the holders.
+type feed struct {
+	etcd *clientv3.Client
+	log  *slog.Logger
+
+	mu       sync.Mutex
+	revision int64 // everything up to it has been put into the queues
+	operator string
+	queues   map[*queue]struct{}
+	holders  map[string]map[*queue]struct{}
+	// remembered holds claims as they are at revision; a change removes them.
+	remembered map[string]remembered
+}
+
+type remembered struct {
+	claims
+	readAt int64 // revision of the store when they were read
+}
+
+func newFeed(etcd *clientv3.Client, log *slog.Logger) *feed {
+	return &feed{
+		etcd: etcd, log: log,
+		queues:     make(map[*queue]struct{}),
+		holders:    make(map[string]map[*queue]struct{}),
+		remembered: make(map[string]remembered),
+	}
+}
+
+// run follows the store until ctx ends. The etcd client resumes a broken watch
+// by itself; when it cannot, because history is compacted, everything that
+// brokers hold is read again.
+func (f *feed) run(ctx context.Context) error {
+	backoff := lifecycle.Backoff{Min: 50 * time.Millisecond, Max: 5 * time.Second}
+	for {
+		began := time.Now()
+		err := f.follow(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		f.log.LogAttrs(ctx, slog.LevelWarn, "claims watch interrupted", slog.Any("err", err))
+		if time.Since(began) > backoff.Max {
+			backoff.Reset()
+		}
+		if err := backoff.Wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (f *feed) follow(ctx context.Context) error {
+	got, err := f.etcd.Get(ctx, operatorKey)
+	if err != nil {
+		return fmt.Errorf("read operator: %w", err)
+	}
+	operator := ""
+	if len(got.Kvs) == 1 {
+		operator = string(got.Kvs[0].Value)
+	}
+	from := got.Header.GetRevision()
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	f.restart(from, operator)
+	changes := f.etcd.Watch(ctx, claimsPrefix, clientv3.WithPrefix(), clientv3.WithRev(from+1))
+	operators := f.etcd.Watch(ctx, operatorKey, clientv3.WithRev(from+1))
+	for {
+		select {
+		case resp, ok := <-changes:
+			if err := watchError(resp, ok); err != nil {
+				return err
+			}
+			f.apply(resp)
+		case resp, ok := <-operators:
+			if err := watchError(resp, ok); err != nil {
+				return err
+			}
+			f.applyOperator(resp)
+		}
+	}
+}
+
+func watchError(resp clientv3.WatchResponse, ok bool) error {
+	if !ok {
+		return errWatchEnded
+	}
+	return resp.Err()
+}
+
+// restart begins a new watch after revision from: what happened until then is
+// not known change by change, so every session compares what it holds.
+func (f *feed) restart(from int64, operator string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	changed := f.operator != operator
+	f.revision, f.operator = from, operator
+	clear(f.remembered)
+	for q := range f.queues {
+		if changed {
+			q.putOperator(operator)
+		}
+		q.putResync()
+	}
+}
+
+// apply puts the changes of one revision, or several, into the queues, then the
+// watermark that covers them.
+func (f *feed) apply(resp clientv3.WatchResponse) {
+	if len(resp.Events) == 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last := f.revision
+	for _, e := range resp.Events {
+		account := string(e.Kv.Key[len(claimsPrefix):])
+		delete(f.remembered, account)
+		c := claims{revision: e.Kv.ModRevision}
+		if e.Type == mvccpb.Event_PUT {
+			c.jwt = string(e.Kv.Value)
+		}
+		for q := range f.holders[account] {
+			q.putClaims(account, c)
+		}
+		last = max(last, c.revision)
+	}
+	f.revision = last
+	for q := range f.queues {
+		q.putWatermark(last)
+	}
+}
+
+func (f *feed) applyOperator(resp clientv3.WatchResponse) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range resp.Events {
+		f.operator = string(e.Kv.Value)
+	}
+	if f.operator == "" {
+		return
+	}
+	for q := range f.queues {
+		q.putOperator(f.operator)
+	}
+}
+
+// join adds a session's queue. After leave nothing more can be held for it;
+// what it held is still to be dropped.
+func (f *feed) join(q *queue) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.queues[q] = struct{}{}
+}
+
+func (f *feed) leave(q *queue) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.queues, q)
+}
+
+// hold has changes of the accounts put into q from now on. Earlier ones have to
+// be read from the store afterwards.
+func (f *feed) hold(q *queue, accounts ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.queues[q]; !ok {
+		return // the session is over
+	}
+	for _, account := range accounts {
+		set := f.holders[account]
+		if set == nil {
+			set = make(map[*queue]struct{})
+			f.holders[account] = set
+		}
+		set[q] = struct{}{}
+	}
+}
+
+func (f *feed) drop(q *queue, accounts ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, account := range accounts {
+		set := f.holders[account]
+		delete(set, q)
+		if len(set) == 0 {
+			delete(f.holders, account)
+		}
+	}
+}
+
+// recall returns remembered claims that are current at least up to atLeast.
+func (f *feed) recall(account string, atLeast int64) (claims, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r, ok := f.remembered[account]
+	if !ok || max(r.readAt, f.revision) < atLeast {
+		return claims{}, false
+	}
+	return r.claims, true
+}
+
+// remember keeps claims for recall, unless a change may have passed between
+// reading them and now.
+func (f *feed) remember(account string, c claims, readAt int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.revision > readAt {
+		return
+	}
+	for other := range f.remembered {
+		if len(f.remembered) < rememberedMax {
+			break
+		}
+		delete(f.remembered, other)
+	}
+	f.remembered[account] = remembered{claims: c, readAt: readAt}
+}
+
+// position returns the revision up to which all changes are in the queues.
+func (f *feed) position() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.revision
+}

@@ -1,0 +1,142 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Broker is what is known of one broker. It is stored as JSON.
+type Broker struct {
+	ID            string    `json:"-"`
+	ServerName    string    `json:"server_name"`
+	Version       string    `json:"version,omitempty"`
+	IncarnationID string    `json:"incarnation_id,omitempty"`
+	EnrolledAt    time.Time `json:"enrolled_at"`
+
+	// AckedRevision is a watermark: all claims up to it are in force there.
+	AckedRevision int64     `json:"acked_revision"`
+	AckTime       time.Time `json:"ack_time,omitzero"`
+
+	// LastContact is written every minute or so, not at each heartbeat.
+	LastContact time.Time `json:"last_contact,omitzero"`
+	// ServeUntil is when the broker, left alone, has stopped serving for certain.
+	ServeUntil time.Time `json:"serve_until,omitzero"`
+	// Exited is the broker's own word that it serves nobody any more.
+	Exited bool `json:"exited,omitempty"`
+
+	Connections int64 `json:"connections,omitempty"` // at LastContact
+	Accounts    int64 `json:"accounts,omitempty"`    // at LastContact
+
+	// Leased says that the broker is there now.
+	Leased bool `json:"-"`
+
+	modRevision int64 // of the record, for compare-and-swap
+}
+
+// BrokerProgress is how far one broker is with one revision.
+type BrokerProgress struct {
+	Broker
+	// Acknowledged says that the revision is in force at this broker.
+	Acknowledged bool
+}
+
+// MayServeOld reports whether the broker may still be serving the state before
+// the revision.
+func (p BrokerProgress) MayServeOld(now time.Time) bool {
+	if p.Acknowledged {
+		return false
+	}
+	return p.Leased || !p.Exited && now.Before(p.ServeUntil)
+}
+
+// Summarise says how far a revision is: enforced when each leased broker
+// acknowledged it, done when nobody can be serving the old state any more.
+func Summarise(brokers []BrokerProgress, now time.Time) (enforced, done bool) {
+	enforced, done = true, true
+	for _, p := range brokers {
+		if p.Leased && !p.Acknowledged {
+			enforced = false
+		}
+		if p.MayServeOld(now) {
+			done = false
+		}
+	}
+	return enforced, done
+}
+
+// Brokers lists all brokers that are known, ordered by id.
+func (s *Service) Brokers(ctx context.Context) ([]Broker, error) {
+	return readBrokers(ctx, s.etcd)
+}
+
+// Progress tells for each broker whether revision is in force there. Records
+// and leases are read at one revision of the store.
+func (s *Service) Progress(ctx context.Context, revision int64) ([]BrokerProgress, error) {
+	brokers, err := readBrokers(ctx, s.etcd)
+	if err != nil {
+		return nil, err
+	}
+	progress := make([]BrokerProgress, len(brokers))
+	for i, b := range brokers {
+		progress[i] = BrokerProgress{Broker: b, Acknowledged: b.AckedRevision >= revision}
+	}
+	return progress, nil
+}
+
+func readBrokers(ctx context.Context, etcd clientv3.KV) ([]Broker, error) {
+	got, err := etcd.Txn(ctx).Then(
+		clientv3.OpGet(brokerPrefix, clientv3.WithPrefix()),
+		clientv3.OpGet(leasePrefix, clientv3.WithPrefix(), clientv3.WithKeysOnly()),
+	).Commit()
+	if err != nil {
+		return nil, fmt.Errorf("read brokers: %w", err)
+	}
+	leased := make(map[string]bool)
+	for _, kv := range got.Responses[1].GetResponseRange().Kvs {
+		leased[string(kv.Key[len(leasePrefix):])] = true
+	}
+	var brokers []Broker
+	for _, kv := range got.Responses[0].GetResponseRange().Kvs {
+		b, err := decodeBroker(string(kv.Key), kv.Value, kv.ModRevision)
+		if err != nil {
+			return nil, err
+		}
+		b.Leased = leased[b.ID]
+		brokers = append(brokers, b)
+	}
+	return brokers, nil
+}
+
+// readBroker returns false if there is no such broker.
+func readBroker(ctx context.Context, etcd clientv3.KV, id string) (Broker, bool, error) {
+	got, err := etcd.Get(ctx, brokerPrefix+id)
+	if err != nil {
+		return Broker{}, false, fmt.Errorf("read broker: %w", err)
+	}
+	if len(got.Kvs) == 0 {
+		return Broker{}, false, nil
+	}
+	b, err := decodeBroker(string(got.Kvs[0].Key), got.Kvs[0].Value, got.Kvs[0].ModRevision)
+	return b, err == nil, err
+}
+
+func decodeBroker(key string, value []byte, modRevision int64) (Broker, error) {
+	b := Broker{ID: key[len(brokerPrefix):], modRevision: modRevision}
+	if err := json.Unmarshal(value, &b); err != nil {
+		return Broker{}, fmt.Errorf("decode broker %s: %w", b.ID, err)
+	}
+	return b, nil
+}
+
+// put is the operation that stores the record.
+func (b *Broker) put() (clientv3.Op, error) {
+	value, err := json.Marshal(b)
+	if err != nil {
+		return clientv3.Op{}, fmt.Errorf("encode broker: %w", err)
+	}
+	return clientv3.OpPut(brokerPrefix+b.ID, string(value)), nil
+}

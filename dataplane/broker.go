@@ -1,0 +1,271 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nkeys"
+
+	"github.com/coveymq/covey/dataplane/internal/account"
+	"github.com/coveymq/covey/dataplane/internal/auth"
+	"github.com/coveymq/covey/dataplane/internal/conn"
+	"github.com/coveymq/covey/dataplane/internal/monitor"
+	"github.com/coveymq/covey/internal/errs"
+	"github.com/coveymq/covey/internal/lifecycle"
+)
+
+// Broker is one broker. New opens its listeners, Run serves until its context
+// ends.
+type Broker struct {
+	cfg      Config
+	id       string // the server id, made at each start
+	host     *conn.Host
+	accounts *account.Registry
+	fleet    *enrolment // nil when standing alone
+	clients  net.Listener
+	monitor  *monitor.Server // nil without monitoring
+	started  time.Time
+}
+
+// GlobalAccount is the one account of a broker without authentication, by
+// nats-server's name.
+const GlobalAccount = "$G"
+
+// New opens the listeners and, if the broker is to be enrolled, its state
+// directory and identity. The error says what is in the way and what to do.
+func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
+	if cfg.Host == "" {
+		cfg.Host = "127.0.0.1"
+	}
+	if cfg.Drain == (Drain{}) {
+		cfg.Drain = DefaultDrain()
+	}
+	b := &Broker{cfg: cfg, started: time.Now()}
+	if b.id, err = newServerID(); err != nil {
+		return nil, err
+	}
+	if b.cfg.ServerName == "" {
+		b.cfg.ServerName = b.id
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.release())
+		}
+	}()
+	b.host = &conn.Host{Options: conn.DefaultOptions(), Log: cfg.Logger}
+	if cfg.Clients != nil {
+		b.host.Options = *cfg.Clients
+	}
+	if b.clients, err = listen(ctx, "NATS", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port))); err != nil {
+		return nil, err
+	}
+	if err = b.assemble(ctx); err != nil {
+		return nil, err
+	}
+	b.host.Info = b.info()
+	if cfg.MonitorAddr != "" {
+		var l net.Listener
+		if l, err = listen(ctx, "monitoring", cfg.MonitorAddr); err != nil {
+			return nil, err
+		}
+		b.monitor = monitor.New(l, b.host, b.accounts, monitor.Static{
+			ServerID: b.id, ServerName: b.cfg.ServerName, Level: Level, Version: cfg.Version, Started: b.started,
+		})
+	}
+	return b, nil
+}
+
+// assemble builds accounts and authentication, by the control plane or alone.
+func (b *Broker) assemble(ctx context.Context) error {
+	if b.cfg.ControlPlane != nil {
+		e, err := enrol(ctx, b)
+		if err != nil {
+			return err
+		}
+		b.fleet = e
+		b.accounts = e.accounts
+		b.host.Auth = &auth.Operator{Accounts: e.accounts}
+		b.host.NewIntent = e.newIntent
+	} else {
+		none := account.Limits{
+			Connections: account.NoLimit, Leafs: account.NoLimit,
+			Subscriptions: account.NoLimit, Payload: account.NoLimit,
+		}
+		b.accounts = account.NewRegistry("", nil, nil, b.cfg.Logger)
+		global := account.New(GlobalAccount, account.NoUsage{}, &account.State{Limits: none})
+		b.accounts.Add(global)
+		b.host.Auth = &auth.Open{Account: global}
+	}
+	b.host.Accounts = b.accounts
+	return nil
+}
+
+func (b *Broker) info() conn.Info {
+	return conn.Info{
+		ServerID: b.id, ServerName: b.cfg.ServerName, Version: Level, Proto: 1, Go: runtime.Version(),
+		Host: b.cfg.Host, Port: b.port(), Headers: true, MaxPayload: b.host.Options.MaxPayload,
+	}
+}
+
+// newServerID returns a fresh public server key, as nats-server uses.
+func newServerID() (string, error) {
+	kp, err := nkeys.CreateServer()
+	if err != nil {
+		return "", fmt.Errorf("server key: %w", err)
+	}
+	return kp.PublicKey()
+}
+
+// listen opens a TCP listener and explains why it cannot.
+func listen(ctx context.Context, what, addr string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, errs.New(errs.Unavailable, "LISTEN_FAILED", "cannot listen for %s on %s", what, addr).
+			WithCause(err).WithNext("stop what uses that port, or choose another one (0 for any free one)")
+	}
+	return l, nil
+}
+
+func (b *Broker) port() int {
+	if a, ok := b.clients.Addr().(*net.TCPAddr); ok {
+		return a.Port
+	}
+	return b.cfg.Port
+}
+
+// ClientURL is where clients connect.
+func (b *Broker) ClientURL() string { return "nats://" + b.clients.Addr().String() }
+
+// MonitorURL is where monitoring is served; empty if it is not.
+func (b *Broker) MonitorURL() string {
+	if b.monitor == nil {
+		return ""
+	}
+	return "http://" + b.monitor.Addr()
+}
+
+// evictAfter is how long an account stays loaded without connections.
+const evictAfter = 10 * time.Minute
+
+// Run serves until ctx ends, then drains: it closes the listener, tells clients
+// to go elsewhere, disconnects those that stay, and reports the last usage. It
+// returns an error only if something failed.
+func (b *Broker) Run(ctx context.Context) error {
+	serving := lifecycle.NewGroup(context.WithoutCancel(ctx)) // ends when the drain is over
+	serving.Go(b.host.Run)
+	serving.Go(b.evict)
+	if b.monitor != nil {
+		serving.Go(b.monitor.Run)
+	}
+	if b.fleet != nil {
+		b.fleet.start(serving)
+	}
+	accepting := lifecycle.NewGroup(serving.Context())
+	accepting.Go(b.accept)
+	b.cfg.Logger.Info("Listening for client connections on " + b.clients.Addr().String())
+	b.cfg.Logger.Info("Server is ready", "server", b.id, "name", b.cfg.ServerName)
+
+	select {
+	case <-ctx.Done():
+	case <-accepting.Context().Done():
+	}
+	accepting.Stop()
+	err := accepting.Wait()
+	b.drain(serving)
+	serving.Stop()
+	return errors.Join(err, serving.Wait(), b.release())
+}
+
+// drain says goodbye to the clients and reports what they used.
+func (b *Broker) drain(serving *lifecycle.Group) {
+	b.cfg.Logger.Info("Entering lame duck mode, stop accepting new clients")
+	if b.host.Len() > 0 && serving.Context().Err() == nil {
+		b.host.LameDuck()
+		b.awaitClients(serving.Context())
+	}
+	b.host.Close(b.cfg.Drain.Spread)
+	if b.fleet != nil {
+		b.fleet.finish(b.cfg.Drain.Flush)
+	}
+}
+
+// awaitClients waits for the grace period, or until all clients have left.
+func (b *Broker) awaitClients(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.Drain.Grace)
+	defer cancel()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for b.host.Len() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-poll.C:
+		}
+	}
+}
+
+// accept serves each connection in its own goroutine; the host waits for them.
+func (b *Broker) accept(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = b.clients.Close() })
+	defer stop()
+	pause := lifecycle.Backoff{Min: 10 * time.Millisecond, Max: time.Second}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		nc, err := b.clients.Accept()
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				_ = nc.Close()
+			}
+			return nil
+		case err != nil:
+			// Out of file descriptors, most likely: others will be freed.
+			b.cfg.Logger.Error("accept failed", "err", err)
+			if pause.Wait(ctx) != nil {
+				return nil
+			}
+		default:
+			pause.Reset()
+			b.host.Go(nc)
+		}
+	}
+}
+
+// evict unloads accounts that nobody has used for a while.
+func (b *Broker) evict(ctx context.Context) error {
+	t := time.NewTicker(evictAfter / 10)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case now := <-t.C:
+			b.accounts.Evict(now, evictAfter)
+		}
+	}
+}
+
+// release closes what New opened and Run has not closed.
+func (b *Broker) release() error {
+	var all []error
+	if b.clients != nil {
+		if err := b.clients.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			all = append(all, err)
+		}
+	}
+	if b.monitor != nil {
+		all = append(all, b.monitor.Close())
+	}
+	if b.fleet != nil {
+		all = append(all, b.fleet.close())
+	}
+	return errors.Join(all...)
+}

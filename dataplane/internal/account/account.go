@@ -1,0 +1,281 @@
+// Package account is the runtime of accounts in a broker: each one's
+// subscriptions, members, limits and rules, and the registry that loads them.
+//
+// An account costs no goroutine, timer or client object. What its claims say is
+// an immutable State behind an atomic pointer: readers take it as it is, and an
+// update swaps it and then looks at the members once. The registry's and the
+// accounts' mutexes are never held together, nor while anything is sent.
+package account
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+
+	"github.com/coveymq/covey/dataplane/internal/interest"
+	"github.com/coveymq/covey/dataplane/internal/permission"
+)
+
+// Usage is the account's billing words.
+type Usage interface {
+	// Published counts messages that were admitted.
+	Published(messages, bytes uint64)
+	// Delivered counts messages that the kernel took.
+	Delivered(messages, bytes uint64)
+	// Release gives the words back; what they counted stays.
+	Release()
+}
+
+// NoUsage counts nothing.
+type NoUsage struct{}
+
+// Published does nothing.
+func (NoUsage) Published(uint64, uint64) {}
+
+// Delivered does nothing.
+func (NoUsage) Delivered(uint64, uint64) {}
+
+// Release does nothing.
+func (NoUsage) Release() {}
+
+// NoLimit marks a limit that is not set.
+const NoLimit = -1
+
+// Limits of an account or of one user. NoLimit means none.
+type Limits struct {
+	Connections   int64
+	Leafs         int64
+	Subscriptions int64 // per connection, as in nats-server
+	Payload       int64 // bytes of one message
+}
+
+// State is what the claims of an account say. Immutable.
+type State struct {
+	Revision    int64 // 0 for accounts from a configuration file
+	Name        string
+	Limits      Limits
+	Signers     map[string]*Scope // the keys that may sign users; a nil Scope is an unscoped key
+	Revocations map[string]int64  // user key, or "*", to the Unix second until which issues are void
+	Expires     int64             // Unix second; 0 for never
+	Default     *permission.Set   // for users without permissions of their own
+	Deleted     bool
+}
+
+// Scope is a role: what every user signed with its key may do.
+type Scope struct {
+	Role     string
+	Limits   jwt.UserPermissionLimits
+	Template UserTemplate
+}
+
+// Identity is who a connection is. Immutable.
+type Identity struct {
+	Account     *Account
+	User        string // public key, or the configured name
+	Name        string // for people
+	Issuer      string // the key that signed the user; empty without a JWT
+	IssuedAt    int64  // Unix second
+	Expires     int64  // Unix second; 0 for never
+	Permissions *permission.Set
+	Limits      Limits
+}
+
+// Member is a connection that belongs to an account.
+type Member interface {
+	// Identity returns who it is.
+	Identity() *Identity
+	// Disconnect ends the connection for a reason, soon. It must not block.
+	Disconnect(*Refusal)
+	// Permit replaces the connection's rules.
+	Permit(*permission.Set)
+}
+
+// Account is one isolated messaging world.
+type Account struct {
+	// Immutable.
+	Key   string // public key, or the configured name
+	Index *interest.Index
+	Usage Usage
+
+	state atomic.Pointer[State]
+
+	mu      sync.Mutex
+	members []Member  // guarded by mu, as is all below; the oldest first
+	idle    time.Time // since when there are none
+	retired bool      // evicted or deleted: nobody may join any more
+	closed  bool      // Usage was given back
+}
+
+// New returns an account with a state.
+func New(key string, usage Usage, s *State) *Account {
+	a := &Account{Key: key, Index: interest.New(), Usage: usage}
+	a.state.Store(s)
+	return a
+}
+
+// State returns what is in force now.
+func (a *Account) State() *State { return a.state.Load() }
+
+// ErrRetired is what Join returns for an account that was evicted meanwhile:
+// get it from the registry again.
+var ErrRetired = errors.New("account was evicted")
+
+// Join makes m a member. The error is ErrRetired, or a *Refusal when a limit or
+// the account's state forbids it.
+func (a *Account) Join(m Member) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.retired {
+		return ErrRetired
+	}
+	s := a.State()
+	if r := s.Admits(m.Identity(), time.Now()); r != nil {
+		return r
+	}
+	if n := s.Limits.Connections; n != NoLimit && int64(len(a.members)) >= n {
+		return TooManyAccountConnections
+	}
+	a.members = append(a.members, m)
+	return nil
+}
+
+// Leave ends a membership. It reports whether m was a member.
+func (a *Account) Leave(m Member) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range a.members {
+		if a.members[i] == m {
+			a.members = append(a.members[:i], a.members[i+1:]...)
+			if len(a.members) == 0 {
+				a.members = nil
+				a.idle = time.Now()
+				a.closeIfOver()
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// retire marks an account without members as evicted. It reports false if it
+// has members.
+func (a *Account) retire() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.members) > 0 {
+		return false
+	}
+	a.retired = true
+	a.closeIfOver()
+	return true
+}
+
+// end marks an account as deleted. Its members are on their way out.
+func (a *Account) end(revision int64) {
+	a.mu.Lock()
+	a.retired = true
+	a.closeIfOver()
+	a.mu.Unlock()
+	a.Apply(&State{Revision: revision, Deleted: true})
+}
+
+// closeIfOver gives the usage words back once the last member of a retired
+// account is gone, and with it everybody who counts. Call it with mu held.
+func (a *Account) closeIfOver() {
+	if a.retired && len(a.members) == 0 && !a.closed {
+		a.closed = true
+		a.Usage.Release()
+	}
+}
+
+// Members returns how many connections the account has.
+func (a *Account) Members() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.members)
+}
+
+// idleSince returns since when the account has had no members; the zero time if
+// it has some.
+func (a *Account) idleSince() time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.members) > 0 {
+		return time.Time{}
+	}
+	return a.idle
+}
+
+// Apply puts a new state in force: when it returns, no member that the state
+// forbids is delivered to or heard any more. Members over the connection limit
+// go newest first.
+func (a *Account) Apply(s *State) {
+	a.mu.Lock()
+	a.state.Store(s)
+	members := append([]Member(nil), a.members...)
+	a.mu.Unlock()
+
+	now := time.Now()
+	kept := int64(0)
+	for _, m := range members {
+		id := m.Identity()
+		refusal := s.Admits(id, now)
+		if refusal == nil && s.Limits.Connections != NoLimit && kept >= s.Limits.Connections {
+			refusal = TooManyAccountConnections
+		}
+		if refusal != nil {
+			m.Disconnect(refusal)
+			continue
+		}
+		kept++
+		if p, ok := s.rules(id); ok {
+			m.Permit(p)
+		}
+	}
+}
+
+// rules returns the permissions that a scope now gives to a user it signed.
+func (s *State) rules(id *Identity) (*permission.Set, bool) {
+	scope := s.Signers[id.Issuer]
+	if scope == nil || scope.Template == nil {
+		return nil, false
+	}
+	p, err := scope.Template(id)
+	return p, err == nil
+}
+
+// Admits says whether a user may be connected under this state.
+func (s *State) Admits(id *Identity, now time.Time) *Refusal {
+	switch {
+	case s.Deleted:
+		return AccountGone
+	case s.Expires != 0 && now.Unix() >= s.Expires:
+		return AccountExpired
+	case id.Issuer == "":
+		return nil
+	case s.revoked(id):
+		return Revoked
+	}
+	if _, ok := s.Signers[id.Issuer]; !ok {
+		return SignerGone
+	}
+	if id.Expires != 0 && now.Unix() >= id.Expires {
+		return UserExpired
+	}
+	return nil
+}
+
+func (s *State) revoked(id *Identity) bool {
+	for _, key := range [...]string{id.User, "*"} {
+		if until, ok := s.Revocations[key]; ok && id.IssuedAt <= until {
+			return true
+		}
+	}
+	return false
+}
+
+// UserTemplate makes the permissions of a user from its role.
+type UserTemplate func(*Identity) (*permission.Set, error)

@@ -1,0 +1,80 @@
+package account
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/jwt/v2"
+
+	"github.com/coveymq/covey/dataplane/internal/permission"
+)
+
+// ErrUntrusted is a claim that no trusted operator key signed.
+var ErrUntrusted = errors.New("not signed by a trusted operator key")
+
+// Decode verifies a signed account claim and compiles it. Trusted says whether
+// a public key is one of the operator's.
+func Decode(key, token string, revision int64, trusted func(string) bool) (*State, error) {
+	claims, err := jwt.DecodeAccountClaims(token)
+	if err != nil {
+		return nil, fmt.Errorf("account claims: %w", err)
+	}
+	if claims.Subject != key {
+		return nil, fmt.Errorf("account claims of %s given for %s", claims.Subject, key)
+	}
+	if !trusted(claims.Issuer) {
+		return nil, fmt.Errorf("account claims issued by %s: %w", claims.Issuer, ErrUntrusted)
+	}
+	s := &State{
+		Revision: revision,
+		Name:     claims.Name,
+		Limits: Limits{
+			Connections: claims.Limits.Conn, Leafs: claims.Limits.LeafNodeConn,
+			Subscriptions: claims.Limits.Subs, Payload: claims.Limits.Payload,
+		},
+		Signers:     map[string]*Scope{key: nil},
+		Revocations: claims.Revocations,
+		Expires:     claims.Expires,
+		Default:     permission.New(&claims.DefaultPermissions),
+	}
+	for signer, scope := range claims.SigningKeys {
+		s.Signers[signer] = nil
+		if us, ok := scope.(*jwt.UserScope); ok {
+			s.Signers[signer] = compile(us, s)
+		}
+	}
+	return s, nil
+}
+
+// compile prepares a role. A template without placeholders is compiled once and
+// shared by all its users.
+func compile(us *jwt.UserScope, s *State) *Scope {
+	template := us.Template.Permissions
+	if !templated(&template) {
+		set := permission.New(&template)
+		return &Scope{Role: us.Role, Limits: us.Template, Template: func(*Identity) (*permission.Set, error) { return set, nil }}
+	}
+	return &Scope{Role: us.Role, Limits: us.Template, Template: func(id *Identity) (*permission.Set, error) {
+		p, err := expand(&template, id, s)
+		if err != nil {
+			return nil, err
+		}
+		return permission.New(p), nil
+	}}
+}
+
+func templated(p *jwt.Permissions) bool {
+	for _, list := range lists(p) {
+		for _, entry := range *list {
+			if strings.Contains(entry, "{{") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func lists(p *jwt.Permissions) []*jwt.StringList {
+	return []*jwt.StringList{&p.Pub.Allow, &p.Pub.Deny, &p.Sub.Allow, &p.Sub.Deny}
+}

@@ -1,0 +1,236 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+)
+
+// Source is where accounts come from.
+type Source interface {
+	// Lookup returns an account's signed claims and their revision. The error is
+	// ErrUnknown when it is known that there is no such account; any other error
+	// means that it cannot be known now.
+	Lookup(ctx context.Context, key string) (token string, revision int64, err error)
+	// Hold says that the account is loaded: its changes are wanted from now on.
+	Hold(key string)
+	// Drop ends what Hold began.
+	Drop(key string)
+}
+
+// Errors of Get.
+var (
+	ErrUnknown     = errors.New("no such account")
+	ErrUnavailable = errors.New("account cannot be looked up now")
+)
+
+// trust is the operator's public keys. Immutable.
+type trust struct {
+	root    string
+	signers map[string]bool
+}
+
+// Registry holds the accounts a broker has loaded.
+type Registry struct {
+	// Immutable after New.
+	source Source
+	usage  func(key string) (Usage, error)
+	log    *slog.Logger
+
+	trust atomic.Pointer[trust]
+
+	mu       sync.Mutex
+	accounts map[string]*Account // guarded by mu
+	loading  map[string]*load    // guarded by mu
+}
+
+// load is one lookup that several connections may wait for.
+type load struct {
+	done    chan struct{}
+	account *Account
+	err     error
+}
+
+// NewRegistry returns an empty registry. OperatorKey is the operator's root
+// public key, or empty for a broker that loads no signed accounts. Usage opens
+// an account's billing words.
+func NewRegistry(operatorKey string, source Source, usage func(string) (Usage, error), log *slog.Logger) *Registry {
+	r := &Registry{
+		source: source, usage: usage, log: log,
+		accounts: make(map[string]*Account), loading: make(map[string]*load),
+	}
+	r.trust.Store(&trust{root: operatorKey})
+	return r
+}
+
+// SetOperator takes an operator's JWT for the signing keys it names, if the
+// root key signed it.
+func (r *Registry) SetOperator(token string) error {
+	claims, err := jwt.DecodeOperatorClaims(token)
+	if err != nil {
+		return fmt.Errorf("operator claims: %w", err)
+	}
+	root := r.trust.Load().root
+	if claims.Subject != root || claims.Issuer != root {
+		return fmt.Errorf("operator claims of %s issued by %s: %w", claims.Subject, claims.Issuer, ErrUntrusted)
+	}
+	t := &trust{root: root, signers: make(map[string]bool)}
+	for _, key := range claims.SigningKeys {
+		t.signers[key] = true
+	}
+	r.trust.Store(t)
+	return nil
+}
+
+func (r *Registry) trusted(key string) bool {
+	t := r.trust.Load()
+	return key == t.root || t.signers[key]
+}
+
+// Get returns an account, loaded if need be.
+func (r *Registry) Get(ctx context.Context, key string) (*Account, error) {
+	r.mu.Lock()
+	if a := r.accounts[key]; a != nil {
+		r.mu.Unlock()
+		return a, nil
+	}
+	l := r.loading[key]
+	if l != nil {
+		r.mu.Unlock()
+		select {
+		case <-l.done:
+			return l.account, l.err
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+		}
+	}
+	l = &load{done: make(chan struct{})}
+	r.loading[key] = l
+	r.mu.Unlock()
+
+	l.account, l.err = r.load(ctx, key)
+	r.mu.Lock()
+	delete(r.loading, key)
+	if l.err == nil {
+		r.accounts[key] = l.account
+	}
+	r.mu.Unlock()
+	close(l.done)
+	if l.err == nil {
+		r.source.Hold(key)
+	}
+	return l.account, l.err
+}
+
+func (r *Registry) load(ctx context.Context, key string) (*Account, error) {
+	if r.source == nil {
+		return nil, ErrUnknown
+	}
+	token, revision, err := r.source.Lookup(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	s, err := Decode(key, token, revision, r.trusted)
+	if err != nil {
+		r.source.Drop(key)
+		return nil, err
+	}
+	usage, err := r.usage(key)
+	if err != nil {
+		r.source.Drop(key)
+		return nil, fmt.Errorf("%w: usage of %s: %w", ErrUnavailable, key, err)
+	}
+	a := New(key, usage, s)
+	a.idle = time.Now()
+	return a, nil
+}
+
+// Add puts an account from a configuration file in.
+func (r *Registry) Add(a *Account) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.accounts[a.Key] = a
+}
+
+// Apply puts new claims in force, if the account is loaded and the claims are
+// not older than what it has. It returns when they are in force.
+func (r *Registry) Apply(key, token string, revision int64) error {
+	a := r.loaded(key)
+	if a == nil || revision < a.State().Revision {
+		return nil
+	}
+	s, err := Decode(key, token, revision, r.trusted)
+	if err != nil {
+		return err
+	}
+	a.Apply(s)
+	r.log.Info("account claims in force", "account", key, "rev", revision)
+	return nil
+}
+
+// Delete ends an account: its clients are disconnected, new ones refused until
+// the source knows it again.
+func (r *Registry) Delete(key string, revision int64) {
+	r.mu.Lock()
+	a := r.accounts[key]
+	if a == nil || revision < a.State().Revision {
+		r.mu.Unlock()
+		return
+	}
+	delete(r.accounts, key)
+	r.mu.Unlock()
+	a.end(revision)
+	r.source.Drop(key)
+	r.log.Info("account deleted", "account", key, "rev", revision)
+}
+
+func (r *Registry) loaded(key string) *Account {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.accounts[key]
+}
+
+// Len returns the number of loaded accounts.
+func (r *Registry) Len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.accounts)
+}
+
+// Each calls visit for every loaded account, without a lock held.
+func (r *Registry) Each(visit func(*Account)) {
+	r.mu.Lock()
+	all := make([]*Account, 0, len(r.accounts))
+	for _, a := range r.accounts {
+		all = append(all, a)
+	}
+	r.mu.Unlock()
+	for _, a := range all {
+		visit(a)
+	}
+}
+
+// Evict drops accounts that have had no members for a while. A connection that
+// got the account just before simply has it alone: it is marked so that Join
+// refuses and the connection loads it anew.
+func (r *Registry) Evict(now time.Time, after time.Duration) {
+	r.Each(func(a *Account) {
+		since := a.idleSince()
+		if since.IsZero() || now.Sub(since) < after || a.State().Revision == 0 {
+			return
+		}
+		if !a.retire() {
+			return
+		}
+		r.mu.Lock()
+		delete(r.accounts, a.Key)
+		r.mu.Unlock()
+		r.source.Drop(a.Key)
+	})
+}

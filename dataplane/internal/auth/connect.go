@@ -1,0 +1,38 @@
+// Package auth decides who a connection is.
+//
+// It verifies each user JWT once, outside of every lock that connections share,
+// and answers with an account.Identity or with an *account.Refusal that says
+// what to tell the client and what to log. It reads no sockets and keeps no
+// connections.
+package auth
+
+// Connect is what a client says of itself in CONNECT. The fields and defaults
+// are those of nats-server.
+type Connect struct {
+	Echo         bool   `json:"echo"`
+	Verbose      bool   `json:"verbose"`
+	Pedantic     bool   `json:"pedantic"`
+	TLSRequired  bool   `json:"tls_required"`
+	Nkey         string `json:"nkey,omitempty"`
+	JWT          string `json:"jwt,omitempty"`
+	Sig          string `json:"sig,omitempty"`
+	Token        string `json:"auth_token,omitempty"`
+	Username     string `json:"user,omitempty"`
+	Password     string `json:"pass,omitempty"`
+	Name         string `json:"name"`
+	Lang         string `json:"lang"`
+	Version      string `json:"version"`
+	Protocol     int    `json:"protocol"`
+	Account      string `json:"account,omitempty"`
+	AccountNew   bool   `json:"new_account,omitempty"`
+	Headers      bool   `json:"headers,omitempty"`
+	NoResponders bool   `json:"no_responders,omitempty"`
+}
+
+// DefaultConnect is what holds before CONNECT, and for fields it leaves out.
+func DefaultConnect() Connect { return Connect{Echo: true, Verbose: true, Pedantic: true} }
+
+// Forget drops what was only needed to authenticate.
+func (c *Connect) Forget() {
+	c.Nkey, c.JWT, c.Sig, c.Token, c.Username, c.Password = "", "", "", "", "", ""
+}

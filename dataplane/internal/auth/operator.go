@@ -1,0 +1,230 @@
+package auth
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nkeys"
+
+	"github.com/coveymq/covey/dataplane/internal/account"
+	"github.com/coveymq/covey/dataplane/internal/permission"
+)
+
+// Authenticator decides who a connection is.
+type Authenticator interface {
+	// Required says whether clients must show something.
+	Required() bool
+	// Authenticate checks what the client showed. The error is an
+	// *account.Refusal.
+	Authenticate(ctx context.Context, c *Connect, nonce string, remote netip.Addr) (*account.Identity, error)
+}
+
+// Operator authenticates by user JWTs whose accounts an operator signed.
+type Operator struct {
+	Accounts *account.Registry
+}
+
+// Required is always true.
+func (o *Operator) Required() bool { return true }
+
+// Authenticate verifies the user JWT, the signature of the nonce, and that the
+// account trusts the key that signed the user.
+func (o *Operator) Authenticate(ctx context.Context, c *Connect, nonce string, remote netip.Addr) (*account.Identity, error) {
+	if c.JWT == "" {
+		return nil, account.Violation("no user JWT was presented")
+	}
+	claims, err := jwt.DecodeUserClaims(c.JWT)
+	if err != nil {
+		return nil, account.Violation("malformed user JWT: " + firstLine(err))
+	}
+	now := time.Now()
+	if r := checkTimes(claims, now); r != nil {
+		return nil, r
+	}
+	acct, err := o.Accounts.Get(ctx, accountOf(claims))
+	if err != nil {
+		return nil, lookupRefusal(accountOf(claims), err)
+	}
+	limits, scope, err := effective(acct, claims)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkSource(limits, remote, now); err != nil {
+		return nil, account.Violation(err.Error())
+	}
+	if err := checkSignature(claims.Subject, limits, c, nonce); err != nil {
+		return nil, account.Violation(err.Error())
+	}
+	return identify(acct, claims, limits, scope)
+}
+
+// effective returns the limits that hold for a user: its own, or its role's.
+func effective(acct *account.Account, claims *jwt.UserClaims) (*jwt.UserPermissionLimits, *account.Scope, error) {
+	scope, listed := acct.State().Signers[claims.Issuer]
+	switch {
+	case !listed:
+		return nil, nil, account.Violation("the user is signed by " + claims.Issuer + ", which account " + acct.Key + " does not list")
+	case scope == nil:
+		return &claims.UserPermissionLimits, nil, nil
+	case !claims.HasEmptyPermissions():
+		return nil, nil, account.Violation("the user has permissions of its own beside the role " + scope.Role)
+	}
+	return &scope.Limits, scope, nil
+}
+
+func accountOf(claims *jwt.UserClaims) string {
+	if claims.IssuerAccount != "" {
+		return claims.IssuerAccount
+	}
+	return claims.Issuer
+}
+
+// Unavailable is the refusal when it cannot be known who the client is. Its text
+// is one that clients try again after.
+var Unavailable = &account.Refusal{ //nolint:gochecknoglobals // constant
+	Text: "Authentication Timeout", Reason: "Authentication Timeout",
+	Log: "the account could not be looked up",
+}
+
+func lookupRefusal(key string, err error) error {
+	if errors.Is(err, account.ErrUnknown) {
+		return account.Violation("no such account: " + key)
+	}
+	if errors.Is(err, account.ErrUntrusted) {
+		return account.Violation("account claims refused: " + err.Error())
+	}
+	r := *Unavailable
+	r.Log = "account " + key + " could not be looked up: " + err.Error()
+	return &r
+}
+
+func checkTimes(claims *jwt.UserClaims, now time.Time) *account.Refusal {
+	switch {
+	case claims.Expires != 0 && now.Unix() >= claims.Expires:
+		r := *account.UserExpired
+		r.Log = "the user's credential expired at " + time.Unix(claims.Expires, 0).UTC().Format(time.RFC3339)
+		return &r
+	case claims.NotBefore > now.Unix():
+		return account.Violation("the user's credential is not valid before " + time.Unix(claims.NotBefore, 0).UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+func checkSource(l *jwt.UserPermissionLimits, remote netip.Addr, now time.Time) error {
+	if len(l.Src) > 0 && !slices.ContainsFunc(l.Src, func(cidr string) bool {
+		p, err := netip.ParsePrefix(cidr)
+		return err == nil && p.Contains(remote.Unmap())
+	}) {
+		return errors.New("the user may not connect from " + remote.String())
+	}
+	if ok, _ := validTimes(l, now); !ok {
+		return errors.New("the user may not connect at this time of day")
+	}
+	if types := l.AllowedConnectionTypes; len(types) > 0 && !slices.ContainsFunc(types, func(t string) bool {
+		return strings.EqualFold(t, jwt.ConnectionTypeStandard)
+	}) {
+		return errors.New("the user may not use this kind of connection")
+	}
+	return nil
+}
+
+// validTimes reports whether now lies in one of the daily windows, and when the
+// window it lies in ends.
+func validTimes(l *jwt.UserPermissionLimits, now time.Time) (bool, time.Time) {
+	if len(l.Times) == 0 {
+		return true, time.Time{}
+	}
+	loc, err := time.LoadLocation(l.Locale)
+	if err != nil {
+		return false, time.Time{}
+	}
+	now = now.In(loc)
+	for _, w := range l.Times {
+		start, err1 := onDay(now, w.Start)
+		end, err2 := onDay(now, w.End)
+		if err1 != nil || err2 != nil {
+			continue
+		}
+		if start.After(end) {
+			if now.Before(end) {
+				start = start.AddDate(0, 0, -1)
+			} else {
+				end = end.AddDate(0, 0, 1)
+			}
+		}
+		if !now.Before(start) && now.Before(end) {
+			return true, end
+		}
+	}
+	return false, time.Time{}
+}
+
+func onDay(day time.Time, clock string) (time.Time, error) {
+	t, err := time.Parse("15:04:05", clock)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.Date(day.Year(), day.Month(), day.Day(), t.Hour(), t.Minute(), t.Second(), 0, day.Location()), nil
+}
+
+func checkSignature(user string, l *jwt.UserPermissionLimits, c *Connect, nonce string) error {
+	if l.BearerToken {
+		return nil
+	}
+	if c.Sig == "" {
+		return errors.New("the nonce was not signed")
+	}
+	sig, err := base64.RawURLEncoding.DecodeString(c.Sig)
+	if err != nil {
+		if sig, err = base64.StdEncoding.DecodeString(c.Sig); err != nil {
+			return errors.New("the signature of the nonce is not base64")
+		}
+	}
+	pub, err := nkeys.FromPublicKey(user)
+	if err != nil {
+		return errors.New("the user JWT's subject is not a user's public key")
+	}
+	if pub.Verify([]byte(nonce), sig) != nil {
+		return errors.New("the nonce was signed by another key than the user JWT's: " + user)
+	}
+	return nil
+}
+
+// identify makes the identity. Whether the account admits it is decided by Join.
+func identify(acct *account.Account, claims *jwt.UserClaims, l *jwt.UserPermissionLimits, scope *account.Scope) (*account.Identity, error) {
+	id := &account.Identity{
+		Account: acct, User: claims.Subject, Name: claims.Name, Issuer: claims.Issuer,
+		IssuedAt: claims.IssuedAt, Expires: claims.Expires,
+		Limits: account.Limits{
+			Connections: account.NoLimit, Leafs: account.NoLimit,
+			Subscriptions: l.Subs, Payload: l.Payload,
+		},
+	}
+	if ok, until := validTimes(l, time.Now()); ok && !until.IsZero() && (id.Expires == 0 || until.Unix() < id.Expires) {
+		id.Expires = until.Unix()
+	}
+	if scope != nil {
+		p, err := scope.Template(id)
+		if err != nil {
+			return nil, account.Violation("the user's role " + scope.Role + ": " + err.Error())
+		}
+		id.Permissions = p
+		return id, nil
+	}
+	id.Permissions = permission.New(&claims.Permissions)
+	if id.Permissions == nil {
+		id.Permissions = acct.State().Default
+	}
+	return id, nil
+}
+
+func firstLine(err error) string {
+	s, _, _ := strings.Cut(err.Error(), "\n")
+	return s
+}

@@ -1,0 +1,75 @@
+package conn
+
+import (
+	"time"
+
+	"github.com/coveymq/covey/dataplane/internal/account"
+	"github.com/coveymq/covey/dataplane/internal/wire"
+)
+
+// When the first PING goes out, to learn the round-trip time, as in nats-server.
+const firstPing = 2 * time.Second
+
+// maxWait is the longest the wheel can wait; longer waits are split.
+const maxWait = (wheelBuckets - 1) * wheelTick
+
+// check is what the wheel calls. It returns after which time it wants to be
+// called again; zero for never.
+func (c *Client) check() time.Duration {
+	now := time.Now()
+	if !c.admitted.Load() {
+		left := c.host.Options.AuthTimeout - now.Sub(c.start)
+		if left > 0 {
+			return min(left, maxWait)
+		}
+		c.Disconnect(authTimeout)
+		return 0
+	}
+	wait := c.checkPing(now)
+	if wait == 0 {
+		return 0
+	}
+	if e := c.expires.Load(); e != 0 {
+		left := time.Unix(e, 0).Sub(now)
+		if left <= 0 {
+			c.Disconnect(account.UserExpired)
+			return 0
+		}
+		wait = min(wait, left)
+	}
+	return min(wait, maxWait)
+}
+
+// checkPing sends a PING when one is due, or gives the connection up as stale.
+// It returns the time to the next; zero when the connection was given up.
+func (c *Client) checkPing(now time.Time) time.Duration {
+	o := &c.host.Options
+	last := time.Duration(c.lastIn.Load()) * wheelTick
+	quiet := time.Duration(c.host.wheel.now.Load())*wheelTick - last
+	due := c.nextPing.Load()
+	if left := time.Duration(due - now.UnixNano()); left > 0 {
+		return left
+	}
+	if quiet < o.PingInterval && c.rtt.Load() != 0 {
+		c.nextPing.Store(now.Add(o.PingInterval - quiet).UnixNano())
+		return o.PingInterval - quiet
+	}
+	if int(c.pingsOut.Load()) >= o.PingMax {
+		c.host.Totals.Stale.Add(1)
+		c.Disconnect(stale)
+		return 0
+	}
+	c.pingsOut.Add(1)
+	c.pingSent.Store(now.UnixNano())
+	c.nextPing.Store(now.Add(o.PingInterval).UnixNano())
+	c.out.Control([]byte(wire.PingLine))
+	return o.PingInterval
+}
+
+// pong notes the answer to a PING.
+func (c *Client) pong() {
+	c.pingsOut.Store(0)
+	if sent := c.pingSent.Swap(0); sent != 0 {
+		c.rtt.Store(max(1, time.Now().UnixNano()-sent))
+	}
+}

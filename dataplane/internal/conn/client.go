@@ -1,0 +1,237 @@
+package conn
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/coveymq/covey/dataplane/internal/account"
+	"github.com/coveymq/covey/dataplane/internal/auth"
+	"github.com/coveymq/covey/dataplane/internal/egress"
+	"github.com/coveymq/covey/dataplane/internal/interest"
+	"github.com/coveymq/covey/dataplane/internal/permission"
+	"github.com/coveymq/covey/dataplane/internal/wire"
+)
+
+// Client is one client connection.
+type Client struct {
+	// Immutable after Serve has registered it.
+	host   *Host
+	nc     net.Conn
+	out    *egress.Conn
+	id     uint64
+	start  time.Time
+	remote netip.AddrPort
+
+	// Owned by the reader.
+	parser   wire.Parser
+	carry    []byte         // the beginning of an operation, between two waits
+	hold     *egress.Buffer // the same when it is long
+	held     int            // how much of hold is in use
+	want     int            // the size of buffer that the last batch needed
+	connect  auth.Connect
+	nonce    string
+	intent   Intent
+	ponged   bool // the first PONG was sent
+	greeted  bool // CONNECT was received
+	canReply bool // the rules let the client answer requests it got
+	identity *account.Identity
+
+
+	// Read and written by anyone.
+	shown     atomic.Pointer[shown] // who the client is, for others than the reader; nil before that is known
+	perms     atomic.Pointer[permission.Set]
+	refusal   atomic.Pointer[account.Refusal] // why the connection ends; set once
+	admitted  atomic.Bool
+	asyncInfo atomic.Bool  // the client understands a second INFO
+	lastIn    atomic.Int64 // tick of the wheel at the last read
+	expires   atomic.Int64 // Unix second; 0 for never
+	nextPing  atomic.Int64 // Unix nanosecond
+	pingSent  atomic.Int64 // Unix nanosecond; 0 when no PING is out
+	rtt       atomic.Int64 // nanoseconds; 0 when not known
+	pingsOut  atomic.Int32
+	inMsgs    atomic.Uint64
+	inBytes   atomic.Uint64
+
+	// Guarded by the wheel's mutex.
+	timer timer
+	gone  bool
+
+	mu      sync.Mutex
+	subs    map[string]*interest.Sub // by sid; guarded by mu, as is all below
+	replies map[string]*allowance
+}
+
+// shown is what others may know of a client. Immutable.
+type shown struct {
+	identity            *account.Identity
+	name, lang, version string // what the client says of itself
+}
+
+// Go serves a connection in a goroutine of its own, for which Close waits.
+func (h *Host) Go(nc net.Conn) { h.wg.Go(func() { h.serve(nc) }) }
+
+// serve runs a connection from its first byte to its last. It closes nc.
+func (h *Host) serve(nc net.Conn) {
+	c := &Client{host: h, nc: nc, start: time.Now(), timer: timer{bucket: -1}}
+	c.remote = addrPort(nc.RemoteAddr())
+	c.out = egress.New(nc, &h.Slots, &h.Options.Egress, c.writeFailed)
+	c.out.Owner = c
+	c.connect = auth.DefaultConnect()
+	c.parser.MaxControlLine = h.Options.MaxControlLine
+	c.parser.MaxPayload = h.Options.MaxPayload
+	defer c.close()
+	defer c.recover()
+	if r := h.add(c); r != nil {
+		c.end(r)
+		return
+	}
+	c.sendInfo()
+	if !h.Auth.Required() {
+		if r := c.authenticate(); r != nil {
+			c.end(r)
+			return
+		}
+	}
+	h.wheel.schedule(c, min(h.Options.AuthTimeout, firstPing))
+	c.read()
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return tcp.AddrPort()
+	}
+	return netip.AddrPort{}
+}
+
+// read parses what comes until the connection ends.
+func (c *Client) read() {
+	sc, ok := c.nc.(syscall.Conn)
+	if !ok {
+		c.readStream()
+		return
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		c.end(readError)
+		return
+	}
+	if err := raw.Read(c.readable); err != nil {
+		c.end(readError) // keeps an earlier reason, such as the one of Disconnect
+	}
+}
+
+// end notes why the connection ends. The first reason stays.
+func (c *Client) end(r *account.Refusal) { c.refusal.CompareAndSwap(nil, r) }
+
+// Identity returns who the client is. Call it only for members of an account.
+func (c *Client) Identity() *account.Identity { return c.shown.Load().identity }
+
+// Disconnect ends the connection: from now on nothing is delivered to it, and
+// its reader, woken, says goodbye.
+func (c *Client) Disconnect(r *account.Refusal) {
+	c.end(r)
+	c.out.Flags.Or(egress.Closed)
+	_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // fails only if the connection is closed
+}
+
+func (c *Client) writeFailed(r egress.Reason) {
+	switch r {
+	case egress.SlowConsumerPending:
+		c.host.Totals.SlowConsumers.Add(1)
+		c.Disconnect(slowPending)
+	case egress.SlowConsumerDeadline:
+		c.host.Totals.SlowConsumers.Add(1)
+		c.Disconnect(slowDeadline)
+	case egress.WriteError:
+		c.Disconnect(writeError)
+	}
+}
+
+func (c *Client) recover() {
+	if p := recover(); p != nil {
+		c.end(recovered)
+		c.host.Log.Error("connection ended by a fault", "conn", c.id, "panic", p, "stack", string(debug.Stack()))
+	}
+}
+
+// Times that the end of a connection may take.
+const (
+	lastWords = time.Second // to write what is queued
+	linger    = time.Second // to let the client read it before the socket is reset
+)
+
+// close takes the connection out of everything it is in.
+func (c *Client) close() {
+	c.out.Flags.Or(egress.Closed)
+	c.host.wheel.forget(c)
+	c.dropSubscriptions()
+	c.farewell()
+	c.out.Close()
+	if c.admitted.Load() {
+		c.identity.Account.Leave(c) // after the last byte is counted
+	}
+	c.host.remove(c)
+	c.host.Totals.leave(c.Traffic())
+	if c.intent != nil {
+		c.intent.Release()
+	}
+	if c.hold != nil {
+		c.hold.Release()
+	}
+	c.logEnd()
+}
+
+// farewell tells the client why, and gives it time to read that: closing a
+// socket with unread input would throw away what was written last.
+func (c *Client) farewell() {
+	r := c.refusal.Load()
+	switch r {
+	case nil, clientClosed, readError, writeError, slowPending, slowDeadline:
+		return
+	}
+	_ = c.nc.SetReadDeadline(time.Time{}) // fails only if the connection is closed
+	if r.Text != "" {
+		c.out.Control([]byte(wire.ErrLine(r.Text)))
+	}
+	c.out.Finish(lastWords)
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || c.nc.SetReadDeadline(time.Now().Add(linger)) != nil {
+		return
+	}
+	b := egress.NewBuffer(1)
+	defer b.Release()
+	for {
+		if _, err := c.nc.Read(b.B); err != nil {
+			return
+		}
+	}
+}
+
+// logEnd says who left and why. Refusals are warnings: a human may have to act.
+func (c *Client) logEnd() {
+	r := c.refusal.Load()
+	if r == nil {
+		r = clientClosed
+	}
+	level := slog.LevelDebug
+	switch r {
+	case clientClosed, readError, writeError, serverShutdown:
+	default:
+		level = slog.LevelWarn
+	}
+	attrs := []any{"conn", c.id, "addr", c.remote.String(), "reason", r.Reason, "why", r.Log}
+	if c.identity != nil {
+		attrs = append(attrs, "account", c.identity.Account.Key, "user", c.identity.User)
+	}
+	if c.connect.Name != "" {
+		attrs = append(attrs, "name", c.connect.Name)
+	}
+	c.host.Log.Log(context.Background(), level, "connection ended", attrs...)
+}

@@ -1,0 +1,166 @@
+package conn
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coveymq/covey/dataplane/internal/account"
+	"github.com/coveymq/covey/dataplane/internal/auth"
+	"github.com/coveymq/covey/dataplane/internal/egress"
+)
+
+// Options are the limits and times of client connections, with nats-server's
+// defaults; see DefaultOptions.
+type Options struct {
+	MaxControlLine   int
+	MaxPayload       int
+	MaxConnections   int
+	MaxSubscriptions int // per connection; 0 for no limit
+	MaxSubTokens     int // 0 for no limit
+	PingInterval     time.Duration
+	PingMax          int
+	AuthTimeout      time.Duration
+	Egress           egress.Limits
+}
+
+// DefaultOptions returns nats-server's defaults.
+func DefaultOptions() Options {
+	return Options{
+		MaxControlLine: 4096,
+		MaxPayload:     1 << 20,
+		MaxConnections: 65536,
+		PingInterval:   2 * time.Minute,
+		PingMax:        2,
+		AuthTimeout:    2 * time.Second,
+		Egress:         egress.Limits{MaxPending: 64 << 20, WriteDeadline: 10 * time.Second},
+	}
+}
+
+// Intent is a connection's word in the usage file about a write under way.
+type Intent interface {
+	Set(usage account.Usage, messages, bytes uint64)
+	Clear()
+	Release()
+}
+
+// Host is what all client connections of a broker share.
+type Host struct {
+	// Immutable once the first connection is served.
+	Options  Options
+	Auth     auth.Authenticator
+	Accounts *account.Registry
+	Info     Info // what every client is told; see Client.sendInfo
+	Log      *slog.Logger
+	// NewIntent returns the usage intent of a connection; nil to keep none.
+	NewIntent func() Intent
+	// SystemAccount is the key of the account for the broker's own subjects.
+	SystemAccount string
+
+	Slots egress.Slots
+	wheel wheel
+	lame  atomic.Bool
+
+	// Counters, read by anyone.
+	Totals Totals
+
+	mu      sync.Mutex
+	clients map[uint64]*Client // guarded by mu, as is all below
+	nextID  uint64
+	closing bool
+	wg      sync.WaitGroup // one for each connection
+}
+
+// Totals are counters of all connections, past and present. Those of living
+// connections are merged in when they close.
+type Totals struct {
+	Connections   atomic.Uint64
+	SlowConsumers atomic.Uint64
+	Stale         atomic.Uint64
+	InMessages    atomic.Uint64
+	InBytes       atomic.Uint64
+	OutMessages   atomic.Uint64
+	OutBytes      atomic.Uint64
+	AuthErrors    atomic.Uint64
+}
+
+// Run keeps the connections' timers until ctx ends.
+func (h *Host) Run(ctx context.Context) error { return h.wheel.run(ctx) }
+
+// add registers a connection; false when the host is closing or full.
+func (h *Host) add(c *Client) *account.Refusal {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.clients == nil {
+		h.clients = make(map[uint64]*Client)
+	}
+	if h.closing {
+		return serverShutdown
+	}
+	h.nextID++
+	c.id = h.nextID
+	h.Totals.Connections.Add(1)
+	if h.Options.MaxConnections > 0 && len(h.clients) >= h.Options.MaxConnections {
+		return tooManyConnections
+	}
+	h.clients[c.id] = c
+	return nil
+}
+
+func (h *Host) remove(c *Client) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.clients, c.id)
+}
+
+// Clients returns the connections there are now.
+func (h *Host) Clients() []*Client {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := make([]*Client, 0, len(h.clients))
+	for _, c := range h.clients {
+		all = append(all, c)
+	}
+	return all
+}
+
+// Len returns how many connections there are.
+func (h *Host) Len() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.clients)
+}
+
+// LameDuck tells every client that can hear it that the broker is going away.
+func (h *Host) LameDuck() {
+	h.lame.Store(true)
+	for _, c := range h.Clients() {
+		c.announceLameDuck()
+	}
+}
+
+// Close ends all connections, evenly over the given time, and returns when they
+// are gone. No new ones are admitted.
+func (h *Host) Close(over time.Duration) {
+	h.mu.Lock()
+	h.closing = true
+	h.mu.Unlock()
+	clients := h.Clients()
+	start := time.Now()
+	for i, c := range clients {
+		due := start.Add(over * time.Duration(i) / time.Duration(len(clients)))
+		if wait := time.Until(due); wait > time.Millisecond {
+			pause(wait)
+		}
+		c.Disconnect(serverShutdown)
+	}
+	h.wg.Wait()
+}
+
+func pause(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	<-t.C
+}

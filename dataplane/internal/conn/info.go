@@ -1,0 +1,101 @@
+package conn
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+)
+
+// Info is the JSON of the INFO line, as far as clients see it, in nats-server's
+// order.
+type Info struct {
+	ServerID          string   `json:"server_id"`
+	ServerName        string   `json:"server_name"`
+	Version           string   `json:"version"`
+	Proto             int      `json:"proto"`
+	GitCommit         string   `json:"git_commit,omitempty"`
+	Go                string   `json:"go"`
+	Host              string   `json:"host"`
+	Port              int      `json:"port"`
+	Headers           bool     `json:"headers"`
+	AuthRequired      bool     `json:"auth_required,omitempty"`
+	TLSRequired       bool     `json:"tls_required,omitempty"`
+	TLSVerify         bool     `json:"tls_verify,omitempty"`
+	TLSAvailable      bool     `json:"tls_available,omitempty"`
+	MaxPayload        int      `json:"max_payload"`
+	JetStream         bool     `json:"jetstream,omitempty"`
+	ClientID          uint64   `json:"client_id,omitempty"`
+	ClientIP          string   `json:"client_ip,omitempty"`
+	Nonce             string   `json:"nonce,omitempty"`
+	Cluster           string   `json:"cluster,omitempty"`
+	ClusterDynamic    bool     `json:"cluster_dynamic,omitempty"`
+	Domain            string   `json:"domain,omitempty"`
+	ConnectURLs       []string `json:"connect_urls,omitempty"`
+	LameDuckMode      bool     `json:"ldm,omitempty"`
+	ConnectInfo       bool     `json:"connect_info,omitempty"`
+	RemoteAccount     string   `json:"remote_account,omitempty"`
+	IsSystemAccount   bool     `json:"acc_is_sys,omitempty"`
+	JetStreamAPILevel int      `json:"api_lvl,omitempty"`
+	XKey              string   `json:"xkey,omitempty"`
+}
+
+// line returns the INFO line.
+func (i *Info) line() []byte {
+	b, err := json.Marshal(i)
+	if err != nil {
+		panic("conn: INFO cannot be encoded: " + err.Error()) // plain fields always can
+	}
+	return append(append([]byte("INFO "), b...), '\r', '\n')
+}
+
+// nonceBytes is the length of a nonce before encoding, as in nats-server.
+const nonceBytes = 11
+
+func newNonce() string {
+	var b [nonceBytes]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// info returns what this client is told now.
+func (c *Client) info() Info {
+	i := c.host.Info
+	i.ClientID = c.id
+	i.ClientIP = c.remote.Addr().Unmap().String()
+	i.LameDuckMode = c.host.lame.Load()
+	return i
+}
+
+// sendInfo greets the client.
+func (c *Client) sendInfo() {
+	i := c.info()
+	i.AuthRequired = c.host.Auth.Required()
+	if i.AuthRequired {
+		c.nonce = newNonce()
+		i.Nonce = c.nonce
+	}
+	c.out.Control(i.line())
+}
+
+// connectInfo tells the client which account it is bound to. It follows the
+// first PONG, as in nats-server.
+func (c *Client) connectInfo() []byte {
+	i := c.info()
+	i.AuthRequired = c.host.Auth.Required()
+	i.Nonce = c.nonce
+	i.RemoteAccount = c.identity.Account.Key
+	i.IsSystemAccount = c.identity.Account.Key == c.host.SystemAccount
+	i.ConnectInfo = true
+	return i.line()
+}
+
+// announceLameDuck sends INFO with ldm to clients that understand a second INFO.
+func (c *Client) announceLameDuck() {
+	if !c.asyncInfo.Load() {
+		return
+	}
+	i := c.info()
+	i.AuthRequired = c.host.Auth.Required()
+	i.LameDuckMode = true
+	c.out.Control(i.line())
+}

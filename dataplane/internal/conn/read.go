@@ -1,0 +1,213 @@
+package conn
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"syscall"
+
+	"github.com/coveymq/covey/dataplane/internal/account"
+	"github.com/coveymq/covey/dataplane/internal/egress"
+	"github.com/coveymq/covey/dataplane/internal/wire"
+)
+
+const (
+	readBuffer = 64 << 10
+	// carryMax is how much of an incomplete operation is moved out of the read
+	// buffer, so that the buffer can go back to the pool while the connection
+	// waits.
+	carryMax = 8 << 10
+)
+
+// readable is called when the socket may have something to read. It reads and
+// works until there is nothing more; false means wait for the socket.
+func (c *Client) readable(fd uintptr) bool {
+	w := getWorker()
+	defer putWorker(w)
+	b, used := c.open()
+	for {
+		if c.refusal.Load() != nil {
+			b.Release()
+			return true
+		}
+		n, err := syscall.Read(int(fd), b.B[used:])
+		switch {
+		case err == syscall.EINTR: //nolint:errorlint // a bare errno
+			continue
+		case err == syscall.EAGAIN: //nolint:errorlint // a bare errno
+			c.keep(b, used)
+			return false
+		case err != nil:
+			c.end(readError)
+		case n == 0:
+			c.end(clientClosed)
+		default:
+			b, used = c.work(w, b, used+n)
+		}
+	}
+}
+
+// readStream does the same for connections that are not plain sockets.
+func (c *Client) readStream() {
+	w := getWorker()
+	defer putWorker(w)
+	b, used := c.open()
+	for c.refusal.Load() == nil {
+		n, err := c.nc.Read(b.B[used:])
+		if n > 0 {
+			b, used = c.work(w, b, used+n)
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF):
+			c.end(clientClosed)
+		default:
+			c.end(readError)
+		}
+	}
+	b.Release()
+}
+
+// open returns a buffer with what is left of the last batch.
+func (c *Client) open() (*egress.Buffer, int) {
+	if b := c.hold; b != nil {
+		c.hold = nil
+		return b, c.held
+	}
+	b := egress.NewBuffer(max(c.want, readBuffer))
+	n := copy(b.B, c.carry)
+	c.carry = nil
+	return b, n
+}
+
+// keep saves the first used bytes of b until the next open.
+func (c *Client) keep(b *egress.Buffer, used int) {
+	switch {
+	case used > carryMax:
+		c.hold, c.held = b, used
+		return
+	case used > 0:
+		c.carry = bytes.Clone(b.B[:used])
+	}
+	b.Release()
+}
+
+// work handles the operations in b.B[:used]. It returns the buffer to read on
+// into, with the incomplete rest at its beginning.
+func (c *Client) work(w *worker, b *egress.Buffer, used int) (*egress.Buffer, int) {
+	c.lastIn.Store(c.host.wheel.now.Load())
+	w.batch.Begin(b)
+	from, r := c.operations(w, b.B[:used])
+	c.finishBatch(w)
+	if r != nil {
+		c.end(r)
+		return b, 0
+	}
+	rest := used - from
+	need := max(c.parser.Need, readBuffer)
+	c.want = need
+	if rest == 0 && !b.Shared() {
+		return b, 0
+	}
+	if !b.Shared() && need <= len(b.B) {
+		return b, copy(b.B, b.B[from:used])
+	}
+	next := egress.NewBuffer(need)
+	n := copy(next.B, b.B[from:used])
+	b.Release()
+	return next, n
+}
+
+// operations parses and handles all complete operations in buf. It returns how
+// many bytes they took, and why the connection must end, if it must.
+func (c *Client) operations(w *worker, buf []byte) (int, *account.Refusal) {
+	pos := 0
+	for pos < len(buf) {
+		if c.identity == nil && buf[pos] != 'C' && buf[pos] != 'c' {
+			return pos, account.Violation("the first operation was not CONNECT")
+		}
+		n, err := c.parser.Next(buf[pos:])
+		pos += n
+		if err != nil {
+			return pos, refusalOf(err)
+		}
+		if c.parser.Op.Kind == wire.None {
+			break
+		}
+		if r := c.operate(w, &c.parser.Op); r != nil {
+			return pos, r
+		}
+	}
+	return pos, nil
+}
+
+func refusalOf(err error) *account.Refusal {
+	switch {
+	case errors.Is(err, wire.ErrMaxControlLine):
+		return controlLine
+	case errors.Is(err, wire.ErrMaxPayload):
+		return payload
+	case errors.Is(err, wire.ErrArguments):
+		return badArguments
+	}
+	return unknownOperation
+}
+
+// finishBatch accounts for what was published, hands the deliveries over, and
+// waits a little for destinations that cannot keep up.
+func (c *Client) finishBatch(w *worker) {
+	if w.messages > 0 {
+		c.identity.Account.Usage.Published(w.messages, w.bytes)
+		c.inMsgs.Add(w.messages)
+		c.inBytes.Add(w.bytes)
+		w.messages, w.bytes = 0, 0
+	}
+	w.batch.Flush(c.out)
+	w.batch.Stall()
+}
+
+// operate handles one operation.
+func (c *Client) operate(w *worker, op *wire.Op) *account.Refusal {
+	switch op.Kind {
+	case wire.Pub, wire.HPub:
+		return c.publish(w, op)
+	case wire.Sub:
+		return c.subscribe(w, op.Arg)
+	case wire.Unsub:
+		return c.unsubscribe(w, op.Arg)
+	case wire.Ping:
+		c.ping(w)
+	case wire.Pong:
+		c.pong()
+	case wire.Connect:
+		return c.processConnect(w, op.Arg)
+	case wire.Err:
+		return clientErr
+	case wire.OK, wire.Info, wire.None:
+	}
+	return nil
+}
+
+// ping answers a PING, the first one with a second INFO behind the answer.
+func (c *Client) ping(w *worker) {
+	w.batch.Control(c.out, wire.PongLine)
+	if !c.greeted || c.ponged {
+		return
+	}
+	c.ponged = true
+	if c.connect.Protocol >= 1 {
+		w.batch.Control(c.out, string(c.connectInfo()))
+	}
+}
+
+// ok answers an operation in verbose mode.
+func (c *Client) ok(w *worker) {
+	if c.connect.Verbose {
+		w.batch.Control(c.out, wire.OKLine)
+	}
+}
+
+// complain tells the client of an error that does not end the connection.
+func (c *Client) complain(w *worker, text string) {
+	w.batch.Control(c.out, wire.ErrLine(text))
+}

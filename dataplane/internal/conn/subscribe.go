@@ -1,0 +1,232 @@
+package conn
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/coveymq/covey/dataplane/internal/account"
+	"github.com/coveymq/covey/dataplane/internal/egress"
+	"github.com/coveymq/covey/dataplane/internal/interest"
+	"github.com/coveymq/covey/dataplane/internal/permission"
+	"github.com/coveymq/covey/dataplane/internal/subject"
+	"github.com/coveymq/covey/dataplane/internal/wire"
+)
+
+// reservedGroup is the queue group name that clients may not use.
+const reservedGroup = "_sys_"
+
+// subscribe handles SUB.
+func (c *Client) subscribe(w *worker, arg []byte) *account.Refusal {
+	var f [3][]byte
+	n := wire.Args(arg, f[:])
+	if n != 2 && n != 3 {
+		return badArguments
+	}
+	subj, sid, queue := string(f[0]), string(f[n-1]), ""
+	if n == 3 {
+		queue = string(f[1])
+	}
+	perms := c.perms.Load()
+	if !perms.Subscribe(subj, queue) || queue == reservedGroup {
+		c.complain(w, subscribeViolation(subj, queue))
+		return nil
+	}
+	if most := c.host.Options.MaxSubTokens; most > 0 && subject.Tokens(f[0]) > most {
+		c.complain(w, fmt.Sprintf("Permissions Violation for Subscription to %q, too many tokens", subj))
+		return nil
+	}
+	if perms.Filter(subj, queue) {
+		c.out.Flags.Or(egress.Filtered)
+	}
+	switch c.add(&interest.Sub{Dst: c.out, Subject: subj, Queue: queue, SID: " " + sid + " "}, sid) {
+	case added:
+		c.ok(w)
+	case full:
+		c.complain(w, "maximum subscriptions exceeded")
+	case invalid:
+		c.complain(w, "Invalid Subject")
+	}
+	return nil
+}
+
+func subscribeViolation(subj, queue string) string {
+	if queue != "" {
+		return fmt.Sprintf("Permissions Violation for Subscription to %q using queue %q", subj, queue)
+	}
+	return fmt.Sprintf("Permissions Violation for Subscription to %q", subj)
+}
+
+// addition is what became of a subscription.
+type addition uint8
+
+const (
+	added addition = iota // or there already: the same sid again changes nothing
+	full
+	invalid
+)
+
+func (c *Client) add(sub *interest.Sub, sid string) addition {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if most := c.subscriptionLimit(); most > 0 && int64(len(c.subs)) >= most {
+		return full
+	}
+	if c.subs[sid] != nil {
+		return added
+	}
+	if !c.identity.Account.Index.Add(sub) {
+		return invalid
+	}
+	if c.subs == nil {
+		c.subs = make(map[string]*interest.Sub)
+	}
+	c.subs[sid] = sub
+	return added
+}
+
+// subscriptionLimit returns how many subscriptions the connection may have; 0
+// for no limit.
+func (c *Client) subscriptionLimit() int64 {
+	most := int64(c.host.Options.MaxSubscriptions)
+	for _, limit := range [...]int64{c.identity.Limits.Subscriptions, c.identity.Account.State().Limits.Subscriptions} {
+		if limit > 0 && (most == 0 || limit < most) {
+			most = limit
+		}
+	}
+	return most
+}
+
+// unsubscribe handles UNSUB.
+func (c *Client) unsubscribe(w *worker, arg []byte) *account.Refusal {
+	var f [2][]byte
+	n := wire.Args(arg, f[:])
+	if n != 1 && n != 2 {
+		return badArguments
+	}
+	most := int64(-1)
+	if n == 2 {
+		most = int64(wire.ParseSize(f[1]))
+	}
+	c.mu.Lock()
+	if sub := c.subs[string(f[0])]; sub != nil {
+		if sub.Max.Store(max(most, 0)); most <= 0 || sub.Delivered.Load() >= most {
+			c.removeLocked(sub)
+		}
+	}
+	c.mu.Unlock()
+	c.ok(w)
+	return nil
+}
+
+// exhausted ends a subscription that got all the messages it asked for. Any
+// publisher may call it.
+func (c *Client) exhausted(sub *interest.Sub) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.removeLocked(sub)
+}
+
+func (c *Client) removeLocked(sub *interest.Sub) {
+	sid := strings.TrimSpace(sub.SID)
+	if c.subs[sid] != sub {
+		return
+	}
+	delete(c.subs, sid)
+	if len(c.subs) == 0 {
+		c.subs = nil
+	}
+	c.identity.Account.Index.Remove(sub)
+}
+
+// dropSubscriptions ends all of them.
+func (c *Client) dropSubscriptions() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, sub := range c.subs {
+		c.identity.Account.Index.Remove(sub)
+	}
+	c.subs = nil
+	c.replies = nil
+}
+
+// Permit replaces the connection's rules. Subscriptions that they no longer
+// allow end, and the client is told.
+func (c *Client) Permit(p *permission.Set) {
+	c.perms.Store(p)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, sub := range c.subs {
+		if !p.Subscribe(sub.Subject, sub.Queue) {
+			c.removeLocked(sub)
+			c.out.Control([]byte(wire.ErrLine(subscribeViolation(sub.Subject, sub.Queue))))
+		} else if p.Filter(sub.Subject, sub.Queue) {
+			c.out.Flags.Or(egress.Filtered)
+		}
+	}
+}
+
+// allowance is the right to answer one request.
+type allowance struct {
+	left  int // negative for no bound
+	until time.Time
+}
+
+// repliesMax bounds the requests whose answers are still allowed; lapsed ones
+// are dropped when it is reached, and then the oldest rights are not extended.
+const repliesMax = 4096
+
+// admit decides about one delivery to a connection with rules for them. Any
+// publisher may call it.
+func (c *Client) admit(subj []byte, queue string, reply []byte) bool {
+	p := c.perms.Load()
+	if !p.Deliver(string(subj), queue) {
+		return false
+	}
+	if r := p.Responses(); r != nil && len(reply) > 0 {
+		c.allowReply(r, string(reply))
+	}
+	return true
+}
+
+func (c *Client) allowReply(r *permission.Responses, reply string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if len(c.replies) >= repliesMax {
+		for k, a := range c.replies {
+			if !a.until.IsZero() && now.After(a.until) {
+				delete(c.replies, k)
+			}
+		}
+		if len(c.replies) >= repliesMax {
+			return
+		}
+	}
+	if c.replies == nil {
+		c.replies = make(map[string]*allowance)
+	}
+	a := &allowance{left: r.Max}
+	if r.Expires > 0 {
+		a.until = now.Add(r.Expires)
+	}
+	c.replies[reply] = a
+}
+
+// mayReply takes one answer off what the client may send to a reply subject.
+func (c *Client) mayReply(subj []byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := c.replies[string(subj)]
+	if a == nil {
+		return false
+	}
+	if a.left == 0 || !a.until.IsZero() && time.Now().After(a.until) {
+		delete(c.replies, string(subj))
+		return false
+	}
+	if a.left > 0 {
+		a.left--
+	}
+	return true
+}

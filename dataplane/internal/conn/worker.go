@@ -1,0 +1,47 @@
+package conn
+
+import (
+	"sync"
+
+	"github.com/coveymq/covey/dataplane/internal/egress"
+	"github.com/coveymq/covey/dataplane/internal/interest"
+)
+
+// worker is what a reader needs while it works on a batch, and only then.
+type worker struct {
+	batch    egress.Batch
+	result   interest.Result
+	replies  interest.Result // for a second look-up while result is in use
+	message  egress.Message
+	stripped egress.Message // message without its headers
+	scratch  []byte         // for a tail that had to be rewritten
+	cut      []byte         // for a stripped tail
+
+	buffer *egress.Buffer
+
+	// Of the batch.
+	messages, bytes uint64
+}
+
+var workers sync.Pool //nolint:gochecknoglobals // a pool is shared by nature
+
+func getWorker() *worker {
+	if w, ok := workers.Get().(*worker); ok {
+		return w
+	}
+	return &worker{}
+}
+
+// scratchKeep is the largest scratch that a pooled worker keeps.
+const scratchKeep = 64 << 10
+
+func putWorker(w *worker) {
+	w.message, w.stripped = egress.Message{}, egress.Message{}
+	if cap(w.scratch) > scratchKeep {
+		w.scratch = nil
+	}
+	if cap(w.cut) > scratchKeep {
+		w.cut = nil
+	}
+	workers.Put(w)
+}

@@ -1,0 +1,350 @@
+package egress
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/coveymq/covey/dataplane/internal/wire"
+)
+
+// Reason is why a Conn gave up.
+type Reason uint8
+
+// The reasons.
+const (
+	WriteError Reason = iota + 1
+	SlowConsumerPending
+	SlowConsumerDeadline
+)
+
+// Limits bound what one connection may hold.
+type Limits struct {
+	MaxPending    int64         // bytes queued; beyond them the connection is a slow consumer
+	WriteDeadline time.Duration // how long the kernel may refuse to take anything
+}
+
+// Meter counts what a connection's account got. Both methods are called once
+// per flush, never at the same time for one connection.
+type Meter interface {
+	// Delivering says what may be delivered by the write that is about to begin.
+	Delivering(messages, bytes uint64)
+	// Delivered says what was, and ends what Delivering began.
+	Delivered(messages, bytes uint64)
+}
+
+// Flags of a connection that those who deliver to it must know.
+const (
+	// NoHeaders: the client did not ask for headers; they are cut off.
+	NoHeaders uint32 = 1 << iota
+	// NoEcho: the connection does not want its own messages.
+	NoEcho
+	// Filtered: deliveries must be checked against the connection's rules.
+	Filtered
+	// Closed: nothing is delivered any more.
+	Closed
+)
+
+// Conn is the outbound half of a connection.
+type Conn struct {
+	// Immutable after New.
+	nc     net.Conn
+	raw    syscall.RawConn // nil if the connection is not a plain socket
+	limits *Limits
+	fail   func(Reason) // called at most once, with no lock held; must not block
+	try    func(uintptr) bool
+	slots  *Slots
+	slot   uint32
+
+	// Flags may be read by anyone.
+	Flags atomic.Uint32
+	// Owner is what the owner of the connection wants to find again from a
+	// subscription; egress does not look at it. Set before the first
+	// subscription is made.
+	Owner any
+
+	// Counters, read by anyone.
+	OutMessages, OutBytes atomic.Uint64
+	stalls                atomic.Uint64
+
+	writers sync.WaitGroup // the writer goroutine, if there is one
+
+	// Owned by whoever set writing.
+	vec *vector
+
+	mu       sync.Mutex
+	queue    []segment // guarded by mu, as is all below
+	head     int       // the first segment of queue that is not through
+	off      int       // bytes of queue[head] that are through
+	ctrl     []byte    // control lines that overtake the queue
+	midFrame bool      // the last byte written was inside a message
+	pending  int64     // bytes in queue and ctrl and under way
+	writing  bool
+	closed   bool
+	failed   bool
+	meter    Meter
+	room     chan struct{} // closed when pending falls to half; nil if nobody waits
+	idle     chan struct{} // closed when nothing is left to write; nil if nobody waits
+}
+
+// New returns the outbound half of nc. Fail is called when writing is over.
+func New(nc net.Conn, slots *Slots, limits *Limits, fail func(Reason)) *Conn {
+	c := &Conn{nc: nc, limits: limits, fail: fail, slots: slots, slot: slots.take()}
+	if sc, ok := nc.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			c.raw = raw
+			c.try = c.attempt
+		}
+	}
+	return c
+}
+
+// SetMeter says who is told of deliveries from now on.
+func (c *Conn) SetMeter(m Meter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.meter = m
+}
+
+// Pending returns the bytes that wait to be written.
+func (c *Conn) Pending() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pending
+}
+
+// inlineRounds is how often a publisher goes on writing what others queued for
+// the same destination while it wrote.
+const inlineRounds = 4
+
+// send takes segments over. It reports true when the publisher should wait
+// before it publishes more to this destination.
+func (c *Conn) send(segs []segment, total int) (full bool) {
+	c.mu.Lock()
+	if c.closed || c.failed {
+		c.mu.Unlock()
+		discard(segs)
+		return false
+	}
+	c.pending += int64(total)
+	if c.writing {
+		for i := range segs {
+			segs[i].own()
+		}
+		c.queue = append(c.queue, segs...)
+		pending := c.pending
+		c.mu.Unlock()
+		if pending > c.limits.MaxPending {
+			c.giveUp(SlowConsumerPending)
+		}
+		return pending > c.limits.MaxPending/4*3
+	}
+	c.writing = true
+	meter := c.meter
+	c.mu.Unlock()
+
+	v := newVector()
+	c.vec = v
+	n, all, err := c.write(v, segs, meter)
+	left, off := c.through(segs, n, meter)
+	c.settle(left, off, n, all, err)
+	return false
+}
+
+// settle puts what a first write left over in front of the queue and goes on
+// with it, or gives the write side back.
+func (c *Conn) settle(left []segment, off, n int, all bool, err error) {
+	c.mu.Lock()
+	c.pending -= int64(n)
+	if len(left) > 0 {
+		c.off = off
+		for i := range left {
+			left[i].own()
+		}
+		rest := c.queue[c.head:]
+		q := make([]segment, 0, len(left)+len(rest)+8)
+		c.queue, c.head = append(append(q, left...), rest...), 0
+	}
+	if err != nil {
+		c.mu.Unlock()
+		c.giveUp(WriteError)
+		c.mu.Lock()
+	}
+	for i := 0; all && i < inlineRounds && c.round(false); i++ {
+	}
+	c.handBack()
+}
+
+// handBack gives the write side back, or to a writer goroutine if there is a
+// backlog, and unlocks mu.
+func (c *Conn) handBack() {
+	if c.drained() {
+		return
+	}
+	c.freeVector()
+	c.writers.Go(c.writer)
+	c.mu.Unlock()
+}
+
+// drained gives the write side back, and unlocks mu, if nothing is left.
+func (c *Conn) drained() bool {
+	if c.closed || c.failed {
+		c.abandon()
+	} else if c.head < len(c.queue) || len(c.ctrl) > 0 {
+		return false
+	}
+	c.freeVector()
+	c.writing = false
+	if c.idle != nil {
+		close(c.idle)
+		c.idle = nil
+	}
+	c.mu.Unlock()
+	return true
+}
+
+// abandon drops what is queued. Whole messages at the beginning of a segment
+// that was written in part were delivered, and are counted.
+func (c *Conn) abandon() {
+	if c.off > 0 && c.head < len(c.queue) && c.queue[c.head].shared == nil {
+		frames, size := wire.CountFrames(c.queue[c.head].buf[:c.off])
+		c.delivered(c.meter, frames, size)
+	}
+	discardOwned(c.queue[c.head:])
+	c.queue, c.head, c.off, c.ctrl = nil, 0, 0, nil
+}
+
+// writer writes the backlog. It ends when there is none.
+func (c *Conn) writer() {
+	c.mu.Lock()
+	c.vec = newVector()
+	for !c.drained() {
+		c.round(true)
+	}
+}
+
+// Control sends a control line, ahead of queued messages.
+func (c *Conn) Control(line []byte) {
+	c.mu.Lock()
+	if c.closed || c.failed {
+		c.mu.Unlock()
+		return
+	}
+	c.ctrl = append(c.ctrl, line...)
+	c.pending += int64(len(line))
+	if c.writing {
+		over := c.pending > c.limits.MaxPending
+		c.mu.Unlock()
+		if over {
+			c.giveUp(SlowConsumerPending)
+		}
+		return
+	}
+	c.writing = true
+	c.vec = newVector()
+	c.round(false)
+	c.handBack()
+}
+
+// giveUp closes the connection for a reason of ours.
+func (c *Conn) giveUp(r Reason) {
+	c.mu.Lock()
+	first := !c.failed && !c.closed
+	c.failed = true
+	c.mu.Unlock()
+	if first {
+		c.fail(r)
+	}
+}
+
+// Finish waits until everything queued is written, at most for d.
+func (c *Conn) Finish(d time.Duration) {
+	c.mu.Lock()
+	if !c.writing || c.closed || c.failed {
+		c.mu.Unlock()
+		return
+	}
+	if c.idle == nil {
+		c.idle = make(chan struct{})
+	}
+	idle := c.idle
+	c.mu.Unlock()
+	await(idle, d)
+}
+
+// Close ends the connection, drops what is queued and waits for the writer. Call
+// it once.
+func (c *Conn) Close() {
+	c.Flags.Or(Closed)
+	c.mu.Lock()
+	c.closed = true
+	if c.room != nil {
+		close(c.room)
+		c.room = nil
+	}
+	c.mu.Unlock()
+	_ = c.nc.Close() // an error here has no one to be told to
+	c.writers.Wait()
+
+	c.mu.Lock()
+	if !c.writing {
+		c.abandon()
+	}
+	c.mu.Unlock()
+	c.slots.give(c.slot)
+}
+
+func (c *Conn) count(messages, bytes uint64) {
+	c.OutMessages.Add(messages)
+	c.OutBytes.Add(bytes)
+}
+
+// waitForRoom waits until half of the allowed backlog is free, at most for d.
+// It returns the time it may have taken.
+func (c *Conn) waitForRoom(d time.Duration) time.Duration {
+	c.mu.Lock()
+	if c.closed || c.pending <= c.limits.MaxPending/2 {
+		c.mu.Unlock()
+		return 0
+	}
+	if c.room == nil {
+		c.room = make(chan struct{})
+	}
+	room := c.room
+	c.mu.Unlock()
+	c.stalls.Add(1)
+	await(room, d)
+	return d
+}
+
+func await(done <-chan struct{}, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
+}
+
+// Stalls returns how often a publisher waited for this connection.
+func (c *Conn) Stalls() uint64 { return c.stalls.Load() }
+
+func discard(segs []segment) {
+	for i := range segs {
+		segs[i].release()
+	}
+}
+
+func discardOwned(segs []segment) {
+	for i := range segs {
+		segs[i].disown()
+	}
+}
+
+func isTimeout(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
+}

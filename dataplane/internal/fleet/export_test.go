@@ -1,0 +1,12 @@
+package fleet
+
+import (
+	"context"
+	"math/big"
+)
+
+// RenewNow renews the certificate whatever its age.
+func (c *Client) RenewNow(ctx context.Context) error { return c.renewNow(ctx) }
+
+// CertificateSerial is that of the certificate in use.
+func (c *Client) CertificateSerial() *big.Int { return c.identity.certificate().Leaf.SerialNumber }

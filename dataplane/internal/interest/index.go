@@ -1,0 +1,233 @@
+package interest
+
+import (
+	"hash/maphash"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/coveymq/covey/dataplane/internal/subject"
+)
+
+// Index holds the subscriptions of one account. The zero value is not usable;
+// call New.
+type Index struct {
+	// Immutable after New.
+	seed maphash.Seed
+
+	// Read without locks, written under mu.
+	literal table // subjects without wildcards
+	wild    level // a trie of the others
+	wilds   atomic.Int64
+
+	mu    sync.Mutex
+	count int64 // guarded by mu
+}
+
+// level is one level of the wildcard trie.
+type level struct {
+	tokens table
+	one    atomic.Pointer[entry] // `*`
+	rest   atomic.Pointer[entry] // `>`
+}
+
+// New returns an empty index.
+func New() *Index { return &Index{seed: maphash.MakeSeed()} }
+
+// Count returns the number of subscriptions.
+func (x *Index) Count() int64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.count
+}
+
+// Add puts a subscription in. It reports false, and does nothing, if the
+// subject is not valid.
+func (x *Index) Add(sub *Sub) bool {
+	if !subject.Valid(sub.Subject) {
+		return false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.count++
+	if !subject.HasWildcard(sub.Subject) {
+		x.literal.put(x.seed, sub.Subject).add(sub)
+		return true
+	}
+	e := x.descend(sub.Subject)
+	e.add(sub)
+	x.wilds.Add(1)
+	return true
+}
+
+// descend returns the entry of a wildcard subject, made if need be.
+func (x *Index) descend(s string) *entry {
+	at := &x.wild
+	for {
+		token, tail, more := subject.Next(s)
+		var e *entry
+		switch {
+		case subject.IsOne(token):
+			e = makeAt(&at.one)
+		case subject.IsRest(token):
+			e = makeAt(&at.rest)
+		default:
+			e = at.tokens.put(x.seed, token)
+		}
+		if !more {
+			return e
+		}
+		if e.kids.Load() == nil {
+			e.kids.Store(&level{})
+		}
+		at, s = e.kids.Load(), tail
+	}
+}
+
+func makeAt(p *atomic.Pointer[entry]) *entry {
+	if p.Load() == nil {
+		p.Store(&entry{})
+	}
+	return p.Load()
+}
+
+// Remove takes a subscription out. It reports false if it was not in.
+func (x *Index) Remove(sub *Sub) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if sub.home == nil {
+		return false
+	}
+	x.count--
+	if !subject.HasWildcard(sub.Subject) {
+		e := x.literal.get(x.seed, []byte(sub.Subject))
+		if e.remove(sub); e.subs == 0 {
+			x.literal.remove(e)
+		}
+		return true
+	}
+	x.prune(&x.wild, sub.Subject, sub)
+	x.wilds.Add(-1)
+	return true
+}
+
+// prune removes sub below at, along the path s, and every entry on that path
+// that leads nowhere any more.
+func (x *Index) prune(at *level, s string, sub *Sub) {
+	token, tail, more := subject.Next(s)
+	var slot *atomic.Pointer[entry]
+	var e *entry
+	switch {
+	case subject.IsOne(token):
+		slot = &at.one
+	case subject.IsRest(token):
+		slot = &at.rest
+	default:
+		e = at.tokens.get(x.seed, []byte(token))
+	}
+	if slot != nil {
+		e = slot.Load()
+	}
+	if more {
+		kids := e.kids.Load()
+		if x.prune(kids, tail, sub); kids.empty() {
+			e.kids.Store(nil)
+		}
+	} else {
+		e.remove(sub)
+	}
+	if e.subs > 0 || e.kids.Load() != nil {
+		return
+	}
+	if slot != nil {
+		slot.Store(nil)
+	} else {
+		at.tokens.remove(e)
+	}
+}
+
+func (l *level) empty() bool {
+	return l.tokens.live == 0 && l.one.Load() == nil && l.rest.Load() == nil
+}
+
+func (e *entry) add(sub *Sub) {
+	e.subs++
+	if sub.Queue == "" {
+		e.plain.add(sub)
+		return
+	}
+	var groups []*group
+	if p := e.queues.Load(); p != nil {
+		groups = *p
+	}
+	for _, g := range groups {
+		if g.name == sub.Queue {
+			g.set.add(sub)
+			return
+		}
+	}
+	g := &group{name: sub.Queue}
+	g.set.add(sub)
+	next := append(slices.Clone(groups), g)
+	e.queues.Store(&next)
+}
+
+func (e *entry) remove(sub *Sub) {
+	e.subs--
+	home := sub.home
+	home.remove(sub)
+	if sub.Queue == "" || home.live > 0 {
+		return
+	}
+	groups := *e.queues.Load()
+	if len(groups) == 1 {
+		e.queues.Store(nil)
+		return
+	}
+	next := slices.DeleteFunc(slices.Clone(groups), func(g *group) bool { return &g.set == home })
+	e.queues.Store(&next)
+}
+
+// Each calls visit for every subscription until it returns false. Subscriptions
+// that come or go meanwhile may or may not be seen.
+func (x *Index) Each(visit func(*Sub) bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	stop := false
+	each := func(e *entry) { stop = stop || !e.each(visit) }
+	x.literal.each(each)
+	x.wild.each(each)
+}
+
+func (l *level) each(visit func(*entry)) {
+	below := func(e *entry) {
+		visit(e)
+		if kids := e.kids.Load(); kids != nil {
+			kids.each(visit)
+		}
+	}
+	l.tokens.each(below)
+	for _, p := range []*atomic.Pointer[entry]{&l.one, &l.rest} {
+		if e := p.Load(); e != nil {
+			below(e)
+		}
+	}
+}
+
+func (e *entry) each(visit func(*Sub) bool) bool {
+	sets := []*set{&e.plain}
+	if p := e.queues.Load(); p != nil {
+		for _, g := range *p {
+			sets = append(sets, &g.set)
+		}
+	}
+	for _, s := range sets {
+		all := s.all()
+		for i := range all {
+			if sub := all[i].Load(); sub != nil && !visit(sub) {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,87 @@
+package wire
+
+import "strconv"
+
+// maxFields is one more than any operation has, so that too many are noticed.
+const maxFields = 5
+
+// fields are the blank-separated parts of an argument, as offsets.
+type fields struct {
+	n          int
+	start, end [maxFields]int
+}
+
+// split fills f from buf[from:to]. Fields beyond maxFields are not kept.
+func (f *fields) split(buf []byte, from, to int) {
+	i := from
+	for i < to && f.n < maxFields {
+		for i < to && (buf[i] == ' ' || buf[i] == '\t') {
+			i++
+		}
+		if i == to {
+			return
+		}
+		f.start[f.n] = i
+		for i < to && buf[i] != ' ' && buf[i] != '\t' {
+			i++
+		}
+		f.end[f.n] = i
+		f.n++
+	}
+}
+
+func (f *fields) bytes(buf []byte, i int) []byte { return buf[f.start[i]:f.end[i]] }
+
+// canonical reports whether the fields after the subject are separated by one
+// blank each and end in CRLF at lf, so that they may be sent on as they are.
+func (f *fields) canonical(buf []byte, lf int) bool {
+	for i := 1; i < f.n-1; i++ {
+		if f.end[i]+1 != f.start[i+1] || buf[f.end[i]] != ' ' {
+			return false
+		}
+	}
+	return f.end[f.n-1] == lf-1 && buf[lf-1] == '\r'
+}
+
+// maxSizeDigits bounds a size, as in nats-server: 999,999,999 bytes.
+const maxSizeDigits = 9
+
+// parseSize reads a decimal number; -1 if it is none.
+func parseSize(d []byte) int {
+	if len(d) == 0 || len(d) > maxSizeDigits {
+		return -1
+	}
+	n := 0
+	for _, b := range d {
+		if b < '0' || b > '9' {
+			return -1
+		}
+		n = n*10 + int(b-'0')
+	}
+	return n
+}
+
+func appendInt(dst []byte, n int) []byte { return strconv.AppendInt(dst, int64(n), 10) }
+
+// Args splits the argument of SUB or UNSUB at blanks, CR and LF. It returns how
+// many fields there are; only the first len(into) are kept.
+func Args(arg []byte, into [][]byte) int {
+	n, start := 0, -1
+	for i := 0; i <= len(arg); i++ {
+		blank := i == len(arg) || arg[i] == ' ' || arg[i] == '\t' || arg[i] == '\r' || arg[i] == '\n'
+		switch {
+		case blank && start >= 0:
+			if n < len(into) {
+				into[n] = arg[start:i]
+			}
+			n++
+			start = -1
+		case !blank && start < 0:
+			start = i
+		}
+	}
+	return n
+}
+
+// ParseSize reads a decimal number of at most nine digits; -1 if it is none.
+func ParseSize(d []byte) int { return parseSize(d) }
