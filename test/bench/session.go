@@ -67,13 +67,13 @@ func newSession(ctx context.Context, o options) (*session, error) {
 	if s.dir, err = os.MkdirTemp("", "covey-bench-"); err != nil {
 		return nil, err
 	}
-	secure, client, err := newTLS(s.dir, time.Now())
+	secure, client, err := proc.LoopbackTLS(s.dir, time.Now())
 	if err != nil {
 		s.close()
 		return nil, err
 	}
 	s.tls = client
-	s.config = [2]string{baseConfig + extra, baseConfig + extra + secure}
+	s.config = [2]string{baseConfig + extra, baseConfig + extra + "tls { " + secure + ", timeout: 30 }\n"}
 	return s, nil
 }
 

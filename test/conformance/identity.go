@@ -1,8 +1,10 @@
 package conformance
 
 import (
+	"crypto/tls"
 	"encoding/base64"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,6 +12,8 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
+
+	"github.com/coveymq/covey/test/conformance/proc"
 )
 
 // world holds the identities of one play of a script: an operator with its
@@ -20,6 +24,20 @@ type world struct {
 	names    []string // of accounts, in order
 	accounts map[string]*accountIdentity
 	users    map[string]*userIdentity
+
+	// of scripts that need TLS
+	tls      *tls.Config // what clients trust
+	tlsFiles string      // what the server's tls block says of its certificate
+}
+
+// makeTLS makes a certificate for the server, in a folder of its own.
+func (w *world) makeTLS(dir string) error {
+	own, err := os.MkdirTemp(dir, "tls-")
+	if err != nil {
+		return fmt.Errorf("make certificate folder: %w", err)
+	}
+	w.tlsFiles, w.tls, err = proc.LoopbackTLS(own, time.Now())
+	return err
 }
 
 type accountIdentity struct {
