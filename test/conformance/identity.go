@@ -70,7 +70,7 @@ func newWorld(lines []string, now time.Time) (*world, error) {
 		}
 	}
 	if len(w.accounts) > 0 {
-		if err := w.addAccount("SYS", nil); err != nil {
+		if err := w.addAccount("SYS", nil, now); err != nil {
 			return nil, err
 		}
 	}
@@ -80,7 +80,7 @@ func newWorld(lines []string, now time.Time) (*world, error) {
 func (w *world) add(f []string, now time.Time) error {
 	switch {
 	case len(f) >= 2 && f[0] == "account":
-		return w.addAccount(f[1], f[2:])
+		return w.addAccount(f[1], f[2:], now)
 	case len(f) >= 3 && f[0] == "user":
 		return w.addUser(f[1], f[2], f[3:], now)
 	case len(f) == 2 && f[0] == "nkey":
@@ -95,7 +95,7 @@ func (w *world) add(f []string, now time.Time) error {
 	return fmt.Errorf("unknown form")
 }
 
-func (w *world) addAccount(name string, options []string) error {
+func (w *world) addAccount(name string, options []string, now time.Time) error {
 	keys, err := nkeys.CreateAccount()
 	if err != nil {
 		return err
@@ -107,7 +107,7 @@ func (w *world) addAccount(name string, options []string) error {
 	a := &accountIdentity{keys: keys, claims: jwt.NewAccountClaims(id)}
 	a.claims.Name = name
 	for _, o := range options {
-		if err := accountOption(a.claims, o); err != nil {
+		if err := accountOption(a.claims, o, now); err != nil {
 			return err
 		}
 	}
@@ -116,7 +116,7 @@ func (w *world) addAccount(name string, options []string) error {
 	return nil
 }
 
-func accountOption(c *jwt.AccountClaims, option string) error {
+func accountOption(c *jwt.AccountClaims, option string, now time.Time) error {
 	key, value, _ := strings.Cut(option, "=")
 	switch key {
 	case "pub":
@@ -128,6 +128,10 @@ func accountOption(c *jwt.AccountClaims, option string) error {
 	case "no-bearer":
 		c.Limits.DisallowBearer = true
 		return nil
+	case "exp":
+		d, err := time.ParseDuration(value)
+		c.Expires = now.Add(d).Unix()
+		return err
 	}
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil {

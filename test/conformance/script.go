@@ -39,7 +39,9 @@ const (
 func knownTags() []string { return []string{TagSplit, TagWhole, TagPings} }
 
 // knownNeeds holds what a needs line may say.
-func knownNeeds() []string { return []string{"config", "auth", "accounts", "jwt", "tls", "pings"} }
+func knownNeeds() []string {
+	return []string{"config", "auth", "accounts", "imports", "mappings", "jwt", "tls", "pings"}
+}
 
 // Step is one action of one connection.
 type Step struct {
