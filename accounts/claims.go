@@ -52,7 +52,6 @@ type AccountSpec struct {
 	Roles       []Role   // scoped signing keys
 	Keys        []string // unscoped signing keys: users that carry their own permissions
 	Revocations Revocations
-	Exports     jwt.Exports // only the system account has any
 }
 
 // SignAccount signs an account's claims with an operator signing key. The same
@@ -81,7 +80,6 @@ func SignAccount(spec AccountSpec, operator Signer) (string, error) {
 		}
 	}
 	claims.Revocations = spec.Revocations.claims()
-	claims.Exports = spec.Exports
 	return sign(claims, operator)
 }
 

@@ -51,3 +51,10 @@ func orUnlimited(v *int64) int64 {
 	}
 	return *v
 }
+
+// Equal reports whether both limit the same.
+func (l Limits) Equal(other Limits) bool {
+	same := func(a, b *int64) bool { return a == b || a != nil && b != nil && *a == *b }
+	return same(l.Connections, other.Connections) && same(l.Subscriptions, other.Subscriptions) &&
+		same(l.PayloadBytes, other.PayloadBytes) && same(l.LeafNodes, other.LeafNodes) && same(l.DataBytes, other.DataBytes)
+}
