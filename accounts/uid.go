@@ -30,15 +30,18 @@ const (
 )
 
 // NewUID returns a new uid: the prefix, then 16 bytes laid out as UUID
-// version 7 (48 bits of milliseconds, version, 74 random bits) in lower-case
-// base32hex. Uids of one kind sort by the millisecond they were made in.
+// version 7 (48 bits of milliseconds, version, 12 bits of the millisecond's
+// fraction, 62 random bits) in lower-case base32hex. Uids of one kind sort by
+// the quarter of a microsecond that they were made in.
 func NewUID(p Prefix, now time.Time) string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails since Go 1.24
 	var ms [8]byte
 	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli())) //nolint:gosec // after 1970
 	copy(b[:6], ms[2:])
-	b[6] = b[6]&0x0f | 0x70
+	fraction := now.Nanosecond() % 1e6 * 4096 / 1e6 // 12 bits
+	b[6] = byte(fraction>>8) | 0x70                 //nolint:gosec // 4 bits
+	b[7] = byte(fraction)                           //nolint:gosec // the low 8 of 12 bits
 	b[8] = b[8]&0x3f | 0x80
 	return string(p) + uidEncoding().EncodeToString(b[:])
 }

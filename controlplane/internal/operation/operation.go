@@ -21,29 +21,30 @@ const (
 	Done                  // and nobody else can still serve the old state
 )
 
-// BrokerProgress is what one broker has acknowledged.
-type BrokerProgress struct {
-	Broker       string    // identity in the fleet
-	DisplayName  string    // its server name
-	Acknowledged bool      // the revision asked for, or a later one
-	AckTime      time.Time // of the latest acknowledgement
-	Leased       bool
-	Exited       bool      // it said goodbye: nothing of it serves any more
-	ServeUntil   time.Time // without contact it serves until then
+// Broker is one broker of the fleet and what it has acknowledged.
+type Broker struct {
+	ID            string    // identity in the fleet
+	ServerName    string    // its display name
+	AckedRevision int64     // a watermark: all claims up to it are in force there
+	AckTime       time.Time // of the latest acknowledgement
+	Leased        bool
+	Exited        bool      // it said goodbye: nothing of it serves any more
+	ServeUntil    time.Time // without contact it serves until then
 }
 
-// ProgressReader tells what the brokers have acknowledged.
-type ProgressReader interface {
-	// Progress returns all brokers of the fleet as they stand to a revision.
-	Progress(ctx context.Context, revision int64) ([]BrokerProgress, error)
+// Fleet tells what the brokers have acknowledged.
+type Fleet interface {
+	// Brokers returns all brokers of the fleet, as they are at one moment.
+	Brokers(ctx context.Context) ([]Broker, error)
 }
 
-// StateOf computes the state of a change. With no brokers at all it is done.
-func StateOf(brokers []BrokerProgress, now time.Time) State {
+// StateOf computes the state of the change of a revision. With no brokers at
+// all it is done.
+func StateOf(brokers []Broker, revision int64, now time.Time) State {
 	state := Done
 	for _, b := range brokers {
 		switch {
-		case b.Acknowledged:
+		case b.AckedRevision >= revision:
 		case b.Leased:
 			return Running
 		case !b.Exited && now.Before(b.ServeUntil):
@@ -58,21 +59,21 @@ const (
 	pollMax = 500 * time.Millisecond
 )
 
-// Wait reads progress until the change reaches the wanted state or ctx ends;
+// Wait watches the fleet until the change reaches the wanted state or ctx ends;
 // then it returns what was read last.
-func Wait(ctx context.Context, progress ProgressReader, revision int64, until State) ([]BrokerProgress, State, error) {
+func Wait(ctx context.Context, fleet Fleet, revision int64, until State) ([]Broker, State, error) {
 	backoff := lifecycle.Backoff{Min: pollMin, Max: pollMax}
-	var last []BrokerProgress
+	var last []Broker
 	state, read := Running, false
 	for {
-		brokers, err := progress.Progress(ctx, revision)
+		brokers, err := fleet.Brokers(ctx)
 		switch {
 		case err == nil:
-			last, state, read = brokers, StateOf(brokers, time.Now()), true
+			last, state, read = brokers, StateOf(brokers, revision, time.Now()), true
 		case ctx.Err() != nil && read:
 			return last, state, nil
 		default:
-			return nil, Running, fmt.Errorf("read fleet progress: %w", err)
+			return nil, Running, fmt.Errorf("read brokers: %w", err)
 		}
 		if state >= until || backoff.Wait(ctx) != nil {
 			return last, state, nil

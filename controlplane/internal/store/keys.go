@@ -42,6 +42,7 @@ func (v *View) auditPrefix() string {
 
 // Operations are kept newest first: their ids count downwards in the key.
 func (v *View) operationPrefix() string { return root + "op/" + v.org + "/" }
+
 func (v *View) operationKey(id string) string {
 	return v.operationPrefix() + accounts.NewestFirst(id)
 }

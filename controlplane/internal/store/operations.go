@@ -27,7 +27,7 @@ func (v *View) Operations(ctx context.Context, p Page) ([]Operation, string, err
 // BeginOperation records that this change travels to the brokers. Its revision
 // is the one that the change gets.
 func (t *Tx) BeginOperation(method, target string) (Operation, error) {
-	o := Operation{ID: accounts.NewUID(accounts.PrefixOperation, t.Now), Method: method, Target: target, CreateTime: t.Now}
+	o := Operation{ID: accounts.NewUID(accounts.PrefixOperation, time.Now()), Method: method, Target: target, CreateTime: t.Now}
 	t.operation = o.ID
 	return o, t.put(t.operationKey(o.ID), o)
 }

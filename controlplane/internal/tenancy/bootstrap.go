@@ -64,6 +64,16 @@ func install(ctx context.Context, s *store.Store, c *custody.Custody) (store.Ins
 	return made.installation, made.key, err
 }
 
+// NewOperatorKey makes another API key of the operator.
+func NewOperatorKey(ctx context.Context, s *store.Store) (authn.Token, error) {
+	change := store.Change{Scope: store.Everything(), Actor: "system", Method: "NewOperatorKey", Target: "installation"}
+	key, _, err := store.Update(ctx, s, change, func(ctx context.Context, tx *store.Tx) (authn.Token, store.Outcome, error) {
+		key, err := createKey(ctx, tx, authz.Operator)
+		return key, store.Outcome{}, err
+	})
+	return key, err
+}
+
 func installIn(ctx context.Context, tx *store.Tx, c *custody.Custody) (installed, error) {
 	root, rootSigner, sealedRoot, err := newOperatorKey(ctx, c, rowRoot)
 	if err != nil {
