@@ -40,10 +40,10 @@ func Decide(p authn.Principal, method, organization string) Decision {
 		return Denied
 	}
 	switch {
-	case p.Role == Operator && p.Organization == "":
+	case (p.Role == Operator) != (p.Organization == ""):
+		return Denied // an operator has no organization, and everybody else has one
+	case p.Role == Operator:
 		return Allowed
-	case p.Organization == "":
-		return Denied // a tenant's role without a tenant reaches nothing
 	case organization == "" && rule.anyOrganization:
 		return Allowed
 	case organization == p.Organization:
