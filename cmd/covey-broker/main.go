@@ -14,7 +14,7 @@ import (
 	"github.com/coveymq/covey/dataplane"
 )
 
-var version = "dev" //nolint:gochecknoglobals // set by the linker
+var version = "dev"
 
 func main() {
 	if err := run(); err != nil {
@@ -48,7 +48,7 @@ func run() error {
 			return fmt.Errorf("-control-plane also needs -state-dir, -operator-public-key and -otlp")
 		}
 		if tokenFile != "" {
-			text, err := os.ReadFile(tokenFile) //nolint:gosec // the operator names the file
+			text, err := os.ReadFile(tokenFile)
 			if err != nil {
 				return fmt.Errorf("join token: %w", err)
 			}

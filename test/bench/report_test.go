@@ -31,6 +31,14 @@ func TestRowComparesItsOwnFigure(t *testing.T) {
 	r.add(0, Sample{BytesPerUnit: 40, CPUPerUnitNS: 9})
 	r.add(1, Sample{BytesPerUnit: 100, CPUPerUnitNS: 1})
 	r.summarise()
+	r.add(0, Sample{BytesPerUnit: 30})
+	r.add(1, Sample{BytesPerUnit: 100})
+	r.add(0, Sample{BytesPerUnit: 60})
+	r.add(1, Sample{BytesPerUnit: 120})
+	r.summarise()
+	if r.Low != 0.3 || r.High != 0.5 {
+		t.Errorf("spread = %v-%v, want 0.3-0.5", r.Low, r.High)
+	}
 	if r.Ratio != 0.4 || r.verdict() != "met" {
 		t.Errorf("ratio = %v, %s", r.Ratio, r.verdict())
 	}

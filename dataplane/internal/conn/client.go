@@ -43,7 +43,6 @@ type Client struct {
 	canReply bool // the rules let the client answer requests it got
 	identity *account.Identity
 
-
 	// Read and written by anyone.
 	shown     atomic.Pointer[shown] // who the client is, for others than the reader; nil before that is known
 	perms     atomic.Pointer[permission.Set]
