@@ -7,7 +7,6 @@ import (
 
 	"github.com/coveymq/covey/controlplane/internal/api"
 	"github.com/coveymq/covey/controlplane/internal/custody"
-	"github.com/coveymq/covey/controlplane/internal/operation"
 	"github.com/coveymq/covey/controlplane/internal/resolver"
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
@@ -49,7 +48,7 @@ func (s *Server) open(ctx context.Context, cfg Config) (err error) {
 	if s.root, err = tenancy.Bootstrap(ctx, s.store, s.custody); err != nil {
 		return err
 	}
-	return s.assemble(ctx, cfg)
+	return s.assemble(ctx, cfg, dir)
 }
 
 // openCustody makes a key file only while there is nothing that an older one
@@ -62,15 +61,19 @@ func openCustody(ctx context.Context, st *store.Store, dir *dataDir) (*custody.C
 	return custody.OpenLocal(dir.join("custody.key"), err != nil)
 }
 
-// assemble connects the parts. The services for brokers and for usage join
-// here: each brings what it serves on its listener and its background work.
-func (s *Server) assemble(ctx context.Context, cfg Config) (err error) {
-	var fleet operation.Fleet = noFleet{}
-	var usage api.UsageReader = noLedger{}
-
+// assemble connects the parts: usage and brokers on their own listeners, the
+// API on its two.
+func (s *Server) assemble(ctx context.Context, cfg Config, dir *dataDir) (err error) {
+	if err := s.openLedger(ctx, dir); err != nil {
+		return err
+	}
+	if err := s.openFleet(ctx, cfg); err != nil {
+		return err
+	}
+	s.openReceiver(cfg)
 	s.api, err = api.New(api.Config{
 		Store: s.store, Tenancy: tenancy.New(s.custody, s.root.Signer, cfg.Logger),
-		Fleet: fleet, Usage: usage, Logger: cfg.Logger,
+		Fleet: brokers{s.fleet}, Usage: ledgerUsage{s.ledger}, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return err

@@ -1,10 +1,12 @@
 package controlplane
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // KeepBootstrapKey writes the operator's first API key to a file that only its
@@ -18,13 +20,49 @@ func KeepBootstrapKey(s *Server, path string) error {
 	if path == "" {
 		path = filepath.Join(s.dataDir, "operator.key")
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // the operator's own path
-	if err != nil {
-		return fmt.Errorf("make operator key file: %w", err)
+	return write(path, key)
+}
+
+// joinTokenLife is how long the token that a start writes to a file is good.
+const joinTokenLife = time.Hour
+
+// KeepForBrokers writes what a broker needs to enrol to files: a fresh join
+// token, readable only by the owner, and the operator's public key. A path that
+// is empty is left out.
+func KeepForBrokers(ctx context.Context, s *Server, tokenPath, publicKeyPath string) error {
+	if publicKeyPath != "" {
+		if err := writeOver(publicKeyPath, s.OperatorPublicKey()); err != nil {
+			return err
+		}
 	}
-	_, werr := f.WriteString(key + "\n")
+	if tokenPath == "" {
+		return nil
+	}
+	token, err := s.JoinToken(ctx, joinTokenLife)
+	if err != nil {
+		return err
+	}
+	return writeOver(tokenPath, token)
+}
+
+// writeOver replaces the file: its place is taken by a new one that only the
+// owner can read.
+func writeOver(path, text string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("replace %s: %w", path, err)
+	}
+	return write(path, text)
+}
+
+// write makes a file that must not be there yet.
+func write(path, text string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("make file: %w", err)
+	}
+	_, werr := f.WriteString(text + "\n")
 	if err := errors.Join(werr, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write operator key file: %w", err)
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
 }

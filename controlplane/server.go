@@ -12,8 +12,10 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/coveymq/covey/billing/ledger"
 	"github.com/coveymq/covey/controlplane/internal/api"
 	"github.com/coveymq/covey/controlplane/internal/custody"
+	"github.com/coveymq/covey/controlplane/internal/fleet"
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
 	"github.com/coveymq/covey/internal/errs"
@@ -33,6 +35,8 @@ type Server struct {
 	store     *store.Store
 	custody   *custody.Custody
 	root      tenancy.Root
+	ledger    *ledger.Ledger
+	fleet     *fleet.Service
 	api       *api.Server
 	gateway   *api.Gateway
 	work      []func(context.Context) error // runs beside the servers

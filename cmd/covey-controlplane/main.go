@@ -49,6 +49,8 @@ func run(args []string) error {
 	flags.StringVar(&cfg.Etcd.CertFile, "etcd-cert", "", "client certificate `file` for etcd")
 	flags.StringVar(&cfg.Etcd.KeyFile, "etcd-key", "", "client key `file` for etcd")
 	keyFile := flags.String("operator-key-file", "", "`file` that the first start writes the operator's API key to")
+	tokenFile := flags.String("join-token-file", "", "`file` that each start writes a join token for one broker to")
+	publicFile := flags.String("operator-public-key-file", "", "`file` that each start writes the operator's public key to")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -62,7 +64,8 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := controlplane.KeepBootstrapKey(server, *keyFile); err != nil {
+	err = errors.Join(controlplane.KeepBootstrapKey(server, *keyFile), controlplane.KeepForBrokers(ctx, server, *tokenFile, *publicFile))
+	if err != nil {
 		return errors.Join(err, server.Close())
 	}
 	return server.Run(ctx)
