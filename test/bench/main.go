@@ -101,18 +101,21 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	report := newReport(o)
 	for _, w := range workloads {
 		row, err := s.compare(ctx, w, out)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", w.Name, err)
+			row.Error = err.Error()
 		}
 		report.Rows = append(report.Rows, row)
 	}
 	if err := report.writeText(out); err != nil {
 		return err
 	}
-	if o.out == "" {
-		return nil
+	if o.out != "" {
+		err = report.save(o.out, o.name)
 	}
-	return report.save(o.out, o.name)
+	return errors.Join(err, report.failures())
 }
 
 // choose returns the workloads that the options name, in their usual order.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -26,10 +27,12 @@ type Row struct {
 	Ratio  float64 `json:"ratio"`
 	// Low and High are the extremes of the ratio over the rounds: what the
 	// noise of the machine leaves open.
-	Low     float64 `json:"ratio_low"`
-	High    float64 `json:"ratio_high"`
-	Subject Side    `json:"subject"`
-	Judge   Side    `json:"judge"`
+	Low  float64 `json:"ratio_low"`
+	High float64 `json:"ratio_high"`
+	// Error says why there are no figures, if so.
+	Error   string `json:"error,omitempty"`
+	Subject Side   `json:"subject"`
+	Judge   Side   `json:"judge"`
 }
 
 // Side is one server's samples and their medians.
@@ -175,6 +178,10 @@ func (r *Report) writeText(out io.Writer) error {
 	line("workload\tfigure\tA\tB\tA/B\tspread\ttarget\t\trate A/B\tpeak RSS A/B\tp50 A/B\tp99 A/B\tloader CPU/s\n")
 	for i := range r.Rows {
 		row := &r.Rows[i]
+		if row.Error != "" {
+			line("%s\tfailed, see below\n", row.Title)
+			continue
+		}
 		a, b := row.Subject.Median, row.Judge.Median
 		name := "ns CPU/" + row.Unit
 		if row.Figure == BytesPerUnit {
@@ -191,6 +198,19 @@ func (r *Report) writeText(out io.Writer) error {
 	}
 	return t.Flush()
 }
+
+// failures is one error for all workloads that failed, nil if none did.
+func (r *Report) failures() error {
+	var all []error
+	for i := range r.Rows {
+		if row := &r.Rows[i]; row.Error != "" {
+			all = append(all, fmt.Errorf("%s: %w: %s", row.Name, errWorkload, row.Error))
+		}
+	}
+	return errors.Join(all...)
+}
+
+var errWorkload = errors.New("workload failed")
 
 // save writes the table, the JSON and the chart under the folder.
 func (r *Report) save(dir, name string) error {

@@ -90,7 +90,10 @@ func TestSavedResultsAreWellFormed(t *testing.T) {
 	row.add(0, Sample{CPUPerUnitNS: 1})
 	row.add(1, Sample{CPUPerUnitNS: 2})
 	row.summarise()
-	r.Rows = append(r.Rows, row)
+	r.Rows = append(r.Rows, row, Row{Name: "y", Title: "broken", Error: "no"})
+	if err := r.failures(); !errors.Is(err, errWorkload) {
+		t.Errorf("failures = %v, want %v", err, errWorkload)
+	}
 	dir := t.TempDir()
 	if err := r.save(dir, "x"); err != nil {
 		t.Fatal(err)
