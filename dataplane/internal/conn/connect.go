@@ -18,8 +18,8 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 	if err := json.Unmarshal(arg, &c.connect); err != nil {
 		return badConnect
 	}
-	if c.greeted || c.admitted.Load() {
-		c.finishBatch(w) // what was published before belongs to the old account
+	if c.admitted.Load() {
+		c.finishBatch(w) // what was published before belongs to the old identity
 		c.rebind()
 	}
 	c.greeted = true
@@ -42,12 +42,14 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 }
 
 // rebind takes a client out of the account it is in, before it authenticates
-// anew.
+// anew. Only what was subscribed before the first CONNECT, where none is needed,
+// stays: it stays in the same account.
 func (c *Client) rebind() {
-	c.dropSubscriptions()
-	if c.admitted.Swap(false) {
-		c.identity.Account.Leave(c)
+	if c.greeted {
+		c.dropSubscriptions()
 	}
+	c.admitted.Store(false)
+	c.identity.Account.Leave(c)
 	c.identity = nil
 	c.shown.Store(nil)
 }

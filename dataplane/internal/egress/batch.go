@@ -117,7 +117,7 @@ func (b *Batch) Deliver(c *Conn, m *Message, sid string) {
 }
 
 // Control stages a control line for c, in order with the messages staged for it.
-// If there are none by the end of the batch, it takes the control lane.
+// If there are none by the end of the batch, it may overtake a long backlog.
 func (b *Batch) Control(c *Conn, line string) {
 	s := b.to(c)
 	chunk := s.room(len(line))
@@ -164,7 +164,7 @@ func (s *stage) finishChunk() {
 
 func (b *Batch) handOver(s *stage) {
 	if !s.data && len(s.segs) == 0 {
-		s.dst.Control(s.cur.b)
+		s.dst.answer(s.cur.b)
 		s.cur.free()
 		s.cur, s.from, s.total = nil, 0, 0
 		return
