@@ -34,7 +34,6 @@ type call struct {
 	method    string // full name
 	principal authn.Principal
 	resource  string // the resource that the request names
-	err       error  // what the handler returned, before it became a status
 }
 
 type callKey struct{}
