@@ -126,7 +126,7 @@ func newServer(cfg Config) (srv *etcdserver.EtcdServer, err error) {
 		AutoCompactionMode: "periodic", AutoCompactionRetention: historyKept, CompactionBatchLimit: 1000, CompactionSleepInterval: 10 * time.Millisecond,
 		QuotaBackendBytes: quotaBytes, MaxTxnOps: 128, MaxRequestBytes: 1536 << 10,
 		WarningApplyDuration: slowApply, WarningUnaryRequestDuration: slowRequest,
-		StrictReconfigCheck: true, AuthToken: "simple", BcryptCost: 10, TokenTTL: 300,
+		StrictReconfigCheck: true, BcryptCost: 10,
 		WatchProgressNotifyInterval: 10 * time.Minute, CompactHashCheckTime: time.Minute, DowngradeCheckTime: 5 * time.Second,
 		V2Deprecation: config.V2DeprDefault, MaxLearners: 1,
 		ServerFeatureGate: features.NewDefaultServerFeatureGate(memberName, logger),

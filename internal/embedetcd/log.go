@@ -48,8 +48,18 @@ func (c *slogCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Che
 
 // Write implements zapcore.Core.
 func (c *slogCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	c.to.Log(context.Background(), levelOf(e.Level), e.Message, attrs(fields)...)
+	level := levelOf(e.Level)
+	if harmless(e.Message) {
+		level = slog.LevelDebug
+	}
+	c.to.Log(context.Background(), level, e.Message, attrs(fields)...)
 	return nil
+}
+
+// harmless recognises what etcd says on a first start, before its first write
+// is on disk: it looks for a schema version, and finds it at its next look.
+func harmless(message string) bool {
+	return message == "Failed to detect schema version" || message == "failed to update storage version"
 }
 
 // Sync implements zapcore.Core.

@@ -76,6 +76,9 @@ func (s *Server) logFailure(ctx context.Context, c *call, st *status.Status, err
 	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
 		from = p.Addr.String()
 	}
+	if forwarded := metadata.ValueFromIncomingContext(ctx, "x-forwarded-for"); len(forwarded) > 0 {
+		from += " for " + forwarded[0] // the REST gateway says for whom; others may claim anything
+	}
 	s.log.Log(ctx, level, "call refused", "method", path.Base(c.method), "code", st.Code().String(), "reason", err,
 		"key", c.principal.KeyID, "role", c.principal.Role, "organization", c.principal.Organization,
 		"resource", c.resource, "peer", from, "call", c.id)
