@@ -177,10 +177,13 @@ func checkBackend(path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	const backendReadMax = 64 << 20
-	if info.Size() > backendReadMax {
-		return nil
-	}
 	return db.View(func(tx *bbolt.Tx) error {
+		if tx.Size() > info.Size() {
+			return fmt.Errorf("database was cut to %d of %d bytes", info.Size(), tx.Size())
+		}
+		if info.Size() > backendReadMax {
+			return nil
+		}
 		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
 			return b.ForEach(func(_, _ []byte) error { return nil })
 		})
