@@ -17,19 +17,19 @@ import (
 	"github.com/coveymq/covey/internal/errs"
 )
 
-func mustSeed(t testing.TB, create func() (accounts.Seed, error)) (accounts.Seed, string, accounts.Signer) {
-	t.Helper()
+func mustSeed(tb testing.TB, create func() (accounts.Seed, error)) (accounts.Seed, string, accounts.Signer) {
+	tb.Helper()
 	seed, err := create()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	public, err := seed.PublicKey()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	signer, err := seed.Signer()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return seed, public, signer
 }
@@ -140,21 +140,21 @@ func TestTTL(t *testing.T) {
 }
 
 // claimsOf returns the claims of a JWT without what time puts into it.
-func claimsOf(t testing.TB, text string) string {
-	t.Helper()
+func claimsOf(tb testing.TB, text string) string {
+	tb.Helper()
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(text, ".")[1])
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var m map[string]any
 	if err := json.Unmarshal(payload, &m); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	delete(m, "iat")
 	delete(m, "jti")
 	out, err := json.Marshal(m)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(out)
 }

@@ -108,10 +108,13 @@ type seedSigner struct {
 	pair   nkeys.KeyPair
 }
 
+// PublicKey implements Signer.
 func (s *seedSigner) PublicKey() string { return s.public }
 
+// Sign implements Signer.
 func (s *seedSigner) Sign(data []byte) ([]byte, error) { return s.pair.Sign(data) }
 
+// String shows the public key only.
 func (s *seedSigner) String() string { return "signer " + s.public }
 
 // ValidateUserKey checks a public user nkey that a caller brings.

@@ -126,7 +126,7 @@ func newServer(cfg Config) (srv *etcdserver.EtcdServer, err error) {
 		AutoCompactionMode: "periodic", AutoCompactionRetention: historyKept, CompactionBatchLimit: 1000, CompactionSleepInterval: 10 * time.Millisecond,
 		QuotaBackendBytes: quotaBytes, MaxTxnOps: 128, MaxRequestBytes: 1536 << 10,
 		WarningApplyDuration: slowApply, WarningUnaryRequestDuration: slowRequest,
-		StrictReconfigCheck: true, AuthToken: "simple", BcryptCost: 10, TokenTTL: 300,
+		StrictReconfigCheck: true, BcryptCost: 10,
 		WatchProgressNotifyInterval: 10 * time.Minute, CompactHashCheckTime: time.Minute, DowngradeCheckTime: 5 * time.Second,
 		V2Deprecation: config.V2DeprDefault, MaxLearners: 1,
 		ServerFeatureGate: features.NewDefaultServerFeatureGate(memberName, logger),
@@ -177,10 +177,13 @@ func checkBackend(path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	const backendReadMax = 64 << 20
-	if info.Size() > backendReadMax {
-		return nil
-	}
 	return db.View(func(tx *bbolt.Tx) error {
+		if tx.Size() > info.Size() {
+			return fmt.Errorf("database was cut to %d of %d bytes", info.Size(), tx.Size())
+		}
+		if info.Size() > backendReadMax {
+			return nil
+		}
 		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
 			return b.ForEach(func(_, _ []byte) error { return nil })
 		})

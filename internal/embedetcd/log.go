@@ -28,14 +28,17 @@ func levelOf(l zapcore.Level) slog.Level {
 	return slog.LevelDebug
 }
 
+// Enabled implements zapcore.Core.
 func (c *slogCore) Enabled(l zapcore.Level) bool {
 	return c.to.Enabled(context.Background(), levelOf(l))
 }
 
+// With implements zapcore.Core.
 func (c *slogCore) With(fields []zapcore.Field) zapcore.Core {
 	return &slogCore{to: c.to.With(attrs(fields)...)}
 }
 
+// Check implements zapcore.Core.
 func (c *slogCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	if c.Enabled(e.Level) || e.Level >= zapcore.DPanicLevel {
 		return ce.AddCore(e, c)
@@ -43,11 +46,23 @@ func (c *slogCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Che
 	return ce
 }
 
+// Write implements zapcore.Core.
 func (c *slogCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	c.to.Log(context.Background(), levelOf(e.Level), e.Message, attrs(fields)...)
+	level := levelOf(e.Level)
+	if harmless(e.Message) {
+		level = slog.LevelDebug
+	}
+	c.to.Log(context.Background(), level, e.Message, attrs(fields)...)
 	return nil
 }
 
+// harmless recognises what etcd says on a first start, before its first write
+// is on disk: it looks for a schema version, and finds it at its next look.
+func harmless(message string) bool {
+	return message == "Failed to detect schema version" || message == "failed to update storage version"
+}
+
+// Sync implements zapcore.Core.
 func (*slogCore) Sync() error { return nil }
 
 func attrs(fields []zapcore.Field) []any {

@@ -12,19 +12,19 @@ import (
 )
 
 // New returns the client of a new, empty etcd that ends with the test.
-func New(t testing.TB) *clientv3.Client {
-	t.Helper()
-	server, err := embedetcd.Start(t.Context(), embedetcd.Config{
-		Dir:           t.TempDir(),
+func New(tb testing.TB) *clientv3.Client {
+	tb.Helper()
+	server, err := embedetcd.Start(tb.Context(), embedetcd.Config{
+		Dir:           tb.TempDir(),
 		Logger:        slog.New(slog.DiscardHandler),
 		UnsafeNoFsync: true,
 	})
 	if err != nil {
-		t.Fatalf("start etcd: %v", err)
+		tb.Fatalf("start etcd: %v", err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := server.Close(); err != nil {
-			t.Errorf("stop etcd: %v", err)
+			tb.Errorf("stop etcd: %v", err)
 		}
 	})
 	return server.Client()

@@ -15,6 +15,7 @@ type accountService struct {
 	*Server
 }
 
+// CreateAccount implements apiv1.AccountServiceServer.
 func (s *accountService) CreateAccount(ctx context.Context, req *apiv1.CreateAccountRequest) (*apiv1.CreateAccountResponse, error) {
 	n, err := parseName(req.GetParent())
 	if err != nil {
@@ -36,6 +37,7 @@ func (s *accountService) CreateAccount(ctx context.Context, req *apiv1.CreateAcc
 	})
 }
 
+// GetAccount implements apiv1.AccountServiceServer.
 func (s *accountService) GetAccount(ctx context.Context, req *apiv1.GetAccountRequest) (*apiv1.GetAccountResponse, error) {
 	v, n, err := s.view(ctx, req.GetName())
 	if err != nil {
@@ -48,6 +50,7 @@ func (s *accountService) GetAccount(ctx context.Context, req *apiv1.GetAccountRe
 	return &apiv1.GetAccountResponse{Account: accountProto(n.organization, a)}, nil
 }
 
+// ListAccounts implements apiv1.AccountServiceServer.
 func (s *accountService) ListAccounts(ctx context.Context, req *apiv1.ListAccountsRequest) (*apiv1.ListAccountsResponse, error) {
 	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
 	if err != nil {
@@ -71,6 +74,7 @@ func (s *accountService) ListAccounts(ctx context.Context, req *apiv1.ListAccoun
 	return resp, nil
 }
 
+// UpdateAccount implements apiv1.AccountServiceServer.
 func (s *accountService) UpdateAccount(ctx context.Context, req *apiv1.UpdateAccountRequest) (*apiv1.UpdateAccountResponse, error) {
 	n, err := parseName(req.GetAccount().GetName())
 	if err != nil {
@@ -140,6 +144,7 @@ func applyLimit(to *accounts.Limits, from accounts.Limits, path string) error {
 	return nil
 }
 
+// SuspendAccount implements apiv1.AccountServiceServer.
 func (s *accountService) SuspendAccount(ctx context.Context, req *apiv1.SuspendAccountRequest) (*apiv1.SuspendAccountResponse, error) {
 	n, err := parseName(req.GetName())
 	if err != nil {
@@ -156,6 +161,7 @@ func (s *accountService) SuspendAccount(ctx context.Context, req *apiv1.SuspendA
 	})
 }
 
+// ResumeAccount implements apiv1.AccountServiceServer.
 func (s *accountService) ResumeAccount(ctx context.Context, req *apiv1.ResumeAccountRequest) (*apiv1.ResumeAccountResponse, error) {
 	n, err := parseName(req.GetName())
 	if err != nil {
@@ -172,6 +178,7 @@ func (s *accountService) ResumeAccount(ctx context.Context, req *apiv1.ResumeAcc
 	})
 }
 
+// DeleteAccount implements apiv1.AccountServiceServer.
 func (s *accountService) DeleteAccount(ctx context.Context, req *apiv1.DeleteAccountRequest) (*apiv1.DeleteAccountResponse, error) {
 	n, err := parseName(req.GetName())
 	if err != nil {

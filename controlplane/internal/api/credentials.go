@@ -14,6 +14,7 @@ type credentials struct {
 	*Server
 }
 
+// IssueCredential implements apiv1.CredentialServiceServer.
 func (s *credentials) IssueCredential(ctx context.Context, req *apiv1.IssueCredentialRequest) (*apiv1.IssueCredentialResponse, error) {
 	n, err := parseName(req.GetParent())
 	if err != nil {
@@ -35,6 +36,7 @@ func (s *credentials) IssueCredential(ctx context.Context, req *apiv1.IssueCrede
 	})
 }
 
+// ListCredentials implements apiv1.CredentialServiceServer.
 func (s *credentials) ListCredentials(ctx context.Context, req *apiv1.ListCredentialsRequest) (*apiv1.ListCredentialsResponse, error) {
 	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
 	if err != nil {
@@ -63,6 +65,7 @@ func (s *credentials) ListCredentials(ctx context.Context, req *apiv1.ListCreden
 	return resp, nil
 }
 
+// RevokeCredential implements apiv1.CredentialServiceServer.
 func (s *credentials) RevokeCredential(ctx context.Context, req *apiv1.RevokeCredentialRequest) (*apiv1.RevokeCredentialResponse, error) {
 	n, err := parseName(req.GetName())
 	if err != nil {

@@ -34,7 +34,6 @@ type call struct {
 	method    string // full name
 	principal authn.Principal
 	resource  string // the resource that the request names
-	err       error  // what the handler returned, before it became a status
 }
 
 type callKey struct{}
@@ -76,6 +75,9 @@ func (s *Server) logFailure(ctx context.Context, c *call, st *status.Status, err
 	from := ""
 	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
 		from = p.Addr.String()
+	}
+	if forwarded := metadata.ValueFromIncomingContext(ctx, "x-forwarded-for"); len(forwarded) > 0 {
+		from += " for " + forwarded[0] // the REST gateway says for whom; others may claim anything
 	}
 	s.log.Log(ctx, level, "call refused", "method", path.Base(c.method), "code", st.Code().String(), "reason", err,
 		"key", c.principal.KeyID, "role", c.principal.Role, "organization", c.principal.Organization,

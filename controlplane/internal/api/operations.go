@@ -22,6 +22,7 @@ type operations struct {
 	*Server
 }
 
+// GetOperation implements apiv1.OperationServiceServer.
 func (s *operations) GetOperation(ctx context.Context, req *apiv1.GetOperationRequest) (*apiv1.GetOperationResponse, error) {
 	op, err := s.read(ctx, req.GetName())
 	if err != nil {
@@ -47,6 +48,7 @@ func (s *operations) read(ctx context.Context, resource string) (*apiv1.Operatio
 	return operationProto(n.organization, o), nil
 }
 
+// ListOperations implements apiv1.OperationServiceServer.
 func (s *operations) ListOperations(ctx context.Context, req *apiv1.ListOperationsRequest) (*apiv1.ListOperationsResponse, error) {
 	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
 	if err != nil {
@@ -76,6 +78,7 @@ func (s *operations) ListOperations(ctx context.Context, req *apiv1.ListOperatio
 	return resp, nil
 }
 
+// WaitOperation implements apiv1.OperationServiceServer.
 func (s *operations) WaitOperation(ctx context.Context, req *apiv1.WaitOperationRequest) (*apiv1.WaitOperationResponse, error) {
 	until := operation.Enforced
 	switch req.GetUntil() {

@@ -13,6 +13,7 @@ type organizations struct {
 	*Server
 }
 
+// SignUp implements apiv1.OrganizationServiceServer.
 func (s *organizations) SignUp(ctx context.Context, req *apiv1.SignUpRequest) (*apiv1.SignUpResponse, error) {
 	in := tenancy.NewOrganization{
 		ID: req.GetOrganizationId(), DisplayName: req.GetDisplayName(), ContactEmail: req.GetContactEmail(),
@@ -34,6 +35,7 @@ func (s *organizations) SignUp(ctx context.Context, req *apiv1.SignUpRequest) (*
 	})
 }
 
+// GetOrganization implements apiv1.OrganizationServiceServer.
 func (s *organizations) GetOrganization(ctx context.Context, req *apiv1.GetOrganizationRequest) (*apiv1.GetOrganizationResponse, error) {
 	v, _, err := s.view(ctx, req.GetName())
 	if err != nil {
@@ -46,6 +48,7 @@ func (s *organizations) GetOrganization(ctx context.Context, req *apiv1.GetOrgan
 	return &apiv1.GetOrganizationResponse{Organization: organizationProto(o)}, nil
 }
 
+// ListOrganizations implements apiv1.OrganizationServiceServer.
 func (s *organizations) ListOrganizations(ctx context.Context, req *apiv1.ListOrganizationsRequest) (*apiv1.ListOrganizationsResponse, error) {
 	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
 	if err != nil {

@@ -50,5 +50,8 @@ func (*pipeListener) Addr() net.Addr { return pipeAddr{} }
 
 type pipeAddr struct{}
 
+// Network implements net.Addr.
 func (pipeAddr) Network() string { return "pipe" }
-func (pipeAddr) String() string  { return "gateway" }
+
+// String implements net.Addr.
+func (pipeAddr) String() string { return "gateway" }

@@ -20,6 +20,7 @@ type usageService struct {
 	*Server
 }
 
+// QueryUsage implements apiv1.UsageServiceServer.
 func (s *usageService) QueryUsage(ctx context.Context, req *apiv1.QueryUsageRequest) (*apiv1.QueryUsageResponse, error) {
 	from, to, err := usageSpan(req, time.Now().UTC())
 	if err != nil {

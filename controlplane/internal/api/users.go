@@ -13,6 +13,7 @@ type users struct {
 	*Server
 }
 
+// CreateUser implements apiv1.UserServiceServer.
 func (s *users) CreateUser(ctx context.Context, req *apiv1.CreateUserRequest) (*apiv1.CreateUserResponse, error) {
 	n, err := parseName(req.GetParent())
 	if err != nil {
@@ -30,6 +31,7 @@ func (s *users) CreateUser(ctx context.Context, req *apiv1.CreateUserRequest) (*
 	})
 }
 
+// GetUser implements apiv1.UserServiceServer.
 func (s *users) GetUser(ctx context.Context, req *apiv1.GetUserRequest) (*apiv1.GetUserResponse, error) {
 	v, n, err := s.view(ctx, req.GetName())
 	if err != nil {
@@ -42,6 +44,7 @@ func (s *users) GetUser(ctx context.Context, req *apiv1.GetUserRequest) (*apiv1.
 	return &apiv1.GetUserResponse{User: userProto(n.organization, u)}, nil
 }
 
+// ListUsers implements apiv1.UserServiceServer.
 func (s *users) ListUsers(ctx context.Context, req *apiv1.ListUsersRequest) (*apiv1.ListUsersResponse, error) {
 	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
 	if err != nil {
@@ -65,6 +68,7 @@ func (s *users) ListUsers(ctx context.Context, req *apiv1.ListUsersRequest) (*ap
 	return resp, nil
 }
 
+// DeleteUser implements apiv1.UserServiceServer.
 func (s *users) DeleteUser(ctx context.Context, req *apiv1.DeleteUserRequest) (*apiv1.DeleteUserResponse, error) {
 	n, err := parseName(req.GetName())
 	if err != nil {

@@ -67,16 +67,13 @@ func Wait(ctx context.Context, fleet Fleet, revision int64, until State) ([]Brok
 	state, read := Running, false
 	for {
 		brokers, err := fleet.Brokers(ctx)
-		switch {
-		case err == nil:
+		if err == nil {
 			last, state, read = brokers, StateOf(brokers, revision, time.Now()), true
-		case ctx.Err() != nil && read:
-			return last, state, nil
-		default:
+		} else if ctx.Err() == nil || !read {
 			return nil, Running, fmt.Errorf("read brokers: %w", err)
 		}
 		if state >= until || backoff.Wait(ctx) != nil {
-			return last, state, nil
+			return last, state, nil //nolint:nilerr // ctx ended the wait: what was read before is the answer
 		}
 	}
 }
@@ -88,6 +85,7 @@ func PollDelay(state State) time.Duration {
 		return pollMax
 	case Enforced:
 		return time.Minute // what is left waits for a broker's lease or grace to end
+	case Done:
 	}
 	return 0
 }

@@ -130,7 +130,8 @@ func (u *update[T]) try(ctx context.Context) (value T, result Result, done bool,
 	var earlier requestRecord
 	switch err := tx.load(ctx, key, &earlier); {
 	case err == nil:
-		return u.replay(earlier)
+		value, result, err := u.replay(earlier)
+		return value, result, true, err
 	case !isNotFound(err):
 		// Only a try that failed while committing may have been applied.
 		return value, Result{}, len(u.made) == 0, err
@@ -170,15 +171,15 @@ func (u *update[T]) try(ctx context.Context) (value T, result Result, done bool,
 
 // replay answers from the record of an earlier try: our own, whose outcome was
 // open, or an earlier call's.
-func (u *update[T]) replay(earlier requestRecord) (T, Result, bool, error) {
+func (u *update[T]) replay(earlier requestRecord) (T, Result, error) {
 	if value, ours := u.made[earlier.Attempt]; ours {
-		return value, Result{Revision: earlier.Revision, Outcome: earlier.Outcome}, true, nil
+		return value, Result{Revision: earlier.Revision, Outcome: earlier.Outcome}, nil
 	}
 	var zero T
 	if earlier.Method != u.change.Method || !bytes.Equal(earlier.Fingerprint, u.change.Fingerprint) {
-		return zero, Result{}, true, ErrRequestReused
+		return zero, Result{}, ErrRequestReused
 	}
-	return zero, Result{Revision: earlier.Revision, Replayed: true, Outcome: earlier.Outcome}, true, nil
+	return zero, Result{Revision: earlier.Revision, Replayed: true, Outcome: earlier.Outcome}, nil
 }
 
 // refused reports whether etcd said for certain that it did not take the

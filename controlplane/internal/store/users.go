@@ -76,9 +76,13 @@ func (t *Tx) PutCredential(c Credential) error {
 	return t.put(t.credentialPrefix(c.Account, c.User)+accounts.NewestFirst(c.ID), c)
 }
 
-// ForgetCredential removes the record of a credential.
-func (t *Tx) ForgetCredential(c Credential) {
+// ForgetCredential removes the record of a credential and, if freeKey is true,
+// its user's hold on the public key.
+func (t *Tx) ForgetCredential(c Credential, freeKey bool) {
 	t.remove(t.credentialPrefix(c.Account, c.User) + accounts.NewestFirst(c.ID))
+	if freeKey {
+		t.remove(t.orgKey("userkey/%s/%s", c.Account, c.PublicKey))
+	}
 }
 
 // ClaimKey notes that a user holds a public user key; ErrExists means that

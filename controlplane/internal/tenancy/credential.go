@@ -49,7 +49,7 @@ func (s *Service) IssueCredential(ctx context.Context, tx *store.Tx, account, us
 	if err != nil {
 		return Issued{}, err
 	}
-	if err := makeRoom(ctx, tx, u, r.Revocations); err != nil {
+	if err := makeRoom(ctx, tx, u, r.Revocations, in.PublicKey); err != nil {
 		return Issued{}, err
 	}
 	var role store.Role
@@ -124,15 +124,18 @@ func userKey(brought string) (string, accounts.Seed, error) {
 }
 
 // makeRoom keeps the credentials of one user bounded: it forgets the oldest
-// dead ones, and refuses when too many live.
-func makeRoom(ctx context.Context, tx *store.Tx, u store.User, r accounts.Revocations) error {
+// dead ones, and refuses when too many live. Brought is the public key that is
+// about to be issued to, if the caller brings one.
+func makeRoom(ctx context.Context, tx *store.Tx, u store.User, r accounts.Revocations, brought string) error {
 	issued, err := tx.AllCredentials(ctx, u.Account, u.ID)
 	if err != nil {
 		return err
 	}
 	live := 0
 	var dead []store.Credential // newest first
+	uses := map[string]int{brought: 1}
 	for _, c := range issued {
+		uses[c.PublicKey]++
 		if LifeOf(c, r, tx.Now) == Active {
 			live++
 		} else {
@@ -144,8 +147,10 @@ func makeRoom(ctx context.Context, tx *store.Tx, u store.User, r accounts.Revoca
 			WithNext("revoke some, issue shorter-lived ones, or use more users")
 	}
 	for surplus := len(issued) + 1 - credentialsKept; surplus > 0 && len(dead) > 0; surplus-- {
-		tx.ForgetCredential(dead[len(dead)-1])
+		oldest := dead[len(dead)-1]
 		dead = dead[:len(dead)-1]
+		uses[oldest.PublicKey]--
+		tx.ForgetCredential(oldest, uses[oldest.PublicKey] == 0)
 	}
 	return nil
 }
