@@ -8,7 +8,7 @@ import (
 	"github.com/coveymq/covey/dataplane"
 )
 
-var version = "dev" // set by the linker
+var version = "dev"
 
 func main() {
 	os.Exit(dataplane.Command(context.Background(), os.Args[1:], version, os.Stdout, os.Stderr))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/coveymq/covey/cmd/covey/internal/cli"
 	"github.com/coveymq/covey/cmd/covey/internal/natscmd"
+	"github.com/coveymq/covey/cmd/covey/internal/up"
 )
 
 // Set by the linker in releases.
@@ -27,11 +28,15 @@ func run() int {
 	// The first signal asks; from then on a second one ends the process.
 	context.AfterFunc(ctx, stop)
 
+	v := cli.NewVersion(version, commit)
 	app := cli.New(cli.Env{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv,
-		Terminal: isatty.IsTerminal(os.Stderr.Fd()),
-		Version:  cli.NewVersion(version, commit),
+		Terminal: isatty.IsTerminal(os.Stderr.Fd()), Version: v,
 	})
 	app.Add(natscmd.Commands(app.Streams(), app.OptionalContext)...)
+	app.Add(up.Command(up.Deps{
+		Streams: app.Streams(), Store: app.Store, Getenv: os.Getenv,
+		Parts: up.Parts{ControlPlane: up.NewControlPlane, Broker: up.NewBroker(v.Number)},
+	}))
 	return app.Run(ctx, os.Args[1:])
 }

@@ -29,7 +29,9 @@ func (r *Report) chart() []byte {
 	fmt.Fprintf(&b, `<text x="12" y="22" font-size="15" font-weight="600" fill="#1f2933">Cost of the broker, as a share of stock nats-server</text>`+"\n")
 	fmt.Fprintf(&b, `<text x="12" y="40" fill="#52606d">server CPU (or memory) for each unit; shorter is better; tick = target, line = nats-server</text>`+"\n")
 	for i := range r.Rows {
-		r.Rows[i].bar(&b, chartTop+rowHeight*i)
+		if r.Rows[i].Error == "" {
+			r.Rows[i].bar(&b, chartTop+rowHeight*i)
+		}
 	}
 	x := chartX(1)
 	fmt.Fprintf(&b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="#1f2933"/>`+"\n", x, chartTop-6, x, height-12)

@@ -36,7 +36,8 @@ type options struct {
 	duration       time.Duration
 	scale          float64
 	tls            bool
-	config         string
+	config         string // file, for both servers
+	subjectConfig  string // file, for the subject only
 	out            string
 	name           string
 }
@@ -71,6 +72,7 @@ func parse(args []string) (options, error) {
 	fs.Float64Var(&o.scale, "scale", 1, "factor on the number of connections and subscriptions of the large workloads")
 	fs.BoolVar(&o.tls, "tls", true, "include the TLS workloads")
 	fs.StringVar(&o.config, "config", "", "file whose text is added to the configuration of both servers")
+	fs.StringVar(&o.subjectConfig, "subject-config", "", "file whose text is added to the configuration of the subject only (metering, for one)")
 	fs.StringVar(&o.out, "out", "test/bench/results", "folder of the results; empty writes none")
 	fs.StringVar(&o.name, "name", "latest", "base name of the result files")
 	if err := fs.Parse(args); err != nil {
@@ -99,18 +101,21 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	report := newReport(o)
 	for _, w := range workloads {
 		row, err := s.compare(ctx, w, out)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", w.Name, err)
+			row.Error = err.Error()
 		}
 		report.Rows = append(report.Rows, row)
 	}
 	if err := report.writeText(out); err != nil {
 		return err
 	}
-	if o.out == "" {
-		return nil
+	if o.out != "" {
+		err = report.save(o.out, o.name)
 	}
-	return report.save(o.out, o.name)
+	return errors.Join(err, report.failures())
 }
 
 // choose returns the workloads that the options name, in their usual order.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,14 +19,20 @@ func sideNames() [2]string { return [2]string{"A", "B"} }
 
 // Row is the comparison under one workload.
 type Row struct {
-	Name    string  `json:"name"`
-	Title   string  `json:"title"`
-	Unit    string  `json:"unit"`
-	Figure  Figure  `json:"figure"`
-	Target  float64 `json:"target_ratio"`
-	Ratio   float64 `json:"ratio"`
-	Subject Side    `json:"subject"`
-	Judge   Side    `json:"judge"`
+	Name   string  `json:"name"`
+	Title  string  `json:"title"`
+	Unit   string  `json:"unit"`
+	Figure Figure  `json:"figure"`
+	Target float64 `json:"target_ratio"`
+	Ratio  float64 `json:"ratio"`
+	// Low and High are the extremes of the ratio over the rounds: what the
+	// noise of the machine leaves open.
+	Low  float64 `json:"ratio_low"`
+	High float64 `json:"ratio_high"`
+	// Error says why there are no figures, if so.
+	Error   string `json:"error,omitempty"`
+	Subject Side   `json:"subject"`
+	Judge   Side   `json:"judge"`
 }
 
 // Side is one server's samples and their medians.
@@ -81,6 +88,13 @@ func (r *Row) summarise() {
 	r.Subject.Median = medians(r.Subject.Samples)
 	r.Judge.Median = medians(r.Judge.Samples)
 	r.Ratio = ratio(r.figure(r.Subject.Median), r.figure(r.Judge.Median))
+	for i, a := range r.Subject.Samples {
+		of := ratio(r.figure(a), r.figure(r.Judge.Samples[i]))
+		if i == 0 {
+			r.Low, r.High = of, of
+		}
+		r.Low, r.High = min(r.Low, of), max(r.High, of)
+	}
 }
 
 func (r *Row) figure(s Sample) float64 {
@@ -161,9 +175,13 @@ func (r *Report) writeText(out io.Writer) error {
 	}
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format, args...) } // Flush reports the error
-	line("workload\tfigure\tA\tB\tA/B\ttarget\t\trate A/B\tpeak RSS A/B\tp50 A/B\tp99 A/B\tloader CPU/s\n")
+	line("workload\tfigure\tA\tB\tA/B\tspread\ttarget\t\trate A/B\tpeak RSS A/B\tp50 A/B\tp99 A/B\tloader CPU/s\n")
 	for i := range r.Rows {
 		row := &r.Rows[i]
+		if row.Error != "" {
+			line("%s\tfailed, see below\n", row.Title)
+			continue
+		}
 		a, b := row.Subject.Median, row.Judge.Median
 		name := "ns CPU/" + row.Unit
 		if row.Figure == BytesPerUnit {
@@ -173,13 +191,26 @@ func (r *Report) writeText(out io.Writer) error {
 		if r.Self {
 			verdict = ""
 		}
-		line("%s\t%s\t%.0f\t%.0f\t%.2f\t%.2f\t%s\t%s\t%s\t%s\t%s\t%s\n", row.Title, name,
-			row.figure(a), row.figure(b), row.Ratio, row.Target, verdict,
+		line("%s\t%s\t%.0f\t%.0f\t%.2f\t%.2f-%.2f\t%.2f\t%s\t%s\t%s\t%s\t%s\t%s\n", row.Title, name,
+			row.figure(a), row.figure(b), row.Ratio, row.Low, row.High, row.Target, verdict,
 			shown(a.UnitsPerSec, b.UnitsPerSec), shown(float64(a.RSSPeak), float64(b.RSSPeak)),
 			shown(a.P50us, b.P50us), shown(a.P99us, b.P99us), shown(a.LoaderSeconds, a.Seconds))
 	}
 	return t.Flush()
 }
+
+// failures is one error for all workloads that failed, nil if none did.
+func (r *Report) failures() error {
+	var all []error
+	for i := range r.Rows {
+		if row := &r.Rows[i]; row.Error != "" {
+			all = append(all, fmt.Errorf("%s: %w: %s", row.Name, errWorkload, row.Error))
+		}
+	}
+	return errors.Join(all...)
+}
+
+var errWorkload = errors.New("workload failed")
 
 // save writes the table, the JSON and the chart under the folder.
 func (r *Report) save(dir, name string) error {

@@ -31,6 +31,14 @@ func TestRowComparesItsOwnFigure(t *testing.T) {
 	r.add(0, Sample{BytesPerUnit: 40, CPUPerUnitNS: 9})
 	r.add(1, Sample{BytesPerUnit: 100, CPUPerUnitNS: 1})
 	r.summarise()
+	r.add(0, Sample{BytesPerUnit: 30})
+	r.add(1, Sample{BytesPerUnit: 100})
+	r.add(0, Sample{BytesPerUnit: 60})
+	r.add(1, Sample{BytesPerUnit: 120})
+	r.summarise()
+	if r.Low != 0.3 || r.High != 0.5 {
+		t.Errorf("spread = %v-%v, want 0.3-0.5", r.Low, r.High)
+	}
 	if r.Ratio != 0.4 || r.verdict() != "met" {
 		t.Errorf("ratio = %v, %s", r.Ratio, r.verdict())
 	}
@@ -82,7 +90,10 @@ func TestSavedResultsAreWellFormed(t *testing.T) {
 	row.add(0, Sample{CPUPerUnitNS: 1})
 	row.add(1, Sample{CPUPerUnitNS: 2})
 	row.summarise()
-	r.Rows = append(r.Rows, row)
+	r.Rows = append(r.Rows, row, Row{Name: "y", Title: "broken", Error: "no"})
+	if err := r.failures(); !errors.Is(err, errWorkload) {
+		t.Errorf("failures = %v, want %v", err, errWorkload)
+	}
 	dir := t.TempDir()
 	if err := r.save(dir, "x"); err != nil {
 		t.Fatal(err)

@@ -36,7 +36,8 @@ type session struct {
 	paths   [2]string // subject, judge
 	dir     string
 	tls     *tls.Config
-	config  [2]string // plain, with TLS
+	config  [2]string // subject, judge
+	secure  string    // the tls block of both
 }
 
 // baseConfig lets the large workloads in and changes nothing else.
@@ -53,13 +54,8 @@ func newSession(ctx context.Context, o options) (*session, error) {
 			return nil, err
 		}
 	}
-	extra := ""
-	if o.config != "" {
-		text, err := os.ReadFile(o.config)
-		if err != nil {
-			return nil, fmt.Errorf("read extra configuration: %w", err)
-		}
-		extra = string(text)
+	if s.config, err = configs(o); err != nil {
+		return nil, err
 	}
 	if err := raiseFileLimit(); err != nil {
 		return nil, err
@@ -67,14 +63,30 @@ func newSession(ctx context.Context, o options) (*session, error) {
 	if s.dir, err = os.MkdirTemp("", "covey-bench-"); err != nil {
 		return nil, err
 	}
-	secure, client, err := newTLS(s.dir, time.Now())
+	secure, client, err := proc.LoopbackTLS(s.dir, time.Now())
 	if err != nil {
 		s.close()
 		return nil, err
 	}
-	s.tls = client
-	s.config = [2]string{baseConfig + extra, baseConfig + extra + secure}
+	s.tls, s.secure = client, "tls { "+secure+", timeout: 30 }\n"
 	return s, nil
+}
+
+// configs returns the configuration of the subject and of the judge.
+func configs(o options) ([2]string, error) {
+	var text [2]string
+	for i, file := range []string{o.config, o.subjectConfig} {
+		if file == "" {
+			continue
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return text, fmt.Errorf("read extra configuration: %w", err)
+		}
+		text[i] = string(data) + "\n"
+	}
+	both, subject := baseConfig+text[0], text[1]
+	return [2]string{both + subject, both}, nil
 }
 
 func (s *session) close() { _ = os.RemoveAll(s.dir) } //nolint:gosec // a folder that newSession made
@@ -97,8 +109,8 @@ func raiseFileLimit() error {
 func (s *session) compare(ctx context.Context, w Workload, out io.Writer) (Row, error) {
 	row := newRow(w)
 	for round := range s.options.rounds {
-		for i, path := range s.paths {
-			sample, err := s.sample(ctx, path, w)
+		for i := range s.paths {
+			sample, err := s.sample(ctx, i, w)
 			if err != nil {
 				return row, fmt.Errorf("server %s, round %d: %w", sideNames()[i], round+1, err)
 			}
@@ -120,10 +132,10 @@ func (s Sample) line(w Workload) string {
 	return text + fmt.Sprintf("  peak %4d MB  p50 %.0f us  p99 %.0f us", s.RSSPeak>>20, s.P50us, s.P99us)
 }
 
-func (s *session) sample(ctx context.Context, path string, w Workload) (Sample, error) {
-	o := proc.Options{Path: path, Config: s.config[0], Dir: s.dir}
+func (s *session) sample(ctx context.Context, side int, w Workload) (Sample, error) {
+	o := proc.Options{Path: s.paths[side], Config: s.config[side], Dir: s.dir}
 	if w.TLS {
-		o.Config = s.config[1]
+		o.Config += s.secure
 	}
 	server, err := proc.Start(ctx, o)
 	if err != nil {

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -29,6 +30,8 @@ type client struct {
 	frames []frame // guarded by mu
 	rest   []byte  // bytes that make no whole frame yet; guarded by mu
 	gone   bool    // the server closed; guarded by mu
+	// The recorder ends so that TLS can take over; guarded by mu.
+	upgrading bool
 
 	// owned by the player
 	cursor int  // frames before it were consumed by wait
@@ -48,9 +51,10 @@ func dial(ctx context.Context, name, addr string) (*client, error) {
 }
 
 func (c *client) read() {
+	nc := c.nc // stays the same while the recorder runs
 	buf := make([]byte, readSize)
 	for {
-		n, err := c.nc.Read(buf)
+		n, err := nc.Read(buf)
 		c.record(buf[:n], err != nil)
 		if err != nil {
 			return
@@ -71,7 +75,7 @@ func (c *client) record(data []byte, gone bool) {
 		c.frames = append(c.frames, f)
 		c.rest = c.rest[n:]
 	}
-	c.gone = c.gone || gone
+	c.gone = c.gone || gone && !c.upgrading
 	c.mu.Unlock()
 	select {
 	case c.news <- struct{}{}:
@@ -142,6 +146,34 @@ func (c *client) pongsLocked() int {
 		}
 	}
 	return n
+}
+
+// upgrade speaks TLS from here on. A handshake that fails is noted in the
+// record, and ends the connection.
+func (c *client) upgrade(ctx context.Context, conf *tls.Config) error {
+	c.mu.Lock()
+	c.upgrading = true
+	c.mu.Unlock()
+	_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // releases the recorder
+	c.wg.Wait()
+	if err := c.nc.SetReadDeadline(time.Time{}); err != nil {
+		return fmt.Errorf("upgrade %s: %w", c.name, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, waitTimeout)
+	defer cancel()
+	secure := tls.Client(c.nc, conf)
+	err := secure.HandshakeContext(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.upgrading = false
+	if err != nil {
+		c.frames = append(c.frames, frame{line: "<no TLS handshake>"})
+		c.gone = true
+		return nil
+	}
+	c.nc = secure
+	c.wg.Go(c.read)
+	return nil
 }
 
 // write sends and forgets: a connection that the server has closed shows in

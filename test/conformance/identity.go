@@ -1,8 +1,10 @@
 package conformance
 
 import (
+	"crypto/tls"
 	"encoding/base64"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,6 +12,8 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
+
+	"github.com/coveymq/covey/test/conformance/proc"
 )
 
 // world holds the identities of one play of a script: an operator with its
@@ -20,6 +24,20 @@ type world struct {
 	names    []string // of accounts, in order
 	accounts map[string]*accountIdentity
 	users    map[string]*userIdentity
+
+	// of scripts that need TLS
+	tls      *tls.Config // what clients trust
+	tlsFiles string      // what the server's tls block says of its certificate
+}
+
+// makeTLS makes a certificate for the server, in a folder of its own.
+func (w *world) makeTLS(dir string) error {
+	own, err := os.MkdirTemp(dir, "tls-")
+	if err != nil {
+		return fmt.Errorf("make certificate folder: %w", err)
+	}
+	w.tlsFiles, w.tls, err = proc.LoopbackTLS(own, time.Now())
+	return err
 }
 
 type accountIdentity struct {
@@ -52,7 +70,7 @@ func newWorld(lines []string, now time.Time) (*world, error) {
 		}
 	}
 	if len(w.accounts) > 0 {
-		if err := w.addAccount("SYS", nil); err != nil {
+		if err := w.addAccount("SYS", nil, now); err != nil {
 			return nil, err
 		}
 	}
@@ -62,7 +80,7 @@ func newWorld(lines []string, now time.Time) (*world, error) {
 func (w *world) add(f []string, now time.Time) error {
 	switch {
 	case len(f) >= 2 && f[0] == "account":
-		return w.addAccount(f[1], f[2:])
+		return w.addAccount(f[1], f[2:], now)
 	case len(f) >= 3 && f[0] == "user":
 		return w.addUser(f[1], f[2], f[3:], now)
 	case len(f) == 2 && f[0] == "nkey":
@@ -77,7 +95,7 @@ func (w *world) add(f []string, now time.Time) error {
 	return fmt.Errorf("unknown form")
 }
 
-func (w *world) addAccount(name string, options []string) error {
+func (w *world) addAccount(name string, options []string, now time.Time) error {
 	keys, err := nkeys.CreateAccount()
 	if err != nil {
 		return err
@@ -89,7 +107,7 @@ func (w *world) addAccount(name string, options []string) error {
 	a := &accountIdentity{keys: keys, claims: jwt.NewAccountClaims(id)}
 	a.claims.Name = name
 	for _, o := range options {
-		if err := accountOption(a.claims, o); err != nil {
+		if err := accountOption(a.claims, o, now); err != nil {
 			return err
 		}
 	}
@@ -98,7 +116,7 @@ func (w *world) addAccount(name string, options []string) error {
 	return nil
 }
 
-func accountOption(c *jwt.AccountClaims, option string) error {
+func accountOption(c *jwt.AccountClaims, option string, now time.Time) error {
 	key, value, _ := strings.Cut(option, "=")
 	switch key {
 	case "pub":
@@ -110,6 +128,10 @@ func accountOption(c *jwt.AccountClaims, option string) error {
 	case "no-bearer":
 		c.Limits.DisallowBearer = true
 		return nil
+	case "exp":
+		d, err := time.ParseDuration(value)
+		c.Expires = now.Add(d).Unix()
+		return err
 	}
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil {

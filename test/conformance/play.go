@@ -42,6 +42,11 @@ func Play(ctx context.Context, t Target, s *Script, cut Cut) (*Transcript, error
 	if err != nil {
 		return nil, err
 	}
+	if slices.Contains(s.Needs, "tls") {
+		if err := w.makeTLS(t.Dir); err != nil {
+			return nil, err
+		}
+	}
 	config, err := w.config(s)
 	if err != nil {
 		return nil, err
@@ -116,6 +121,9 @@ func (p *player) step(ctx context.Context, s Step) error {
 	if s.Verb == VerbPause {
 		return pause(ctx, s.Text)
 	}
+	if s.Verb == VerbFirst {
+		return p.tlsFirst(ctx, s.Conn)
+	}
 	c, err := p.client(ctx, s.Conn)
 	if err != nil {
 		return err
@@ -134,7 +142,9 @@ func (p *player) step(ctx context.Context, s Step) error {
 		ok = c.awaitGone(ctx)
 	case VerbClose:
 		c.close()
-	case VerbOpen, VerbTally, VerbPause: // opening is all there is; the others have no connection
+	case VerbTLS:
+		return c.upgrade(ctx, p.world.tls)
+	case VerbOpen, VerbFirst, VerbTally, VerbPause: // opening is all there is; the others were seen to above
 	}
 	if !ok {
 		return fmt.Errorf("%s %s %s: %w; received:\n%s", s.Conn, s.Verb, s.Text, errTimeout, p.transcript())
@@ -164,6 +174,22 @@ func (p *player) client(ctx context.Context, name string) (*client, error) {
 		return nil, fmt.Errorf("%s: nothing from the server after connecting", name)
 	}
 	return c, nil
+}
+
+// tlsFirst opens the connection and speaks TLS at once.
+func (p *player) tlsFirst(ctx context.Context, name string) error {
+	c, err := dial(ctx, name, p.addr)
+	if err != nil {
+		return err
+	}
+	p.clients[name] = c
+	if err := c.upgrade(ctx, p.world.tls); err != nil {
+		return err
+	}
+	if !c.awaitFirst(ctx) {
+		return fmt.Errorf("%s: nothing from the server after the handshake", name)
+	}
+	return nil
 }
 
 func (p *player) send(ctx context.Context, c *client, template string, times int) error {

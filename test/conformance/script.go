@@ -39,7 +39,9 @@ const (
 func knownTags() []string { return []string{TagSplit, TagWhole, TagPings} }
 
 // knownNeeds holds what a needs line may say.
-func knownNeeds() []string { return []string{"config", "auth", "accounts", "jwt", "tls", "pings"} }
+func knownNeeds() []string {
+	return []string{"config", "auth", "accounts", "imports", "mappings", "jwt", "tls", "pings"}
+}
 
 // Step is one action of one connection.
 type Step struct {
@@ -62,6 +64,8 @@ type Verb string
 const (
 	VerbSend    Verb = "send"
 	VerbOpen    Verb = "open"         // connect the socket and wait for INFO
+	VerbTLS     Verb = "tls"          // connect the socket and upgrade to TLS after INFO
+	VerbFirst   Verb = "tls-first"    // connect the socket and speak TLS before INFO
 	VerbConnect Verb = "connect"      // send CONNECT, quiet, with the fields given
 	VerbSync    Verb = "sync"         // send PING, wait for its PONG
 	VerbWait    Verb = "wait"         // wait for a frame that begins with the text
@@ -72,7 +76,7 @@ const (
 )
 
 func connVerbs() []Verb {
-	return []Verb{VerbOpen, VerbConnect, VerbSync, VerbWait, VerbGone, VerbClose}
+	return []Verb{VerbOpen, VerbTLS, VerbFirst, VerbConnect, VerbSync, VerbWait, VerbGone, VerbClose}
 }
 
 // tagged reports whether the script has the tag.

@@ -22,6 +22,7 @@ const expandMax = 4 << 20
 //	{{jwt USER}}       the user's token
 //	{{sig USER}}       the nonce of the connection, signed by the user
 //	{{pub NAME}}       the public key of a user, bare key or account
+//	{{tls}}            the keys of a tls block that name the server's certificate
 func (w *world) expand(template, info string) (string, error) {
 	var firstErr error
 	text := placeholder.ReplaceAllStringFunc(template, func(m string) string {
@@ -41,6 +42,8 @@ func (w *world) call(function, argument, info string) (string, error) {
 		return repeat(argument)
 	case "pub":
 		return w.publicKey(argument)
+	case "tls":
+		return w.tlsFiles, nil
 	}
 	u, ok := w.users[argument]
 	if !ok {

@@ -64,6 +64,7 @@ type Client struct {
 
 	mu      sync.Mutex
 	subs    map[string]*interest.Sub // by sid; guarded by mu, as is all below
+	home    *account.Account         // where subs are; nil before the first
 	replies map[string]*allowance
 }
 
@@ -88,14 +89,12 @@ func (h *Host) serve(nc net.Conn) {
 	c.parser.MaxPayload = o.MaxPayload
 	defer c.close()
 	defer c.recover()
-	if r := h.add(c); r != nil {
-		if r == tooManyConnections {
-			c.sendInfo() // clients read it first
-		}
-		c.end(r)
+	refusal := h.add(c)
+	c.sendInfo() // even to who is not admitted: clients expect it first
+	if refusal != nil {
+		c.end(refusal)
 		return
 	}
-	c.sendInfo()
 	if !h.Auth.Required() {
 		if r := c.authenticate(); r != nil {
 			c.end(r)

@@ -21,8 +21,12 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 	if !c.host.Info.Headers {
 		c.connect.Headers = false
 	}
-	c.finishBatch(w) // what was published before belongs to the old account
-	if r := c.introduce(); r != nil {
+	if c.admitted.Load() {
+		c.finishBatch(w) // what was published before belongs to the old identity
+		c.rebind()
+	}
+	c.greeted = true
+	if r := c.authenticate(); r != nil {
 		return r
 	}
 	if c.connect.Account != "" || c.connect.AccountNew {
@@ -40,27 +44,15 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 	return nil
 }
 
-// introduce finds out who the client is, now that it has said so.
-func (c *Client) introduce() *account.Refusal {
-	if !c.greeted && c.admitted.Load() {
-		c.greeted = true
-		c.apply(c.identity) // everybody is admitted: only how to talk to it is new
-		return nil
-	}
-	if c.greeted {
-		c.rebind()
-	}
-	c.greeted = true
-	return c.authenticate()
-}
-
 // rebind takes a client out of the account it is in, before it authenticates
-// anew.
+// anew. Only what was subscribed before the first CONNECT, where none is needed,
+// stays, unless the client turns out to belong to another account.
 func (c *Client) rebind() {
-	c.dropSubscriptions()
-	if c.admitted.Swap(false) {
-		c.identity.Account.Leave(c)
+	if c.greeted {
+		c.dropSubscriptions()
 	}
+	c.admitted.Store(false)
+	c.identity.Account.Leave(c)
 	c.identity = nil
 	c.shown.Store(nil)
 }
@@ -74,6 +66,7 @@ func (c *Client) authenticate() *account.Refusal {
 		epoch := c.host.epoch.Load()
 		id, err := c.host.Auth.Authenticate(ctx, &c.connect, c.nonce, c.remote.Addr())
 		if err == nil {
+			c.settle(id.Account)
 			c.identity = id
 			c.apply(id)
 			if err = id.Account.Join(c); err == nil {

@@ -12,7 +12,9 @@ import (
 )
 
 const (
-	readBuffer = 64 << 10
+	readBuffer     = 64 << 10
+	largeBuffer    = 256 << 10
+	largeOperation = 4 << 10
 	// carryMax is how much of an incomplete operation is moved out of the read
 	// buffer, so that the buffer can go back to the pool while the connection
 	// waits.
@@ -32,9 +34,9 @@ func (c *Client) readable(fd uintptr) bool {
 		}
 		n, err := syscall.Read(int(fd), b.B[used:])
 		switch {
-		case err == syscall.EINTR: //nolint:errorlint // a bare errno
+		case err == syscall.EINTR:
 			continue
-		case err == syscall.EAGAIN: //nolint:errorlint // a bare errno
+		case err == syscall.EAGAIN:
 			c.keep(b, used)
 			return false
 		case err != nil:
@@ -105,6 +107,11 @@ func (c *Client) work(w *worker, b *egress.Buffer, used int) (*egress.Buffer, in
 	}
 	rest := used - from
 	need := max(c.parser.Need, readBuffer)
+	if used == len(b.B) && rest > 0 && c.parser.Need > largeOperation {
+		// Large messages fill the buffer: with a larger one more of them go in one
+		// hand-over.
+		need = max(need, largeBuffer)
+	}
 	c.want = need
 	if rest == 0 && !b.Shared() {
 		return b, 0

@@ -8,6 +8,7 @@ package natscmd
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -114,10 +115,22 @@ func (k kit) target(d *dialer) (url, creds string, err error) {
 	return c.NATSURL, creds, nil
 }
 
+// refusedByAuth reports whether the server does not let these credentials in.
+// While connecting, the library hands most of the server's words on as they are,
+// without one of its own errors.
+func refusedByAuth(err error) bool {
+	for _, known := range []error{nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired, nats.ErrMaxAccountConnectionsExceeded} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	text := strings.ToLower(err.Error())
+	return strings.Contains(text, "authentication expired") || strings.Contains(text, "authentication revoked")
+}
+
 func connectFault(url, creds string, err error) error {
 	switch {
-	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired),
-		errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired):
+	case refusedByAuth(err):
 		next := "give credentials with --creds FILE, or select an organization's context: `covey context list`"
 		if creds != "" {
 			next = "the credentials in " + creds + " may be expired, revoked, or of a suspended account; issue others with `covey creds issue`"

@@ -1,4 +1,4 @@
-package main
+package proc
 
 import (
 	"crypto/ecdsa"
@@ -16,16 +16,17 @@ import (
 	"time"
 )
 
-// newTLS makes a certificate for loopback, valid for a day, and returns the
-// server's configuration text and the client's configuration.
-func newTLS(dir string, now time.Time) (string, *tls.Config, error) {
+// LoopbackTLS makes a certificate for loopback, valid for a day, under the
+// folder. It returns the keys that name it in a server's tls block, and the
+// configuration of a client that trusts it.
+func LoopbackTLS(dir string, now time.Time) (string, *tls.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return "", nil, fmt.Errorf("make key: %w", err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: "bench"},
+		Subject:      pkix.Name{CommonName: "covey test"},
 		NotBefore:    now.Add(-time.Hour),
 		NotAfter:     now.Add(24 * time.Hour),
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
@@ -53,7 +54,7 @@ func newTLS(dir string, now time.Time) (string, *tls.Config, error) {
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(cert)
-	server := fmt.Sprintf("tls { cert_file: %q, key_file: %q, timeout: 30 }\n", certFile, keyFile)
+	server := fmt.Sprintf("cert_file: %q, key_file: %q", certFile, keyFile)
 	client := &tls.Config{RootCAs: pool, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS13}
 	return server, client, nil
 }
