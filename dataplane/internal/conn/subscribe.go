@@ -180,7 +180,7 @@ const repliesMax = 4096
 // publisher may call it.
 func (c *Client) admit(subj []byte, queue string, reply []byte) bool {
 	p := c.perms.Load()
-	if !p.Deliver(string(subj), queue) {
+	if !p.Deliver(subj, queue) {
 		return false
 	}
 	if r := p.Responses(); r != nil && len(reply) > 0 {
