@@ -37,6 +37,8 @@ func Decode(key, token string, revision int64, trusted func(string) bool) (*Stat
 		Revocations: claims.Revocations,
 		Expires:     claims.Expires,
 		Default:     permission.New(&claims.DefaultPermissions),
+
+		BearerForbidden: claims.Limits.DisallowBearer,
 	}
 	for signer, scope := range claims.SigningKeys {
 		s.Signers[signer] = nil

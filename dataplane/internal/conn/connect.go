@@ -52,8 +52,8 @@ func (c *Client) rebind() {
 	c.shown.Store(nil)
 }
 
-// authenticate finds out who the client is and joins its account. An account
-// that is evicted just then is loaded again.
+// authenticate finds out who the client is and joins its account. If the
+// account is evicted or changed just then, it begins again.
 func (c *Client) authenticate() *account.Refusal {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
@@ -66,7 +66,7 @@ func (c *Client) authenticate() *account.Refusal {
 				c.admitted.Store(true)
 				return nil
 			}
-			if errors.Is(err, account.ErrRetired) {
+			if errors.Is(err, account.ErrRetired) || errors.Is(err, account.ErrChanged) {
 				continue
 			}
 		}
