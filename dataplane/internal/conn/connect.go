@@ -88,8 +88,7 @@ func (c *Client) apply(id *account.Identity) {
 	if !c.connect.Headers {
 		flags |= egress.NoHeaders
 	}
-	c.canReply = id.Permissions.Responses() != nil
-	if c.canReply {
+	if id.Permissions.Responses() != nil {
 		flags |= egress.Filtered
 	}
 	c.out.Flags.Store(flags)

@@ -61,7 +61,7 @@ func (c *Client) mayPublish(w *worker, op *wire.Op) bool {
 			return c.publishViolation(w, s)
 		}
 	}
-	if p := c.perms.Load(); p != nil && !p.Publish(op.Subject) && (!c.canReply || !c.mayReply(op.Subject)) {
+	if p := c.perms.Load(); p != nil && !p.Publish(op.Subject) && (p.Responses() == nil || !c.mayReply(op.Subject)) {
 		return c.publishViolation(w, op.Subject)
 	}
 	if r := op.Reply; len(r) > 0 && (r[0] == '_' || r[0] == '$') {

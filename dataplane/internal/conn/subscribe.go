@@ -69,7 +69,7 @@ const (
 func (c *Client) add(sub *interest.Sub, sid string) addition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if most := c.subscriptionLimit(); most > 0 && int64(len(c.subs)) >= most {
+	if most := c.subscriptionLimit(); most != account.NoLimit && int64(len(c.subs)) >= most {
 		return full
 	}
 	if c.subs[sid] != nil {
@@ -85,12 +85,15 @@ func (c *Client) add(sub *interest.Sub, sid string) addition {
 	return added
 }
 
-// subscriptionLimit returns how many subscriptions the connection may have; 0
-// for no limit.
+// subscriptionLimit returns how many subscriptions the connection may have, or
+// NoLimit. In claims, unlike in the options, 0 means none at all.
 func (c *Client) subscriptionLimit() int64 {
-	most := int64(c.host.Options.MaxSubscriptions)
+	most := int64(account.NoLimit)
+	if n := c.host.Options.MaxSubscriptions; n > 0 {
+		most = int64(n)
+	}
 	for _, limit := range [...]int64{c.identity.Limits.Subscriptions, c.identity.Account.State().Limits.Subscriptions} {
-		if limit > 0 && (most == 0 || limit < most) {
+		if limit != account.NoLimit && (most == account.NoLimit || limit < most) {
 			most = limit
 		}
 	}
@@ -154,6 +157,9 @@ func (c *Client) dropSubscriptions() {
 // allow end, and the client is told.
 func (c *Client) Permit(p *permission.Set) {
 	c.perms.Store(p)
+	if p.Responses() != nil {
+		c.out.Flags.Or(egress.Filtered)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, sub := range c.subs {
