@@ -463,6 +463,23 @@ func TestLookupErrorsAreNotKept(t *testing.T) {
 	w.get(t, unknown.Key)
 }
 
+func TestPanickingLookupEndsForAll(t *testing.T) {
+	w := newWorld(t)
+	acct := w.Account("a")
+	w.source.Put(acct.Key, acct.Token())
+	w.source.Before = func(string) error { panic("fault") }
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the fault was swallowed")
+			}
+		}()
+		_, _ = w.registry.Get(t.Context(), acct.Key)
+	}()
+	w.source.Before = nil
+	w.get(t, acct.Key)
+}
+
 // Whoever joins beside evictions is in the account that is loaded, and the
 // source goes on sending its changes.
 func TestEvictionBesideJoins(t *testing.T) {

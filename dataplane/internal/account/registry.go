@@ -114,18 +114,27 @@ func (r *Registry) Get(ctx context.Context, key string) (*Account, error) {
 	r.loading[key] = l
 	r.mu.Unlock()
 
-	l.account, l.err = r.load(ctx, key)
-	r.mu.Lock()
-	delete(r.loading, key)
-	if l.err == nil {
-		r.accounts[key] = l.account
-	}
-	r.mu.Unlock()
-	close(l.done)
-	if l.err == nil {
-		r.source.Hold(key)
-	}
+	r.lead(ctx, key, l)
 	return l.account, l.err
+}
+
+// lead does the lookup that others wait for. They hear of its end even if it is
+// a panic.
+func (r *Registry) lead(ctx context.Context, key string, l *load) {
+	l.err = ErrUnavailable
+	defer func() {
+		r.mu.Lock()
+		delete(r.loading, key)
+		if l.err == nil {
+			r.accounts[key] = l.account
+		}
+		r.mu.Unlock()
+		close(l.done)
+		if l.err == nil {
+			r.source.Hold(key)
+		}
+	}()
+	l.account, l.err = r.load(ctx, key)
 }
 
 func (r *Registry) load(ctx context.Context, key string) (*Account, error) {

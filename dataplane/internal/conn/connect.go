@@ -20,7 +20,9 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 	}
 	if c.greeted || c.admitted.Load() {
 		c.finishBatch(w) // what was published before belongs to the old account
-		c.rebind()
+		if r := c.rebind(); r != nil {
+			return r
+		}
 	}
 	c.greeted = true
 	if r := c.authenticate(); r != nil {
@@ -42,14 +44,19 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 }
 
 // rebind takes a client out of the account it is in, before it authenticates
-// anew.
-func (c *Client) rebind() {
+// anew. What is queued for it is the old account's delivery, and is counted
+// there first; a client that does not take it must go.
+func (c *Client) rebind() *account.Refusal {
 	c.dropSubscriptions()
+	if c.out.Finish(lastWords); c.out.Pending() > 0 {
+		return slowDeadline
+	}
 	if c.admitted.Swap(false) {
 		c.identity.Account.Leave(c)
 	}
 	c.identity = nil
 	c.shown.Store(nil)
+	return nil
 }
 
 // authenticate finds out who the client is and joins its account. If the

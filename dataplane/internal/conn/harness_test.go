@@ -72,10 +72,19 @@ func open(t *testing.T, change func(*conn.Host)) *broker {
 	return b
 }
 
+// payer is a source that wants to see what its accounts are charged.
+type payer interface{ usage(key string) *usage }
+
 // enrolled runs a Host that asks an operator's accounts.
 func enrolled(t *testing.T, op *operatortest.Operator, source account.Source, change func(*conn.Host)) (*broker, *account.Registry) {
 	t.Helper()
-	r := account.NewRegistry(op.Key, source, func(string) (account.Usage, error) { return &usage{}, nil }, slog.New(slog.DiscardHandler))
+	r := account.NewRegistry(op.Key, source, func(key string) (account.Usage, error) {
+		u := &usage{}
+		if p, ok := source.(payer); ok {
+			u = p.usage(key)
+		}
+		return u, nil
+	}, slog.New(slog.DiscardHandler))
 	if err := r.SetOperator(op.JWT); err != nil {
 		t.Fatal(err)
 	}

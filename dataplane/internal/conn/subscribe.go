@@ -111,15 +111,23 @@ func (c *Client) unsubscribe(w *worker, arg []byte) *account.Refusal {
 	if n == 2 {
 		most = int64(wire.ParseSize(f[1]))
 	}
-	c.mu.Lock()
-	if sub := c.subs[string(f[0])]; sub != nil {
-		if sub.Max.Store(max(most, 0)); most <= 0 || sub.Delivered.Load() >= most {
-			c.removeLocked(sub)
-		}
-	}
-	c.mu.Unlock()
+	c.endAfter(string(f[0]), most)
 	c.ok(w)
 	return nil
+}
+
+// endAfter ends a subscription once it has got that many messages; at once if
+// there is no such number.
+func (c *Client) endAfter(sid string, most int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sub := c.subs[sid]
+	if sub == nil {
+		return
+	}
+	if sub.Max.Store(max(most, 0)); most <= 0 || sub.Delivered.Load() >= most {
+		c.removeLocked(sub)
+	}
 }
 
 // exhausted ends a subscription that got all the messages it asked for. Any

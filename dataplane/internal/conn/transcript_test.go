@@ -203,6 +203,46 @@ func TestSecondConnect(t *testing.T) {
 	eventually(t, "both have left", func() bool { a, _ := registry.Get(t.Context(), two.Key); return a.Members() == 0 })
 }
 
+// billed is a source that keeps the accounts' usage.
+type billed struct {
+	*operatortest.Source
+	all map[string]*usage
+}
+
+func (b billed) usage(key string) *usage { return b.all[key] }
+
+// What was queued before a second CONNECT is the first account's to pay.
+func TestSecondConnectBillsTheFirstAccount(t *testing.T) {
+	op := operatortest.New(t)
+	one, two := op.Account("one"), op.Account("two")
+	ann, bob := one.User("ann", nil), two.User("bob", nil)
+	source := billed{operatortest.NewSource(one, two), map[string]*usage{one.Key: {}, two.Key: {}}}
+	b, _ := enrolled(t, op, source, nil)
+	c, pub := b.dial(), b.dial()
+	c.login(ann)
+	pub.login(ann)
+	c.send("SUB a 1\r\nPING\r\n")
+	c.expect("PONG")
+	body := strings.Repeat("x", 1<<20)
+	const n = 16 // more than the socket takes
+	for range n {
+		pub.send("PUB a 1048576\r\n" + body + "\r\n")
+	}
+	pub.send("PING\r\n")
+	pub.expect("PONG")
+	c.send(credentials(c, bob))
+	for range n {
+		c.expect("MSG a 1 1048576", body)
+	}
+	c.send("SUB b 1\r\nPUB b 0\r\n\r\nPING\r\n")
+	c.expect("MSG b 1 0", "", "PONG")
+	for key, want := range map[string]uint64{one.Key: n, two.Key: 1} {
+		if got := source.all[key].delivered.Load(); got != want {
+			t.Errorf("%d deliveries are charged, want %d", got, want)
+		}
+	}
+}
+
 func TestResponsesAreAllowedAsOftenAsGranted(t *testing.T) {
 	op := operatortest.New(t)
 	acct := op.Account("acme")
