@@ -2,8 +2,10 @@ package dataplane_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/coveymq/covey/dataplane"
+	"github.com/coveymq/covey/internal/lifecycle"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -27,11 +30,11 @@ func start(t *testing.T) *dataplane.Broker {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- b.Run(ctx) }()
+	g := lifecycle.NewGroup(ctx)
+	g.Go(b.Run)
 	t.Cleanup(func() {
 		cancel()
-		if err := <-done; err != nil {
+		if err := g.Wait(); err != nil {
 			t.Errorf("Run = %v", err)
 		}
 	})
@@ -85,7 +88,7 @@ func TestPublishAndRequest(t *testing.T) {
 	if string(r.Data) != "re: x" {
 		t.Errorf("answer = %q", r.Data)
 	}
-	if _, err := nc.Request("nobody", nil, 5*time.Second); err != nats.ErrNoResponders {
+	if _, err := nc.Request("nobody", nil, 5*time.Second); !errors.Is(err, nats.ErrNoResponders) {
 		t.Errorf("request to nobody = %v, want no responders", err)
 	}
 }
@@ -181,9 +184,11 @@ func TestLargeMessages(t *testing.T) {
 
 func TestOrderPerPublisherUnderLoad(t *testing.T) {
 	b := start(t)
-	const publishers, n = 4, 20000
+	const count, n = 4, 20000
+	var publishers sync.WaitGroup
+	defer publishers.Wait()
 	sub := dial(t, b)
-	var next [publishers]int
+	var next [count]int
 	var wrong, got atomic.Int64
 	s, err := sub.Subscribe("load.*", func(m *nats.Msg) {
 		var p, i int
@@ -197,16 +202,16 @@ func TestOrderPerPublisherUnderLoad(t *testing.T) {
 	must(t, err)
 	must(t, s.SetPendingLimits(-1, -1))
 	must(t, sub.Flush())
-	for p := range publishers {
+	for p := range count {
 		nc := dial(t, b)
-		go func() {
+		publishers.Go(func() {
 			for i := range n {
 				_ = nc.Publish(fmt.Sprintf("load.%d", p), fmt.Appendf(nil, "%d %d", p, i))
 			}
 			_ = nc.Flush()
-		}()
+		})
 	}
-	eventually(t, "all messages", func() bool { return got.Load() == publishers*n })
+	eventually(t, "all messages", func() bool { return got.Load() == count*n })
 	if wrong.Load() != 0 {
 		t.Errorf("%d messages out of order", wrong.Load())
 	}
@@ -219,13 +224,13 @@ func TestLameDuckIsAnnounced(t *testing.T) {
 	must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- b.Run(ctx) }()
+	g := lifecycle.NewGroup(ctx)
+	g.Go(b.Run)
 	var told atomic.Bool
 	nc := dial(t, b, nats.LameDuckModeHandler(func(nc *nats.Conn) { told.Store(true); nc.Close() }))
 	must(t, nc.Flush())
 	cancel()
-	if err := <-done; err != nil {
+	if err := g.Wait(); err != nil {
 		t.Errorf("Run = %v", err)
 	}
 	if !told.Load() {

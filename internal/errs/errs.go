@@ -111,7 +111,7 @@ func (e *Error) Unwrap() error { return e.cause }
 // Is reports whether target is an *Error with the same code and reason, so that
 // a package-level Error can serve as a sentinel.
 func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error) //nolint:errorlint // Is compares one level; errors.Is walks the chain
+	t, ok := target.(*Error) // one level; errors.Is walks the chain
 	return ok && t.Code == e.Code && t.Reason == e.Reason
 }
 

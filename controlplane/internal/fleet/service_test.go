@@ -91,12 +91,17 @@ func enrol(t *testing.T, cp *fleettest.ControlPlane) *peer {
 // attend says hello and reads up to the first watermark.
 func (p *peer) attend(t *testing.T, held ...*fleetv1.HeldAccount) (fleetv1.FleetService_AttendClient, []*fleetv1.AccountClaims, int64) {
 	t.Helper()
+	return p.attendAs(t, "i1", held...)
+}
+
+func (p *peer) attendAs(t *testing.T, incarnation string, held ...*fleetv1.HeldAccount) (fleetv1.FleetService_AttendClient, []*fleetv1.AccountClaims, int64) {
+	t.Helper()
 	stream, err := p.Attend(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	send(t, stream, &fleetv1.AttendRequest{Message: &fleetv1.AttendRequest_Hello{Hello: &fleetv1.Hello{
-		IncarnationId: "i1", ServerName: "p", Accounts: held,
+		IncarnationId: incarnation, ServerName: "p", Accounts: held,
 	}}})
 	first, err := stream.Recv()
 	if err != nil {
@@ -345,6 +350,40 @@ func TestAttendRefusals(t *testing.T) {
 			t.Error("the end of the older session took the lease of the newer")
 		}
 	})
+}
+
+func TestAcknowledgementsAreOfOneIncarnation(t *testing.T) {
+	cp := fleettest.Start(t)
+	p := enrol(t, cp)
+	stream, _, watermark := p.attendAs(t, "i1")
+	send(t, stream, acknowledge(watermark))
+	fleettest.Await(t, "acknowledged", func() bool { return cp.Progress(watermark)[0].Acknowledged })
+	p.attendAs(t, "i1")
+	if !cp.Progress(watermark)[0].Acknowledged {
+		t.Error("a reconnection of the same process lost its acknowledgement")
+	}
+	p.attendAs(t, "i2")
+	if b := cp.Progress(watermark)[0]; b.Acknowledged || b.IncarnationID != "i2" {
+		t.Errorf("a new process counts as having acknowledged: %+v", b)
+	}
+}
+
+// A session at one control plane must not write after the broker has gone to
+// another one.
+func TestOnlyTheSessionOfTheLeaseMayWrite(t *testing.T) {
+	cp := fleettest.Start(t)
+	p := enrol(t, cp)
+	stream, _, watermark := p.attend(t)
+	if _, err := cp.Etcd.Put(t.Context(), "/covey/v1/fleet/lease/"+p.id, "a session elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	send(t, stream, acknowledge(watermark))
+	if err := streamError(stream); status.Code(err) != codes.Unavailable {
+		t.Errorf("the session ended with %v, want Unavailable", err)
+	}
+	if b := cp.Progress(watermark)[0]; b.Acknowledged || !b.Leased {
+		t.Errorf("the older session wrote: %+v", b)
+	}
 }
 
 func TestOldBrokersAreForgotten(t *testing.T) {

@@ -199,7 +199,9 @@ func (r *Registry) Delete(key string, revision int64) {
 // it first: as long as the account is here nobody loads it anew, so that this
 // Drop cannot undo the Hold of the next load.
 func (r *Registry) unload(a *Account) {
-	r.source.Drop(a.Key)
+	if r.source != nil {
+		r.source.Drop(a.Key)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.accounts[a.Key] == a {

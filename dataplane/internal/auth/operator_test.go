@@ -160,14 +160,14 @@ func TestTimes(t *testing.T) {
 		if id, err := w.try(t, day); err != nil || id.Expires != start.Add(5*time.Minute).Unix() {
 			t.Errorf("in a window over midnight: %v", err)
 		}
-		time.Sleep(6 * time.Minute)
+		<-time.After(6 * time.Minute)
 		_, err = w.try(t, day)
 		refused(t, "between windows", err, violation, "this time of day")
-		time.Sleep(5 * time.Minute)
+		<-time.After(5 * time.Minute)
 		if id, err := w.try(t, day); err != nil || id.Expires != start.Add(20*time.Minute).Unix() {
 			t.Errorf("in the second window: %v", err)
 		}
-		time.Sleep(49 * time.Minute)
+		<-time.After(49 * time.Minute)
 		_, err = w.try(t, short)
 		refused(t, "expired", err, "User Authentication Expired", "expired at")
 		if _, err = w.try(t, later); err != nil {

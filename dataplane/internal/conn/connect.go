@@ -18,8 +18,11 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 	if err := json.Unmarshal(arg, &c.connect); err != nil {
 		return badConnect
 	}
-	if c.greeted || c.admitted.Load() {
-		c.finishBatch(w) // what was published before belongs to the old account
+	if !c.host.Info.Headers {
+		c.connect.Headers = false
+	}
+	if c.admitted.Load() {
+		c.finishBatch(w) // what was published before belongs to the old identity
 		if r := c.rebind(); r != nil {
 			return r
 		}
@@ -44,16 +47,18 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 }
 
 // rebind takes a client out of the account it is in, before it authenticates
-// anew. What is queued for it is the old account's delivery, and is counted
-// there first; a client that does not take it must go.
+// anew. Only what was subscribed before the first CONNECT, where none is needed,
+// stays: it stays in the same account. What is queued is the old account's
+// delivery and is counted there; a client that does not take it must go.
 func (c *Client) rebind() *account.Refusal {
-	c.dropSubscriptions()
-	if c.out.Finish(lastWords); c.out.Pending() > 0 {
-		return slowDeadline
+	if c.greeted {
+		c.dropSubscriptions()
+		if c.out.Finish(lastWords); c.out.Pending() > 0 {
+			return slowDeadline
+		}
 	}
-	if c.admitted.Swap(false) {
-		c.identity.Account.Leave(c)
-	}
+	c.admitted.Store(false)
+	c.identity.Account.Leave(c)
 	c.identity = nil
 	c.shown.Store(nil)
 	return nil
@@ -65,25 +70,39 @@ func (c *Client) authenticate() *account.Refusal {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
 	for {
+		epoch := c.host.epoch.Load()
 		id, err := c.host.Auth.Authenticate(ctx, &c.connect, c.nonce, c.remote.Addr())
 		if err == nil {
-			c.identity = id
-			c.apply(id)
-			if err = id.Account.Join(c); err == nil {
-				c.admitted.Store(true)
-				return nil
+			err = c.join(id)
+		}
+		switch {
+		case errors.Is(err, account.ErrRetired) || errors.Is(err, account.ErrChanged):
+		case err != nil:
+			c.host.Totals.AuthErrors.Add(1)
+			var r *account.Refusal
+			if !errors.As(err, &r) {
+				r = account.Violation(err.Error())
 			}
-			if errors.Is(err, account.ErrRetired) || errors.Is(err, account.ErrChanged) {
-				continue
+			return r
+		case c.host.epoch.Load() == epoch:
+			return nil
+		default:
+			if r := c.rebind(); r != nil {
+				return r
 			}
 		}
-		c.host.Totals.AuthErrors.Add(1)
-		var r *account.Refusal
-		if !errors.As(err, &r) {
-			r = account.Violation(err.Error())
-		}
-		return r
 	}
+}
+
+// join makes the client a member of the account that it belongs to.
+func (c *Client) join(id *account.Identity) error {
+	c.identity = id
+	c.apply(id)
+	if err := id.Account.Join(c); err != nil {
+		return err
+	}
+	c.admitted.Store(true)
+	return nil
 }
 
 // apply sets the connection up for an identity.
@@ -102,7 +121,7 @@ func (c *Client) apply(id *account.Identity) {
 	c.shown.Store(&shown{identity: id, name: c.connect.Name, lang: c.connect.Lang, version: c.connect.Version})
 	c.perms.Store(id.Permissions)
 	c.expires.Store(id.Expires)
-	c.parser.MaxPayload = c.host.Options.MaxPayload
+	c.parser.MaxPayload = c.host.Options().MaxPayload
 	for _, limit := range [...]int64{id.Limits.Payload, id.Account.State().Limits.Payload} {
 		if limit != account.NoLimit && limit < int64(c.parser.MaxPayload) {
 			c.parser.MaxPayload = int(limit)

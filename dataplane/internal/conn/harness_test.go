@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -62,9 +63,10 @@ func open(t *testing.T, change func(*conn.Host)) *broker {
 	u := &usage{}
 	global := account.New("$G", u, &account.State{Limits: unlimited()})
 	b := &broker{t: t, usage: u, Host: &conn.Host{
-		Options: conn.DefaultOptions(), Auth: &auth.Open{Account: global}, Log: slog.New(slog.DiscardHandler),
+		Auth: &auth.Open{Account: global}, Log: slog.New(slog.DiscardHandler),
 		Info: conn.Info{ServerID: "ID", ServerName: "name", Version: "2.15.2", Proto: 1, Go: "go", Host: "h", Port: 1, Headers: true, MaxPayload: 1 << 20},
 	}}
+	b.SetOptions(conn.DefaultOptions())
 	if change != nil {
 		change(b.Host)
 	}
@@ -98,12 +100,12 @@ func enrolled(t *testing.T, op *operatortest.Operator, source account.Source, ch
 
 func (b *broker) run() {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = b.Run(ctx) }()
+	var running sync.WaitGroup
+	running.Go(func() { _ = b.Run(ctx) })
 	b.t.Cleanup(func() {
-		b.Close(0)
+		b.Close(context.Background(), 0)
 		cancel()
-		<-done
+		running.Wait()
 	})
 }
 
@@ -226,21 +228,3 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		<-time.After(time.Millisecond)
 	}
 }
-
-func tcpPair(t *testing.T) (near, far net.Conn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if far, err = net.Dial("tcp", l.Addr().String()); err != nil {
-		t.Fatal(err)
-	}
-	if near, err = l.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	return near, far
-}
-
-func newReader(nc net.Conn) *bufio.Reader { return bufio.NewReader(nc) }

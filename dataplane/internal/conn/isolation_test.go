@@ -1,6 +1,7 @@
 package conn_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -97,7 +98,7 @@ func newIsolation(t *testing.T, rt *rapid.T) *world {
 		w.source.Put(a.Key, a.Token())
 		w.tenants = append(w.tenants, a)
 	}
-	w.broker, w.registry = enrolled(t, op, w.source, func(h *conn.Host) { h.Options.PingInterval = time.Hour })
+	w.broker, w.registry = enrolled(t, op, w.source, func(h *conn.Host) { h.Options().PingInterval = time.Hour })
 	for range 3 {
 		w.connect(rt)
 	}
@@ -108,7 +109,7 @@ func (w *world) close() {
 	for _, c := range w.conns {
 		_ = c.nc.Close()
 	}
-	w.broker.Close(0)
+	w.broker.Close(context.Background(), 0)
 }
 
 func (w *world) live() []*connection {

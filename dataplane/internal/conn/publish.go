@@ -39,7 +39,7 @@ func (c *Client) publish(w *worker, op *wire.Op) *account.Refusal {
 	}
 	c.ok(w)
 	w.messages++
-	w.bytes += uint64(op.Size) //nolint:gosec // not negative
+	w.bytes += uint64(op.Size)
 	acct := c.identity.Account
 	acct.Index.Match(op.Subject, &w.result)
 	delivered := false
@@ -56,21 +56,29 @@ func (c *Client) publish(w *worker, op *wire.Op) *account.Refusal {
 // mayPublish checks the subject and the reply, and tells the client if they are
 // not allowed.
 func (c *Client) mayPublish(w *worker, op *wire.Op) bool {
-	if s := op.Subject; s[0] == '_' || s[0] == '$' {
-		if hasPrefix(s, gatewayReply) || hasPrefix(s, oldGatewayReply) || hasPrefix(s, raftPrefix) && c.identity.Account.Key != c.host.SystemAccount {
-			return c.publishViolation(w, s)
-		}
+	if reserved(op.Subject) && c.reservedSubject(op.Subject) {
+		return c.publishViolation(w, op.Subject)
 	}
 	if p := c.perms.Load(); p != nil && !p.Publish(op.Subject) && (p.Responses() == nil || !c.mayReply(op.Subject)) {
 		return c.publishViolation(w, op.Subject)
 	}
-	if r := op.Reply; len(r) > 0 && (r[0] == '_' || r[0] == '$') {
-		if hasPrefix(r, serviceReply) || hasPrefix(r, gatewayReply) || hasPrefix(r, oldGatewayReply) || hasPrefix(r, ackPrefix) {
-			c.complain(w, fmt.Sprintf("Permissions Violation for Publish with Reply of %q", r))
-			return false
-		}
+	if reserved(op.Reply) && reservedReply(op.Reply) {
+		c.complain(w, fmt.Sprintf("Permissions Violation for Publish with Reply of %q", op.Reply))
+		return false
 	}
 	return true
+}
+
+// reserved reports whether a subject may have one of the prefixes above.
+func reserved(s []byte) bool { return len(s) > 0 && (s[0] == '_' || s[0] == '$') }
+
+func (c *Client) reservedSubject(s []byte) bool {
+	return hasPrefix(s, gatewayReply) || hasPrefix(s, oldGatewayReply) ||
+		hasPrefix(s, raftPrefix) && c.identity.Account.Key != c.host.SystemAccount
+}
+
+func reservedReply(r []byte) bool {
+	return hasPrefix(r, serviceReply) || hasPrefix(r, gatewayReply) || hasPrefix(r, oldGatewayReply) || hasPrefix(r, ackPrefix)
 }
 
 func (c *Client) publishViolation(w *worker, subj []byte) bool {
@@ -147,10 +155,15 @@ func (c *Client) deliver(w *worker, op *wire.Op, sub *interest.Sub) bool {
 		if n > most {
 			return false
 		}
-		sub.Dst.Owner.(*Client).exhausted(sub) //nolint:forcetypeassert // every subscription is a client's
+		owner(sub).exhausted(sub)
 	}
 	w.batch.Deliver(sub.Dst, m, sub.SID)
 	return true
+}
+
+// owner returns the client that subscribed.
+func owner(sub *interest.Sub) *Client {
+	return sub.Dst.Owner.(*Client) //nolint:errcheck // all subscriptions are clients'
 }
 
 // passes checks the rare conditions of a delivery.
@@ -158,7 +171,7 @@ func (c *Client) passes(flags uint32, op *wire.Op, sub *interest.Sub) bool {
 	if flags&egress.Closed != 0 || flags&egress.NoEcho != 0 && sub.Dst == c.out {
 		return false
 	}
-	return flags&egress.Filtered == 0 || sub.Dst.Owner.(*Client).admit(op.Subject, sub.Queue, op.Reply) //nolint:forcetypeassert // every subscription is a client's
+	return flags&egress.Filtered == 0 || owner(sub).admit(op.Subject, sub.Queue, op.Reply)
 }
 
 // noResponders tells a requester at once that nobody will answer: a message

@@ -12,7 +12,9 @@ import (
 )
 
 const (
-	readBuffer = 64 << 10
+	readBuffer     = 64 << 10
+	largeBuffer    = 256 << 10
+	largeOperation = 4 << 10
 	// carryMax is how much of an incomplete operation is moved out of the read
 	// buffer, so that the buffer can go back to the pool while the connection
 	// waits.
@@ -37,9 +39,9 @@ func (c *Client) drain(w *worker, fd uintptr) (over bool) {
 		}
 		n, err := syscall.Read(int(fd), b.B[used:])
 		switch {
-		case err == syscall.EINTR: //nolint:errorlint // a bare errno
+		case err == syscall.EINTR:
 			continue
-		case err == syscall.EAGAIN: //nolint:errorlint // a bare errno
+		case err == syscall.EAGAIN:
 			c.keep(b, used)
 			return false
 		case err != nil:
@@ -110,6 +112,11 @@ func (c *Client) work(w *worker, b *egress.Buffer, used int) (*egress.Buffer, in
 	}
 	rest := used - from
 	need := max(c.parser.Need, readBuffer)
+	if used == len(b.B) && rest > 0 && c.parser.Need > largeOperation {
+		// Large messages fill the buffer: with a larger one more of them go in one
+		// hand-over.
+		need = max(need, largeBuffer)
+	}
 	c.want = need
 	if rest == 0 && !b.Shared() {
 		return b, 0
@@ -129,7 +136,9 @@ func (c *Client) operations(w *worker, buf []byte) (int, *account.Refusal) {
 	pos := 0
 	for pos < len(buf) {
 		if c.identity == nil && buf[pos] != 'C' && buf[pos] != 'c' {
-			return pos, account.Violation("the first operation was not CONNECT")
+			if r := c.unannounced(); r != nil {
+				return pos, r
+			}
 		}
 		n, err := c.parser.Next(buf[pos:])
 		pos += n
@@ -144,6 +153,16 @@ func (c *Client) operations(w *worker, buf []byte) (int, *account.Refusal) {
 		}
 	}
 	return pos, nil
+}
+
+// unannounced handles a first operation other than CONNECT: it is for those who
+// are somebody without showing anything.
+func (c *Client) unannounced() *account.Refusal {
+	if !c.host.Auth.Greeting().Anonymous {
+		return account.Violation("the first operation was not CONNECT")
+	}
+	c.greeted = true
+	return c.authenticate()
 }
 
 func refusalOf(err error) *account.Refusal {

@@ -32,7 +32,7 @@ func (c *Client) subscribe(w *worker, arg []byte) *account.Refusal {
 		c.complain(w, subscribeViolation(subj, queue))
 		return nil
 	}
-	if most := c.host.Options.MaxSubTokens; most > 0 && subject.Tokens(f[0]) > most {
+	if most := c.host.Options().MaxSubTokens; most > 0 && subject.Tokens(f[0]) > most {
 		c.complain(w, fmt.Sprintf("Permissions Violation for Subscription to %q, too many tokens", subj))
 		return nil
 	}
@@ -89,7 +89,7 @@ func (c *Client) add(sub *interest.Sub, sid string) addition {
 // NoLimit. In claims, unlike in the options, 0 means none at all.
 func (c *Client) subscriptionLimit() int64 {
 	most := int64(account.NoLimit)
-	if n := c.host.Options.MaxSubscriptions; n > 0 {
+	if n := c.host.Options().MaxSubscriptions; n > 0 {
 		most = int64(n)
 	}
 	for _, limit := range [...]int64{c.identity.Limits.Subscriptions, c.identity.Account.State().Limits.Subscriptions} {

@@ -2,6 +2,7 @@ package conn_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"runtime"
 	"strings"
@@ -46,7 +47,10 @@ func TestVerboseIsTheDefault(t *testing.T) {
 	c.send("SUB a 1\r\n")
 	c.expect("+OK")
 	c.send("CONNECT {}\r\nPUB a 2\r\nhi\r\nUNSUB 1\r\nPING\r\n")
-	c.expect("+OK", "+OK", "+OK", "PONG") // a second CONNECT ends the subscription
+	// What was subscribed before the first CONNECT stays; a second one ends it.
+	c.expect("+OK", "+OK", "MSG a 1 2", "hi", "+OK", "PONG")
+	c.send("SUB a 2\r\nCONNECT {}\r\nPUB a 2\r\nhi\r\nPING\r\n")
+	c.expect("+OK", "+OK", "+OK", "PONG")
 }
 
 func TestPedantic(t *testing.T) {
@@ -57,7 +61,7 @@ func TestPedantic(t *testing.T) {
 }
 
 func TestErrorsThatDoNotEndTheConnection(t *testing.T) {
-	c := open(t, func(h *conn.Host) { h.Options.MaxSubTokens, h.Options.MaxSubscriptions = 4, 2 }).dial()
+	c := open(t, func(h *conn.Host) { h.Options().MaxSubTokens, h.Options().MaxSubscriptions = 4, 2 }).dial()
 	c.connect("")
 	c.send("SUB a..b 1\r\nSUB a _sys_ 1\r\nSUB a.b.c.d.e 1\r\nPUB _GR_.x 0\r\n\r\nPUB a _R_.x 0\r\n\r\nPING\r\n")
 	c.expect("-ERR 'Invalid Subject'", `-ERR 'Permissions Violation for Subscription to "a" using queue "_sys_"'`,
@@ -298,13 +302,10 @@ func TestEndlessConnectLine(t *testing.T) {
 }
 
 func TestMaxConnections(t *testing.T) {
-	b := open(t, func(h *conn.Host) { h.Options.MaxConnections = 1 })
+	b := open(t, func(h *conn.Host) { h.Options().MaxConnections = 1 })
 	c := b.dial()
 	c.connect("")
-	near, far := tcpPair(t)
-	b.Go(near)
-	x := &client{t: t, nc: far, in: newReader(far)}
-	x.expectEnd("-ERR 'maximum connections exceeded'")
+	b.dial().expectEnd("-ERR 'maximum connections exceeded'")
 }
 
 // A fault ends one connection, and what it left half done reaches nobody else.
@@ -341,13 +342,13 @@ func TestAuthenticationTimeout(t *testing.T) {
 		if took := time.Since(begin); took < 2*time.Second || took > 3*time.Second {
 			t.Errorf("after %v", took)
 		}
-		b.Close(0)
+		b.Close(context.Background(), 0)
 	})
 }
 
 func TestStaleConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := open(t, func(h *conn.Host) { h.Options.PingInterval, h.Options.PingMax = 5*time.Second, 2 })
+		b := open(t, func(h *conn.Host) { h.Options().PingInterval, h.Options().PingMax = 5*time.Second, 2 })
 		quiet, alive := b.pipe(), b.pipe()
 		begin := time.Now()
 		alive.connect("")
@@ -365,7 +366,7 @@ func TestStaleConnection(t *testing.T) {
 		if b.Totals.Stale.Load() != 1 {
 			t.Errorf("%d stale connections are counted", b.Totals.Stale.Load())
 		}
-		b.Close(0)
+		b.Close(context.Background(), 0)
 	})
 }
 
@@ -388,6 +389,6 @@ func TestCredentialExpires(t *testing.T) {
 		if took := time.Since(begin); took < 90*time.Second || took > 92*time.Second {
 			t.Errorf("after %v", took)
 		}
-		b.Close(0)
+		b.Close(context.Background(), 0)
 	})
 }

@@ -17,8 +17,6 @@ type worker struct {
 	scratch  []byte         // for a tail that had to be rewritten
 	cut      []byte         // for a stripped tail
 
-	buffer *egress.Buffer
-
 	// Of the batch.
 	messages, bytes uint64
 }

@@ -35,6 +35,7 @@ type stage struct {
 	frames uint32
 	size   uint64
 	total  int  // staged bytes
+	copied int  // those of them that lie in chunks
 	data   bool // messages are among them, not only control lines
 }
 
@@ -42,11 +43,13 @@ const (
 	// referMin is from which size on a message's tail is written from where it
 	// lies instead of being copied into the chunk.
 	referMin = 4 << 10
-	// With few destinations much is staged for each before it is handed over;
-	// with many, less, to stay within the caches.
+	// With few destinations much is copied for each before it is handed over;
+	// with many, less, to stay within the caches. What is only referred to costs
+	// no cache, so more of it goes in one hand-over.
 	fewDests    = 16
 	stageFew    = 64 << 10
 	stageMany   = 16 << 10
+	stageTotal  = 256 << 10
 	verbPlain   = "MSG "
 	verbHeaders = "HMSG "
 )
@@ -71,7 +74,7 @@ func (b *Batch) add(c *Conn) *stage {
 	if b.n == len(b.dests) {
 		b.dests = append(b.dests, stage{})
 	}
-	b.slotOf[c.slot] = int32(b.n) //nolint:gosec // bounded by the number of connections
+	b.slotOf[c.slot] = int32(b.n)
 	s := &b.dests[b.n]
 	b.n++
 	s.dst = c
@@ -100,20 +103,21 @@ func (b *Batch) Deliver(c *Conn, m *Message, sid string) {
 	if refer {
 		chunk.b = p
 		s.cut(true)
-		s.segs = append(s.segs, segment{buf: m.Tail, shared: b.buffer, frames: 1, size: uint64(m.Size), rest: true}) //nolint:gosec // not negative
+		s.segs = append(s.segs, segment{buf: m.Tail, shared: b.buffer, frames: 1, size: uint64(m.Size), rest: true})
 	} else {
 		chunk.b = append(p, m.Tail...)
 		s.frames++
-		s.size += uint64(m.Size) //nolint:gosec // not negative
+		s.size += uint64(m.Size)
 	}
 	s.total += head + len(m.Tail)
-	if s.total >= stageFew || s.total >= stageMany && b.n > fewDests {
+	s.copied += need
+	if s.copied >= stageFew || s.copied >= stageMany && b.n > fewDests || s.total >= stageTotal {
 		b.handOver(s)
 	}
 }
 
 // Control stages a control line for c, in order with the messages staged for it.
-// If there are none by the end of the batch, it takes the control lane.
+// If there are none by the end of the batch, it may overtake a long backlog.
 func (b *Batch) Control(c *Conn, line string) {
 	s := b.to(c)
 	chunk := s.room(len(line))
@@ -171,7 +175,7 @@ func (s *stage) finishChunk() {
 
 func (b *Batch) handOver(s *stage) {
 	if !s.data && len(s.segs) == 0 {
-		s.dst.Control(s.cur.b)
+		s.dst.answer(s.cur.b)
 		s.cur.free()
 		s.cur, s.from, s.total = nil, 0, 0
 		return
@@ -184,7 +188,7 @@ func (b *Batch) handOver(s *stage) {
 		b.full = append(b.full, s.dst)
 	}
 	clear(s.segs)
-	s.segs, s.total, s.data = s.segs[:0], 0, false
+	s.segs, s.total, s.copied, s.data = s.segs[:0], 0, 0, false
 }
 
 // Flush hands over all that is staged. Self, the connection that the batch was

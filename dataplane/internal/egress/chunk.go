@@ -7,7 +7,7 @@ import (
 
 // Sizes of the chunks in which deliveries are staged. A destination starts with
 // a small one, so that a lone message touches little memory.
-var chunkSizes = [...]int{2 << 10, 16 << 10, 64 << 10} //nolint:gochecknoglobals // constant
+var chunkSizes = [...]int{2 << 10, 16 << 10, 64 << 10}
 
 // chunk is a piece of pooled memory that holds frames.
 type chunk struct {
@@ -29,7 +29,7 @@ func newChunk(class int, need int) *chunk {
 	if c, ok := chunkPools[class].Get().(*chunk); ok {
 		return c
 	}
-	return &chunk{class: int8(class), b: make([]byte, 0, chunkSizes[class])} //nolint:gosec // a small index
+	return &chunk{class: int8(class), b: make([]byte, 0, chunkSizes[class])}
 }
 
 func (c *chunk) free() {
@@ -48,7 +48,7 @@ type Buffer struct {
 }
 
 // Sizes of read buffers. The smallest is what every batch starts with.
-var bufferSizes = [...]int{64 << 10, 256 << 10, 1 << 20, 4 << 20} //nolint:gochecknoglobals // constant
+var bufferSizes = [...]int{64 << 10, 256 << 10, 1 << 20, 4 << 20}
 
 var bufferPools [len(bufferSizes)]sync.Pool //nolint:gochecknoglobals // a pool is shared by nature
 
@@ -65,7 +65,7 @@ func NewBuffer(need int) *Buffer {
 	}
 	b, ok := bufferPools[class].Get().(*Buffer)
 	if !ok {
-		b = &Buffer{B: make([]byte, bufferSizes[class]), class: int8(class)} //nolint:gosec // a small index
+		b = &Buffer{B: make([]byte, bufferSizes[class]), class: int8(class)}
 	}
 	b.refs.Store(1)
 	return b

@@ -220,6 +220,28 @@ func (c *Conn) writer() {
 	}
 }
 
+// overtakeMin is the backlog from which on answers overtake it. Behind less they
+// keep their place, because clients take the answer to their PING as proof that
+// they have what was published before; behind more they would come so late that
+// a client gives the connection up.
+const overtakeMin = 1 << 20
+
+// answer sends control lines that keep their place behind a short backlog.
+func (c *Conn) answer(line []byte) {
+	c.mu.Lock()
+	if c.closed || c.failed || !c.writing || c.pending > overtakeMin {
+		c.mu.Unlock()
+		c.Control(line)
+		return
+	}
+	s := segment{chunk: newChunk(0, len(line))}
+	s.chunk.b = append(s.chunk.b, line...)
+	s.buf = s.chunk.b
+	c.queue = append(c.queue, s)
+	c.pending += int64(len(line))
+	c.mu.Unlock()
+}
+
 // Control sends a control line, ahead of queued messages.
 func (c *Conn) Control(line []byte) {
 	c.mu.Lock()

@@ -92,9 +92,9 @@ func writev(fd uintptr, iov []syscall.Iovec) (int, syscall.Errno) {
 	var n uintptr
 	var errno syscall.Errno
 	if len(iov) == 1 {
-		n, _, errno = syscall.Syscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(iov[0].Base)), uintptr(iov[0].Len)) //nolint:gosec // one buffer, as write(2) takes it
+		n, _, errno = syscall.Syscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(iov[0].Base)), uintptr(iov[0].Len))
 	} else {
-		n, _, errno = syscall.Syscall(syscall.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&iov[0])), uintptr(len(iov))) //nolint:gosec // the vector, as writev(2) takes it
+		n, _, errno = syscall.Syscall(syscall.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&iov[0])), uintptr(len(iov)))
 	}
 	if errno != 0 {
 		return 0, errno

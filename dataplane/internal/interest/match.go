@@ -106,7 +106,7 @@ func (g *Group) Pick(random uint64, accept func(*Sub) bool) *Sub {
 	if total == 0 {
 		return nil
 	}
-	start := int(random % uint64(total)) //nolint:gosec // smaller than total
+	start := int(random % uint64(total))
 	for i := range total {
 		if sub := g.at((start + i) % total); sub != nil && accept(sub) {
 			return sub

@@ -89,7 +89,7 @@ func (s *set) move(extra int) *slots {
 			i++
 		}
 	}
-	b.n.Store(int32(i)) //nolint:gosec // an account has fewer than 2^31 subscriptions
+	b.n.Store(int32(i))
 	s.slots.Store(b)
 	return b
 }

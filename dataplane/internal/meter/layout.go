@@ -92,7 +92,7 @@ func (r *record) counts() (c [wordCount]uint64) {
 
 func (r *record) zero() bool { return r.counts() == [wordCount]uint64{} }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+var castagnoli = crc32.MakeTable(crc32.Castagnoli) //nolint:gochecknoglobals // constant
 
 // writeHeader fills page with the header of a new file.
 func writeHeader(page []byte, incarnation string, started time.Time, boot string) {
@@ -180,7 +180,7 @@ func (c *contents) readSegments(file []byte, forgotten int64) {
 
 func (c *contents) readRecord(b []byte, self uint64, forgotten int64, seen map[seriesKey]bool) {
 	u64 := binary.NativeEndian.Uint64
-	window := int64(u64(b[16:])) //nolint:gosec // checked below
+	window := int64(u64(b[16:]))
 	if u64(b) == recordFree || window <= forgotten {
 		return
 	}

@@ -269,7 +269,7 @@ func (m *Meter) growRecords() error {
 	}
 	for off := segmentSize - recordSize; off >= segmentPrefix; off -= recordSize {
 		r := (*record)(unsafe.Pointer(&s.mem[off]))
-		r.self = uint64(s.base) + uint64(off) //nolint:gosec // never negative
+		r.self = uint64(s.base) + uint64(off)
 		m.freeRecords = append(m.freeRecords, r)
 	}
 	return nil

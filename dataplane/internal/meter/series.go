@@ -37,7 +37,7 @@ func (c Counts) overflows() bool {
 }
 
 // meterNames are the ledger's names of the words, in their order.
-var meterNames = [wordCount]string{"published", "delivered", "published_bytes", "delivered_bytes"}
+var meterNames = [wordCount]string{"published", "delivered", "published_bytes", "delivered_bytes"} //nolint:gochecknoglobals // constant
 
 // Series is what one account used in one hour under one incarnation. At least
 // one of its counts is not zero.

@@ -80,9 +80,10 @@ func (s *Server) accountz(r *http.Request) (any, error) {
 	out := Accountz{ServerID: s.static.ServerID, Now: time.Now()}
 	want := r.URL.Query().Get("acc")
 	s.accounts.Each(func(a *account.Account) {
-		if want == "" {
+		switch want {
+		case "":
 			out.Accounts = append(out.Accounts, a.Key)
-		} else if want == a.Key {
+		case a.Key:
 			st := a.State()
 			out.Account = &AccountInfo{
 				Name: a.Key, NameTag: st.Name, IsSystem: a.Key == s.host.SystemAccount, Complete: true,

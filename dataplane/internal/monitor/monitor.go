@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -94,13 +95,25 @@ func (s *Server) handle(mux *http.ServeMux, path string, answer func(*http.Reque
 			http.Error(w, "the answer cannot be encoded", http.StatusInternalServerError)
 			return
 		}
-		if callback := r.URL.Query().Get("callback"); callback != "" {
-			w.Header().Set("Content-Type", "application/javascript")
-			_, _ = fmt.Fprintf(w, "%s(%s)", callback, b) // the caller left if it fails
+		callback := r.URL.Query().Get("callback")
+		if callback == "" {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write(b) // the caller left if it fails
 			return
 		}
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(b) // the caller left if it fails
+		if !isFunctionName(callback) {
+			http.Error(w, "callback is not the name of a function", http.StatusBadRequest)
+			return
+		}
+		w.Header().Set("Content-Type", "application/javascript")
+		_, _ = w.Write([]byte(callback + "(" + string(b) + ")")) //nolint:gosec // a function's name and JSON
+	})
+}
+
+// isFunctionName keeps JSONP from being a way to write a page of one's own.
+func isFunctionName(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return r != '_' && r != '$' && r != '.' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 	})
 }
 

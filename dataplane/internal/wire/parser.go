@@ -65,9 +65,9 @@ func (p *Parser) Next(buf []byte) (int, error) {
 	case 'U', 'u':
 		return p.line(buf, "UNSUB", Unsub)
 	case 'C', 'c':
-		return p.line(buf, "CONNECT", Connect)
+		return p.glued(buf, "CONNECT", Connect)
 	case 'I', 'i':
-		return p.line(buf, "INFO", Info)
+		return p.glued(buf, "INFO", Info)
 	case '-':
 		return p.line(buf, "-ERR", Err)
 	case '+':
@@ -156,6 +156,27 @@ func (p *Parser) line(buf []byte, name string, kind Kind) (int, error) {
 	return lf + 1, nil
 }
 
+// glued parses a verb whose argument may follow without a blank between.
+func (p *Parser) glued(buf []byte, name string, kind Kind) (int, error) {
+	if v := verb(buf, name); v == full && len(buf) > len(name) {
+		if b := buf[len(name)]; b != ' ' && b != '\t' {
+			return p.rest(buf, len(name), kind)
+		}
+	}
+	return p.line(buf, name, kind)
+}
+
+// rest parses the argument that begins at start.
+func (p *Parser) rest(buf []byte, start int, kind Kind) (int, error) {
+	lf, err := p.lineEnd(buf, start)
+	if lf < 0 || err != nil {
+		return 0, err
+	}
+	p.Op.Kind = kind
+	p.Op.Arg = trimCR(buf[start:lf])
+	return lf + 1, nil
+}
+
 // argument finds the argument of a line whose verb has verbLen bytes: where it
 // starts and where its LF is. The LF is -1 while the line is incomplete.
 func (p *Parser) argument(buf []byte, verbLen int) (start, lf int, err error) {
@@ -173,25 +194,32 @@ func (p *Parser) argument(buf []byte, verbLen int) (start, lf int, err error) {
 	case start == verbLen:
 		return 0, -1, ErrUnknownOperation
 	}
-	// The first byte belongs to the argument whatever it is, even an LF.
+	lf, err = p.lineEnd(buf, start)
+	return start, lf, err
+}
+
+// lineEnd returns where the LF of a line is whose argument begins at start; -1
+// while it is incomplete. The first byte belongs to the argument whatever it
+// is, even an LF.
+func (p *Parser) lineEnd(buf []byte, start int) (int, error) {
 	from := max(start+1, p.scanned)
 	if from > len(buf) {
-		return 0, -1, nil
+		return -1, nil
 	}
 	i := bytes.IndexByte(buf[from:], '\n')
 	if i < 0 {
 		p.scanned = len(buf)
 		if len(buf)-start > p.MaxControlLine && len(trimCR(buf[start:])) > p.MaxControlLine {
-			return 0, -1, ErrMaxControlLine
+			return -1, ErrMaxControlLine
 		}
-		return 0, -1, nil
+		return -1, nil
 	}
 	p.scanned = 0
-	lf = from + i
+	lf := from + i
 	if len(trimCR(buf[start:lf])) > p.MaxControlLine {
-		return 0, -1, ErrMaxControlLine
+		return -1, ErrMaxControlLine
 	}
-	return start, lf, nil
+	return lf, nil
 }
 
 // trimCR drops the CR before the LF. As in nats-server, a CR anywhere in the

@@ -43,6 +43,7 @@ func snapshot(o *wire.Op) operation {
 		}
 	case wire.Connect, wire.Sub, wire.Unsub, wire.Err, wire.Info:
 		return operation{Kind: o.Kind, Arg: string(o.Arg)}
+	case wire.None, wire.Ping, wire.Pong, wire.OK:
 	}
 	return operation{Kind: o.Kind}
 }
@@ -136,7 +137,8 @@ func TestParse(t *testing.T) {
 		{"msg is the server's", "MSG a 1 0\r\n\r\n", nil, wire.ErrUnknownOperation},
 		{"verb without a blank", "PUBa 2\r\nhi\r\n", nil, wire.ErrUnknownOperation},
 		{"verb cut short", "SU\r\n", nil, wire.ErrUnknownOperation},
-		{"connect without argument", "CONNECT\r\n", nil, wire.ErrUnknownOperation},
+		{"connect without argument", "CONNECT\r\n", []operation{{Kind: wire.Connect, Arg: "\r"}}, nil},
+		{"connect without a blank", "CONNECT{}\r\n", []operation{{Kind: wire.Connect, Arg: "{}"}}, nil},
 		{"payload longer than said", "PUB a 1\r\nhi\r\n", nil, wire.ErrUnknownOperation},
 		{"payload without CR", "PUB a 2\r\nhi\n\n", nil, wire.ErrUnknownOperation},
 		{"pub without size", "PUB a\r\n", nil, wire.ErrArguments},

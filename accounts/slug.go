@@ -1,0 +1,81 @@
+package accounts
+
+import (
+	"fmt"
+
+	"github.com/coveymq/covey/internal/errs"
+)
+
+// Kind is a kind of resource whose id the caller chooses.
+type Kind struct {
+	Noun     string // as people call it
+	Field    string // the request field that carries it
+	Min, Max int    // length in characters
+}
+
+// The kinds of resources with ids chosen by callers.
+func organizationKind() Kind { return Kind{"organization id", "organization_id", 3, 40} }
+func accountKind() Kind      { return Kind{"account id", "account_id", 2, 63} }
+func userKind() Kind         { return Kind{"user id", "user_id", 2, 63} }
+func roleKind() Kind         { return Kind{"role", "role", 2, 63} }
+
+// ValidateOrganizationID checks the id of a new organization.
+func ValidateOrganizationID(id string) error { return organizationKind().Validate(id) }
+
+// ValidateAccountID checks the id of a new account.
+func ValidateAccountID(id string) error { return accountKind().Validate(id) }
+
+// ValidateUserID checks the id of a new user.
+func ValidateUserID(id string) error { return userKind().Validate(id) }
+
+// ValidateRole checks the name of a role.
+func ValidateRole(id string) error { return roleKind().Validate(id) }
+
+// Validate says what exactly is wrong with id, or nil. Ids are lower-case
+// letters, digits and hyphens, begin with a letter and do not end in a hyphen.
+func (k Kind) Validate(id string) error {
+	if id == "" {
+		return k.refuse("the %s is empty", k.Noun)
+	}
+	if len(id) < k.Min {
+		return k.refuse("the %s %q has %d characters, fewer than %d", k.Noun, id, len(id), k.Min)
+	}
+	if len(id) > k.Max {
+		return k.refuse("the %s is %d characters long, more than %d", k.Noun, len(id), k.Max)
+	}
+	for i, r := range id {
+		switch {
+		case r >= 'a' && r <= 'z':
+		case (r >= '0' && r <= '9' || r == '-') && i > 0:
+		case i == 0:
+			return k.refuse("the %s %q begins with %q, not with a letter", k.Noun, id, r)
+		default:
+			return k.refuse("the %s %q has %q at position %d", k.Noun, id, r, i+1)
+		}
+	}
+	if id[len(id)-1] == '-' {
+		return k.refuse("the %s %q ends in a hyphen", k.Noun, id)
+	}
+	return nil
+}
+
+func (k Kind) refuse(format string, args ...any) error {
+	return errs.New(errs.Invalid, "INVALID_ID", "%s", fmt.Sprintf(format, args...)).
+		WithField(k.Field).
+		WithNext("use %d to %d lower-case letters, digits and hyphens, beginning with a letter", k.Min, k.Max)
+}
+
+const displayNameMax = 120 // characters of a display name in bytes; enough for any title
+
+// ValidateDisplayName checks a name meant for people: any printable text.
+func ValidateDisplayName(field, name string) error {
+	if len(name) > displayNameMax {
+		return errs.New(errs.Invalid, "INVALID_DISPLAY_NAME", "the display name is %d bytes long, more than %d", len(name), displayNameMax).WithField(field)
+	}
+	for i, r := range name {
+		if r < ' ' || r == 0x7f || r == '\uFFFD' {
+			return errs.New(errs.Invalid, "INVALID_DISPLAY_NAME", "the display name has a control character at byte %d", i+1).WithField(field)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/spf13/pflag"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+
+	"github.com/coveymq/covey/cmd/covey/internal/term"
+	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
+)
+
+// accountFields is the flags for what a caller may write of an account.
+type accountFields struct {
+	displayName   string
+	credentialTTL time.Duration
+	protect       bool
+	limits        [5]string // by the index in limitFlags
+}
+
+// limitFlags are the flags of Limits' fields, in the order of accountFields.
+func limitFlags() [5]struct{ flag, path, usage string } {
+	return [5]struct{ flag, path, usage string }{
+		{"connections", "limits.connections", "client connections at once"},
+		{"subscriptions", "limits.subscriptions", "subscriptions of one connection"},
+		{"payload", "limits.payload_bytes", "bytes of one message"},
+		{"leaf-nodes", "limits.leaf_nodes", "leaf node connections at once"},
+		{"data", "limits.data_bytes", "bytes of traffic a month"},
+	}
+}
+
+const unlimited = "unlimited"
+
+func (f *accountFields) flags(set *pflag.FlagSet) {
+	set.StringVar(&f.displayName, "display-name", "", "name for people")
+	set.DurationVar(&f.credentialTTL, "credential-ttl", 0, "how long a credential lives by default, for example 720h")
+	set.BoolVar(&f.protect, "delete-protection", false, "refuse to delete it")
+	for i, l := range limitFlags() {
+		set.StringVar(&f.limits[i], l.flag, "", l.usage+": a number, or "+unlimited)
+	}
+}
+
+// message returns the fields whose flags were given, and their mask.
+func (f *accountFields) message(set *pflag.FlagSet) (*apiv1.Account, *fieldmaskpb.FieldMask, error) {
+	account, mask := &apiv1.Account{}, &fieldmaskpb.FieldMask{}
+	if set.Changed("display-name") {
+		account.DisplayName = f.displayName
+		mask.Paths = append(mask.Paths, "display_name")
+	}
+	if set.Changed("credential-ttl") {
+		if f.credentialTTL < 0 || f.credentialTTL%time.Second != 0 {
+			return nil, nil, term.Usagef("for example 720h", "--credential-ttl %s is not a number of whole seconds", f.credentialTTL)
+		}
+		account.DefaultCredentialTtlSeconds = int64(f.credentialTTL / time.Second)
+		mask.Paths = append(mask.Paths, "default_credential_ttl_seconds")
+	}
+	if set.Changed("delete-protection") {
+		account.DeleteProtection = f.protect
+		mask.Paths = append(mask.Paths, "delete_protection")
+	}
+	limits := &apiv1.Limits{}
+	values := [5]**int64{&limits.Connections, &limits.Subscriptions, &limits.PayloadBytes, &limits.LeafNodes, &limits.DataBytes}
+	for i, l := range limitFlags() {
+		if !set.Changed(l.flag) {
+			continue
+		}
+		account.Limits = limits
+		mask.Paths = append(mask.Paths, l.path)
+		if f.limits[i] == unlimited {
+			continue
+		}
+		n, err := strconv.ParseInt(f.limits[i], 10, 64)
+		if err != nil || n < 0 {
+			return nil, nil, term.Usagef("give a number from 0 on, or "+unlimited, "--%s %q is not a limit", l.flag, f.limits[i])
+		}
+		*values[i] = &n
+	}
+	return account, mask, nil
+}

@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/coveymq/covey/cmd/covey/internal/term"
+	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
+)
+
+func (a *App) userCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "user", Aliases: []string{"users"}, Short: "Manage users: the identities inside an account"}
+	in := &scope{}
+	cmd.PersistentFlags().StringVar(&in.org, "org", "", "organization (default: the context's)")
+	cmd.PersistentFlags().StringVar(&in.account, "account", "", "account (default: the context's)")
+	cmd.AddCommand(a.userCreate(in), a.userList(in), a.userGet(in), a.userDelete(in))
+	return cmd
+}
+
+func (a *App) withUser(flags scope, id string, f func(*session, string) error) error {
+	return a.withScope(flags, func(s *session, in scope) error {
+		name, err := in.userName(id)
+		if err != nil {
+			return err
+		}
+		return f(s, name)
+	})
+}
+
+// userFields is the flags for what a caller may write of a user.
+type userFields struct {
+	displayName, role                    string
+	allowPub, denyPub, allowSub, denySub []string
+}
+
+func (f *userFields) message() *apiv1.User {
+	u := &apiv1.User{DisplayName: f.displayName, Role: f.role}
+	if len(f.allowPub)+len(f.denyPub)+len(f.allowSub)+len(f.denySub) > 0 {
+		u.Permissions = &apiv1.Permissions{
+			Publish:   &apiv1.SubjectRules{Allow: f.allowPub, Deny: f.denyPub},
+			Subscribe: &apiv1.SubjectRules{Allow: f.allowSub, Deny: f.denySub},
+		}
+	}
+	return u
+}
+
+func (a *App) userCreate(in *scope) *cobra.Command {
+	var fields userFields
+	cmd := &cobra.Command{
+		Use: "create USER", Short: "Create a user; issue it a credential afterwards", Args: term.Exactly("USER"),
+		Example: "  covey user create billing --allow-pub 'invoices.>' --allow-sub '_INBOX.>'",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withUser(*in, args[0], func(s *session, name string) error {
+				parent, id := splitName(name)
+				resp, err := apiv1.NewUserServiceClient(s).CreateUser(cmd.Context(), &apiv1.CreateUserRequest{
+					Parent: parent, UserId: id, User: fields.message(), RequestId: uuid.NewString(),
+				})
+				if err != nil {
+					return err
+				}
+				if err := a.show(resp, userPairs(resp.GetUser())...); err != nil {
+					return err
+				}
+				a.streams.Sayf("\nNext: covey creds issue %s", name)
+				return nil
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&fields.displayName, "display-name", "", "name for people")
+	f.StringVar(&fields.role, "role", "", "role whose permissions apply (default: the account's)")
+	f.StringArrayVar(&fields.allowPub, "allow-pub", nil, "subject it may publish to; repeat for more")
+	f.StringArrayVar(&fields.denyPub, "deny-pub", nil, "subject it may not publish to")
+	f.StringArrayVar(&fields.allowSub, "allow-sub", nil, "subject it may subscribe to")
+	f.StringArrayVar(&fields.denySub, "deny-sub", nil, "subject it may not subscribe to")
+	for _, rule := range []string{"allow-pub", "deny-pub", "allow-sub", "deny-sub"} {
+		cmd.MarkFlagsMutuallyExclusive("role", rule)
+	}
+	return cmd
+}
+
+func (a *App) userList(in *scope) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List an account's users", Args: term.Exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withScope(*in, func(s *session, in scope) error {
+				parent, err := in.defaultAccount()
+				if err != nil {
+					return err
+				}
+				client := apiv1.NewUserServiceClient(s)
+				all, err := listAll(cmd.Context(), func(ctx context.Context, token string) (*apiv1.ListUsersResponse, error) {
+					return client.ListUsers(ctx, &apiv1.ListUsersRequest{Parent: parent, PageSize: pageSize, PageToken: token})
+				}, (*apiv1.ListUsersResponse).GetUsers)
+				if err != nil {
+					return err
+				}
+				return showList(a, "users", all, []string{"USER", "ROLE", "DISPLAY NAME", "CREATED"}, func(u *apiv1.User) []string {
+					return []string{lastSegment(u.GetName()), u.GetRole(), u.GetDisplayName(), stamp(u.GetCreateTime())}
+				})
+			})
+		},
+	}
+}
+
+func (a *App) userGet(in *scope) *cobra.Command {
+	return &cobra.Command{
+		Use: "get USER", Short: "Show one user", Args: term.Exactly("USER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withUser(*in, args[0], func(s *session, name string) error {
+				resp, err := apiv1.NewUserServiceClient(s).GetUser(cmd.Context(), &apiv1.GetUserRequest{Name: name})
+				if err != nil {
+					return err
+				}
+				return a.show(resp.GetUser(), userPairs(resp.GetUser())...)
+			})
+		},
+	}
+}
+
+func (a *App) userDelete(in *scope) *cobra.Command {
+	var w waiting
+	cmd := &cobra.Command{
+		Use: "delete USER", Short: "End a user and revoke all its credentials", Args: term.Exactly("USER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withUser(*in, args[0], func(s *session, name string) error {
+				resp, err := apiv1.NewUserServiceClient(s).DeleteUser(cmd.Context(), &apiv1.DeleteUserRequest{
+					Name: name, RequestId: uuid.NewString(),
+				})
+				if err != nil {
+					return err
+				}
+				resp.Operation, err = w.settle(cmd.Context(), a, s, resp.GetOperation())
+				return errors.Join(a.show(resp, deletedPairs(name, resp.GetOperation())...), err)
+			})
+		},
+	}
+	w.flags(cmd, true)
+	return cmd
+}
+
+func userPairs(u *apiv1.User) []term.Pair {
+	list := func(s []string) string { return strings.Join(s, ", ") }
+	p := u.GetPermissions()
+	return []term.Pair{
+		{Name: "user", Value: u.GetName()},
+		{Name: "display name", Value: u.GetDisplayName()},
+		{Name: "role", Value: u.GetRole()},
+		{Name: "may publish", Value: list(p.GetPublish().GetAllow())},
+		{Name: "may not publish", Value: list(p.GetPublish().GetDeny())},
+		{Name: "may subscribe", Value: list(p.GetSubscribe().GetAllow())},
+		{Name: "may not subscribe", Value: list(p.GetSubscribe().GetDeny())},
+		{Name: "created", Value: stamp(u.GetCreateTime())},
+	}
+}

@@ -1,0 +1,88 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/coveymq/covey/controlplane/internal/api"
+	"github.com/coveymq/covey/controlplane/internal/custody"
+	"github.com/coveymq/covey/controlplane/internal/resolver"
+	"github.com/coveymq/covey/controlplane/internal/store"
+	"github.com/coveymq/covey/controlplane/internal/tenancy"
+)
+
+// New opens the ports, the data directory and the store, and puts the control
+// plane together. What cannot work fails here, and leaves nothing open. Run
+// serves; a Server that is never run must be closed.
+func New(ctx context.Context, cfg Config) (*Server, error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{log: cfg.Logger.With("component", "controlplane"), dataDir: cfg.DataDir}
+	if err := s.open(ctx, cfg); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Server) open(ctx context.Context, cfg Config) (err error) {
+	if s.listeners, err = listen(ctx, cfg); err != nil {
+		return err
+	}
+	dir, err := openDataDir(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	s.onClose(dir.Close)
+	if s.etcd, err = openEtcd(ctx, cfg, dir); err != nil {
+		return err
+	}
+	s.onClose(s.etcd.Close)
+	s.store = store.New(s.etcd.client, s.etcd.client, cfg.Logger)
+	if s.custody, err = openCustody(ctx, s.store, dir); err != nil {
+		return err
+	}
+	s.onClose(s.custody.Close)
+	if s.root, err = tenancy.Bootstrap(ctx, s.store, s.custody); err != nil {
+		return err
+	}
+	return s.assemble(ctx, cfg, dir)
+}
+
+// openCustody makes a key file only while there is nothing that an older one
+// could have sealed.
+func openCustody(ctx context.Context, st *store.Store, dir *dataDir) (*custody.Custody, error) {
+	_, err := st.Installation(ctx)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, fmt.Errorf("read installation: %w", err)
+	}
+	return custody.OpenLocal(dir.join("custody.key"), err != nil)
+}
+
+// assemble connects the parts: usage and brokers on their own listeners, the
+// API on its two.
+func (s *Server) assemble(ctx context.Context, cfg Config, dir *dataDir) (err error) {
+	if err := s.openLedger(ctx, dir); err != nil {
+		return err
+	}
+	if err := s.openFleet(ctx, cfg); err != nil {
+		return err
+	}
+	s.openReceiver(cfg)
+	s.api, err = api.New(api.Config{
+		Store: s.store, Tenancy: tenancy.New(s.custody, s.root.Signer, cfg.Logger),
+		Fleet: brokers{s.fleet}, Usage: ledgerUsage{s.ledger}, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	if s.gateway, err = api.NewGateway(ctx); err != nil {
+		return err
+	}
+	s.onClose(s.gateway.Close)
+	s.gateway.Handle(resolver.Path, resolver.Handler(s.store, cfg.Logger))
+	s.background(s.forgetOldOperations)
+	return nil
+}

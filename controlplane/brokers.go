@@ -1,0 +1,70 @@
+package controlplane
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/coveymq/covey/controlplane/internal/fleet"
+	"github.com/coveymq/covey/controlplane/internal/operation"
+	"github.com/coveymq/covey/internal/errs"
+)
+
+// custodyOfFleet names the row under which the fleet's CA key is sealed.
+const custodyOfFleet = "fleet/ca"
+
+// openFleet starts the service that brokers call, on its own listener.
+func (s *Server) openFleet(ctx context.Context, cfg Config) error {
+	service, err := fleet.New(ctx, fleet.Config{
+		Etcd: s.etcd.client, Custody: s.custody.Row(custodyOfFleet), Receipts: ledgerReceipts{s.ledger}, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	s.fleet = service
+	rpc := grpc.NewServer(service.ServerOptions()...)
+	service.Register(rpc)
+	s.background(service.Run)
+	s.serve(rpc, s.listeners.fleet)
+	return nil
+}
+
+// serve runs a gRPC server until the control plane stops. Brokers' calls are
+// cut off, not awaited: they are made again elsewhere or later.
+func (s *Server) serve(rpc *grpc.Server, on net.Listener) {
+	s.background(func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, rpc.Stop)
+		defer stop()
+		return serveGRPC(rpc, on)
+	})
+}
+
+// JoinToken makes a secret with which one broker may enrol within ttl.
+func (s *Server) JoinToken(ctx context.Context, ttl time.Duration) (string, error) {
+	token, err := s.fleet.JoinToken(ctx, ttl)
+	if err != nil {
+		return "", errs.New(errs.CodeOf(err), "JOIN_TOKEN_FAILED", "no join token could be made").WithCause(err)
+	}
+	return token.Reveal(), nil
+}
+
+// brokers lets operations see the fleet.
+type brokers struct{ *fleet.Service }
+
+// Brokers returns all brokers as they are now.
+func (b brokers) Brokers(ctx context.Context) ([]operation.Broker, error) {
+	progress, err := b.Progress(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]operation.Broker, len(progress))
+	for i, p := range progress {
+		out[i] = operation.Broker{
+			ID: p.ID, ServerName: p.ServerName, AckedRevision: p.AckedRevision, AckTime: p.AckTime,
+			Leased: p.Leased, Exited: p.Exited, ServeUntil: p.ServeUntil,
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,142 @@
+package controlplane_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/coveymq/covey/controlplane"
+	"github.com/coveymq/covey/internal/errs"
+	"github.com/coveymq/covey/internal/grpcerr"
+	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// logBuffer collects what the control plane logs.
+type logBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// plane is a running control plane.
+type plane struct {
+	*controlplane.Server
+	log  *logBuffer
+	key  string // the operator's
+	stop func()
+}
+
+func config(dir string, log *logBuffer) controlplane.Config {
+	const anyPort = "127.0.0.1:0"
+	return controlplane.Config{
+		DataDir: dir, APIAddr: anyPort, HTTPAddr: anyPort, FleetAddr: anyPort, OTLPAddr: anyPort,
+		Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo})),
+	}
+}
+
+func start(t *testing.T, dir string) *plane {
+	t.Helper()
+	p := &plane{log: &logBuffer{}}
+	server, err := controlplane.New(t.Context(), config(dir, p.log))
+	if err != nil {
+		t.Fatalf("start control plane: %v", err)
+	}
+	p.Server, p.key = server, server.BootstrapKey()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := server.Run(ctx); err != nil {
+			t.Errorf("run control plane: %v", err)
+		}
+	})
+	p.stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
+	t.Cleanup(p.stop)
+	return p
+}
+
+// caller is somebody with an API key.
+type caller struct {
+	orgs        apiv1.OrganizationServiceClient
+	accounts    apiv1.AccountServiceClient
+	users       apiv1.UserServiceClient
+	credentials apiv1.CredentialServiceClient
+	operations  apiv1.OperationServiceClient
+	usage       apiv1.UsageServiceClient
+	conn        *grpc.ClientConn
+}
+
+func (p *plane) as(t *testing.T, key string) *caller {
+	t.Helper()
+	conn, err := grpc.NewClient(p.APIAddr(), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			if key != "" {
+				ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key)
+			}
+			return invoke(ctx, method, req, reply, cc, opts...)
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return &caller{
+		orgs: apiv1.NewOrganizationServiceClient(conn), accounts: apiv1.NewAccountServiceClient(conn), users: apiv1.NewUserServiceClient(conn),
+		credentials: apiv1.NewCredentialServiceClient(conn), operations: apiv1.NewOperationServiceClient(conn), usage: apiv1.NewUsageServiceClient(conn), conn: conn,
+	}
+}
+
+// signUp signs an organization up and returns the answer and its owner.
+func (p *plane) signUp(t *testing.T, org string) (*apiv1.SignUpResponse, *caller) {
+	t.Helper()
+	resp, err := p.as(t, p.key).orgs.SignUp(t.Context(), &apiv1.SignUpRequest{OrganizationId: org, ContactEmail: org + "@example.com"})
+	if err != nil {
+		t.Fatalf("sign up %s: %v", org, err)
+	}
+	return resp, p.as(t, resp.GetApiKey())
+}
+
+func must[T any](t *testing.T, what string) func(T, error) T {
+	t.Helper()
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		return v
+	}
+}
+
+// wantError checks an error's code and reason, and returns it.
+func wantError(t *testing.T, err error, code errs.Code, reason string) *errs.Error {
+	t.Helper()
+	e, ok := grpcerr.FromStatus(err).(*errs.Error) //nolint:errorlint // FromStatus returns it unwrapped
+	if !ok {
+		t.Fatalf("error is %v, want %s %s", err, code, reason)
+	}
+	if e.Code != code || e.Reason != reason {
+		t.Errorf("error is %s %s (%s), want %s %s", e.Code, e.Reason, e.Message, code, reason)
+	}
+	if err != nil && grpcerr.RequestID(err) == "" {
+		t.Error("the error carries no request id to quote")
+	}
+	return e
+}

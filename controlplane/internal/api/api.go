@@ -1,0 +1,106 @@
+// Package api serves covey.api.v1 over gRPC, and the same over REST through
+// grpc-gateway. It checks who calls and whether they may, validates requests,
+// turns messages into calls of the tenancy rules inside a store transaction,
+// and turns errors into statuses. It holds no state of its own.
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"buf.build/go/protovalidate"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/coveymq/covey/controlplane/internal/operation"
+	"github.com/coveymq/covey/controlplane/internal/store"
+	"github.com/coveymq/covey/controlplane/internal/tenancy"
+	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
+)
+
+const (
+	messageBytesMax   = 1 << 20          // of one request; the largest is a permission list
+	streamsMax        = 1000             // calls at the same time on one connection
+	deadlineDefault   = 30 * time.Second // of a call that brings none
+	deadlineMax       = 90 * time.Second // of any call; WaitOperation takes 60 s
+	connectionIdleMax = 15 * time.Minute
+)
+
+// AccountUsage is what one account used in a time.
+type AccountUsage struct {
+	PublicKey         string
+	PublishedMessages int64
+	PublishedBytes    int64
+	DeliveredMessages int64
+	DeliveredBytes    int64
+	ReportedTime      time.Time // when a broker last reported; zero if never
+}
+
+// UsageReader reads the usage ledger.
+type UsageReader interface {
+	// QueryUsage sums the meters of accounts, given by public key, over the UTC
+	// hours from the one that holds from to the one that holds to. Accounts
+	// without usage may be left out.
+	QueryUsage(ctx context.Context, accounts []string, from, to time.Time) ([]AccountUsage, error)
+}
+
+// Config is what the API needs.
+type Config struct {
+	Store   *store.Store
+	Tenancy *tenancy.Service
+	Fleet   operation.Fleet
+	Usage   UsageReader
+	Logger  *slog.Logger
+}
+
+// Server serves the API. It may be used from many goroutines.
+type Server struct {
+	store    *store.Store
+	tenancy  *tenancy.Service
+	fleet    operation.Fleet
+	usage    UsageReader
+	validate protovalidate.Validator
+	log      *slog.Logger
+	health   *health.Server
+}
+
+// New returns a server of the API.
+func New(cfg Config) (*Server, error) {
+	validate, err := protovalidate.New()
+	if err != nil {
+		return nil, fmt.Errorf("make request validator: %w", err)
+	}
+	return &Server{
+		store: cfg.Store, tenancy: cfg.Tenancy, fleet: cfg.Fleet, usage: cfg.Usage,
+		validate: validate, log: cfg.Logger.With("component", "api"), health: health.NewServer(),
+	}, nil
+}
+
+// GRPC returns a new gRPC server with all services, interceptors and limits.
+func (s *Server) GRPC(options ...grpc.ServerOption) *grpc.Server {
+	options = append(options,
+		grpc.ChainUnaryInterceptor(s.describe, s.guard, s.admit),
+		grpc.ChainStreamInterceptor(s.admitStream),
+		grpc.MaxRecvMsgSize(messageBytesMax),
+		grpc.MaxConcurrentStreams(streamsMax),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: connectionIdleMax}),
+	)
+	g := grpc.NewServer(options...)
+	apiv1.RegisterOrganizationServiceServer(g, &organizations{Server: s})
+	apiv1.RegisterAccountServiceServer(g, &accountService{Server: s})
+	apiv1.RegisterUserServiceServer(g, &users{Server: s})
+	apiv1.RegisterCredentialServiceServer(g, &credentials{Server: s})
+	apiv1.RegisterOperationServiceServer(g, &operations{Server: s})
+	apiv1.RegisterUsageServiceServer(g, &usageService{Server: s})
+	healthpb.RegisterHealthServer(g, s.health)
+	reflection.Register(g)
+	return g
+}
+
+// Drain tells health checks that this server is going away.
+func (s *Server) Drain() { s.health.Shutdown() }

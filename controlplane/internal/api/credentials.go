@@ -1,0 +1,84 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/coveymq/covey/controlplane/internal/store"
+	"github.com/coveymq/covey/controlplane/internal/tenancy"
+	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
+)
+
+type credentials struct {
+	apiv1.UnimplementedCredentialServiceServer
+	*Server
+}
+
+// IssueCredential implements apiv1.CredentialServiceServer.
+func (s *credentials) IssueCredential(ctx context.Context, req *apiv1.IssueCredentialRequest) (*apiv1.IssueCredentialResponse, error) {
+	n, err := parseName(req.GetParent())
+	if err != nil {
+		return nil, err
+	}
+	in := tenancy.NewCredential{
+		TTL: seconds(req.GetTtlSeconds()), PublicKey: req.GetPublicKey(), Requester: callOf(ctx).principal.KeyID,
+	}
+	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.IssueCredentialResponse, error) {
+		out, err := s.tenancy.IssueCredential(ctx, tx, n.account, n.user, in)
+		if err != nil {
+			return nil, err
+		}
+		resp := &apiv1.IssueCredentialResponse{Credential: credentialProto(n.organization, out.Credential, tenancy.Active)}
+		if !req.GetValidateOnly() {
+			resp.Jwt, resp.CredsFile = out.JWT, out.CredsFile
+		}
+		return resp, nil
+	})
+}
+
+// ListCredentials implements apiv1.CredentialServiceServer.
+func (s *credentials) ListCredentials(ctx context.Context, req *apiv1.ListCredentialsRequest) (*apiv1.ListCredentialsResponse, error) {
+	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	v, n, err := s.view(ctx, req.GetParent())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := v.User(ctx, n.account, n.user); err != nil {
+		return nil, err
+	}
+	list, next, err := v.Credentials(ctx, n.account, n.user, page)
+	if err != nil {
+		return nil, err
+	}
+	r, err := v.Revocations(ctx, n.account)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	resp := &apiv1.ListCredentialsResponse{NextPageToken: store.Token(next)}
+	for _, c := range list {
+		resp.Credentials = append(resp.Credentials, credentialProto(n.organization, c, tenancy.LifeOf(c, r.Revocations, now)))
+	}
+	return resp, nil
+}
+
+// RevokeCredential implements apiv1.CredentialServiceServer.
+func (s *credentials) RevokeCredential(ctx context.Context, req *apiv1.RevokeCredentialRequest) (*apiv1.RevokeCredentialResponse, error) {
+	n, err := parseName(req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.RevokeCredentialResponse, error) {
+		out, err := s.tenancy.RevokeCredential(ctx, tx, "RevokeCredential", n.account, n.user, n.credential, req.GetEtag())
+		if err != nil {
+			return nil, err
+		}
+		return &apiv1.RevokeCredentialResponse{
+			Credential: credentialProto(n.organization, out.Credential, tenancy.Revoked),
+			Operation:  operationProto(n.organization, out.Operation),
+		}, nil
+	})
+}

@@ -1,0 +1,168 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"path"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/coveymq/covey/controlplane/internal/store"
+	"github.com/coveymq/covey/controlplane/internal/tenancy"
+	"github.com/coveymq/covey/internal/errs"
+	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
+)
+
+// writeRequest is what every request that changes something has.
+type writeRequest interface {
+	proto.Message
+	GetRequestId() string
+	GetValidateOnly() bool
+}
+
+// response makes R of a pointer to a message.
+type response[T any] interface {
+	*T
+	proto.Message
+}
+
+var errDelivered = errs.New(errs.Precondition, "SECRET_ALREADY_DELIVERED", "this request was carried out, and its secret was delivered with the first answer").
+	WithField("request_id").WithNext("revoke what it made and make a new one with another request_id")
+
+// write makes one change in one transaction and answers with R: the first
+// time as the change made it, on a replay from the record of the request.
+func write[T any, R response[T]](ctx context.Context, s *Server, req writeRequest, organization string,
+	change func(ctx context.Context, tx *store.Tx) (R, error),
+) (R, error) {
+	c, err := changeOf(ctx, req, organization)
+	if err != nil {
+		return nil, err
+	}
+	resp, result, err := store.Update(ctx, s.store, c, func(ctx context.Context, tx *store.Tx) (R, store.Outcome, error) {
+		resp, err := change(ctx, tx)
+		if err != nil {
+			return nil, store.Outcome{}, err
+		}
+		outcome, err := keep(resp)
+		return resp, outcome, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if result.Replayed {
+		if result.Outcome.Secret {
+			return nil, errDelivered
+		}
+		resp = new(T)
+		if err := proto.Unmarshal(result.Outcome.Response, resp); err != nil {
+			return nil, fmt.Errorf("decode kept answer: %w", err)
+		}
+	}
+	if c.DryRun {
+		dropOperation(resp)
+	}
+	s.stamp(ctx, resp, result.Revision)
+	return resp, nil
+}
+
+func changeOf(ctx context.Context, req writeRequest, organization string) (store.Change, error) {
+	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(req)
+	if err != nil {
+		return store.Change{}, fmt.Errorf("encode request: %w", err)
+	}
+	fingerprint := sha256.Sum256(text)
+	call := callOf(ctx)
+	c := store.Change{
+		Scope: call.principal.Scope(), Organization: organization, Actor: call.principal.KeyID,
+		Method: path.Base(call.method), Target: targetOf(req), RequestID: req.GetRequestId(),
+		Fingerprint: fingerprint[:], DryRun: req.GetValidateOnly(),
+	}
+	if r, ok := req.(interface{ GetReason() string }); ok {
+		c.Reason = r.GetReason()
+	}
+	return c, nil
+}
+
+// targetOf names what a request changes: what it creates, or what it names.
+func targetOf(req proto.Message) string {
+	resource := resourceOf(req)
+	m := req.ProtoReflect()
+	for field, collection := range map[string]string{"account_id": "/accounts/", "user_id": "/users/", "organization_id": "organizations/"} {
+		if f := m.Descriptor().Fields().ByTextName(field); f != nil {
+			return strings.TrimPrefix(resource+collection+m.Get(f).String(), "/")
+		}
+	}
+	return resource
+}
+
+// keep returns what a replay of the request may see: no secrets.
+func keep(resp proto.Message) (store.Outcome, error) {
+	clean := proto.Clone(resp)
+	var outcome store.Outcome
+	switch r := clean.(type) {
+	case *apiv1.SignUpResponse:
+		r.CredsFile, r.ApiKey, outcome.Secret = "", "", true
+	case *apiv1.IssueCredentialResponse:
+		outcome.Secret = r.GetCredsFile() != ""
+		r.CredsFile = ""
+	}
+	text, err := proto.Marshal(clean)
+	if err != nil {
+		return store.Outcome{}, fmt.Errorf("encode answer: %w", err)
+	}
+	outcome.Response = text
+	return outcome, nil
+}
+
+// stamp puts into an answer what only the revision of the change tells: the
+// etags, the revision of the claims, and how far the operation is. A dry run
+// has none of them, and begins no operation.
+func (s *Server) stamp(ctx context.Context, resp proto.Message, revision int64) {
+	etag := tenancy.Etag(revision)
+	if r, ok := resp.(interface{ GetOrganization() *apiv1.Organization }); ok && r.GetOrganization() != nil {
+		r.GetOrganization().Etag = etag
+	}
+	if r, ok := resp.(interface{ GetUser() *apiv1.User }); ok && r.GetUser() != nil {
+		r.GetUser().Etag = etag
+	}
+	if r, ok := resp.(interface{ GetCredential() *apiv1.Credential }); ok && r.GetCredential() != nil {
+		r.GetCredential().Etag = etag
+	}
+	var op *apiv1.Operation
+	if r, ok := resp.(interface{ GetOperation() *apiv1.Operation }); ok {
+		op = r.GetOperation()
+	}
+	if r, ok := resp.(interface{ GetAccount() *apiv1.Account }); ok && r.GetAccount() != nil {
+		r.GetAccount().Etag = etag
+		if op != nil {
+			r.GetAccount().Revision = revision
+		}
+	}
+	if op != nil && revision != 0 {
+		op.Revision = revision
+		s.stampOperation(ctx, op)
+	}
+}
+
+// stampOperation puts the present state into an operation. The change is made
+// whatever the fleet's records say, so a failure to read them is no failure of
+// the call: the operation then counts as running.
+func (s *Server) stampOperation(ctx context.Context, op *apiv1.Operation) {
+	brokers, err := s.fleet.Brokers(ctx)
+	if err != nil {
+		s.log.WarnContext(ctx, "brokers unreadable", "err", err)
+		op.State = apiv1.Operation_STATE_RUNNING
+		return
+	}
+	fillOperation(op, brokers)
+}
+
+// dropOperation takes the operation out of an answer: a dry run begins none.
+func dropOperation(resp proto.Message) {
+	m := resp.ProtoReflect()
+	if f := m.Descriptor().Fields().ByName("operation"); f != nil {
+		m.Clear(f)
+	}
+}

@@ -1,0 +1,115 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// Account reads one account.
+func (v *View) Account(ctx context.Context, id string) (Account, error) {
+	var a Account
+	if err := v.load(ctx, v.orgKey("account/%s", id), &a); err != nil {
+		return Account{}, err
+	}
+	_, revision, err := v.get(ctx, claimsKey(a.PublicKey))
+	a.ClaimsRevision = revision
+	return a, err
+}
+
+// Accounts lists accounts by id.
+func (v *View) Accounts(ctx context.Context, p Page) ([]Account, string, error) {
+	list, next, err := loadPage[Account](ctx, v, v.orgKey("account/"), p)
+	if err != nil {
+		return nil, "", err
+	}
+	keys := make([]string, len(list))
+	at := make(map[string]*Account, len(list))
+	for i := range list {
+		keys[i] = claimsKey(list[i].PublicKey)
+		at[keys[i]] = &list[i]
+	}
+	err = v.batch(ctx, keys, func(key string, _ []byte, revision int64) error {
+		at[key].ClaimsRevision = revision
+		return nil
+	})
+	return list, next, err
+}
+
+// Roles reads all roles of an account.
+func (v *View) Roles(ctx context.Context, account string) ([]Role, error) {
+	return loadAll[Role](ctx, v, v.orgKey("role/%s/", account))
+}
+
+// Role reads one role of an account.
+func (v *View) Role(ctx context.Context, account, name string) (Role, error) {
+	var r Role
+	return r, v.load(ctx, v.orgKey("role/%s/%s", account, name), &r)
+}
+
+// Revocations reads what an account refuses.
+func (v *View) Revocations(ctx context.Context, account string) (Revocations, error) {
+	var r Revocations
+	return r, ignoreNotFound(v.load(ctx, v.orgKey("revocations/%s", account), &r))
+}
+
+// DeletedAccounts lists the accounts that the organization had, by public key.
+func (v *View) DeletedAccounts(ctx context.Context) ([]AccountRef, error) {
+	return loadAll[AccountRef](ctx, v, v.orgKey("deleted-account/"))
+}
+
+// CreateAccount puts a new account.
+func (t *Tx) CreateAccount(ctx context.Context, a Account) error {
+	if err := t.create(ctx, t.orgKey("account/%s", a.ID), a); err != nil {
+		return err
+	}
+	return t.put(accountIndexKey(a.PublicKey), AccountRef{Organization: t.org, Account: a.ID, UID: a.UID, PublicKey: a.PublicKey})
+}
+
+// PutAccount replaces an account that was read.
+func (t *Tx) PutAccount(a Account) error { return t.put(t.orgKey("account/%s", a.ID), a) }
+
+// PutRole puts a role of an account.
+func (t *Tx) PutRole(account string, r Role) error {
+	return t.put(t.orgKey("role/%s/%s", account, r.Name), r)
+}
+
+// PutRevocations replaces what an account refuses.
+func (t *Tx) PutRevocations(account string, r Revocations) error {
+	return t.put(t.orgKey("revocations/%s", account), r)
+}
+
+// PutClaims puts the signed claims that brokers follow.
+func (t *Tx) PutClaims(public, jwt string) { t.putText(claimsKey(public), jwt) }
+
+// DeleteAccount removes an account and everything below it. What remains is
+// whose its key was, because its usage must still be billed and a key is
+// never used again.
+func (t *Tx) DeleteAccount(a Account, now time.Time) error {
+	t.remove(t.orgKey("account/%s", a.ID))
+	for _, below := range []string{"role", "user", "cred", "userkey"} {
+		t.removeAll(t.orgKey("%s/%s/", below, a.ID))
+	}
+	t.remove(t.orgKey("revocations/%s", a.ID))
+	t.remove(claimsKey(a.PublicKey))
+	gone := AccountRef{Organization: t.org, Account: a.ID, UID: a.UID, PublicKey: a.PublicKey, DeleteTime: now}
+	if err := t.put(accountIndexKey(a.PublicKey), gone); err != nil {
+		return err
+	}
+	return t.put(t.orgKey("deleted-account/%s", a.PublicKey), gone)
+}
+
+// AccountByKey says whose an account key is. It is for the control plane's own
+// use: the answer crosses organizations.
+func (s *Store) AccountByKey(ctx context.Context, public string) (AccountRef, error) {
+	var r AccountRef
+	return r, s.newView("").load(ctx, accountIndexKey(public), &r)
+}
+
+// Claims reads an account's signed claims and their revision.
+func (s *Store) Claims(ctx context.Context, public string) (string, int64, error) {
+	value, revision, err := s.newView("").get(ctx, claimsKey(public))
+	if err == nil && revision == 0 {
+		return "", 0, ErrNotFound
+	}
+	return string(value), revision, err
+}

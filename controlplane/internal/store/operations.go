@@ -1,0 +1,84 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/coveymq/covey/accounts"
+)
+
+// OperationsKept is how long operations are listed.
+const OperationsKept = 30 * 24 * time.Hour
+
+// Operation reads one operation.
+func (v *View) Operation(ctx context.Context, id string) (Operation, error) {
+	var o Operation
+	return o, v.load(ctx, v.operationKey(id), &o)
+}
+
+// Operations lists operations, newest first.
+func (v *View) Operations(ctx context.Context, p Page) ([]Operation, string, error) {
+	return loadPage[Operation](ctx, v, v.operationPrefix(), p)
+}
+
+// BeginOperation records that this change travels to the brokers. Its revision
+// is the one that the change gets.
+func (t *Tx) BeginOperation(method, target string) (Operation, error) {
+	o := Operation{ID: accounts.NewUID(accounts.PrefixOperation, time.Now()), Method: method, Target: target, CreateTime: t.Now}
+	t.operation = o.ID
+	return o, t.put(t.operationKey(o.ID), o)
+}
+
+// ForgetOperations removes an organization's operations that are older than
+// OperationsKept. Doing it twice, or from two processes, does no harm.
+func (s *Store) ForgetOperations(ctx context.Context, organization string, now time.Time) error {
+	v := s.newView(organization)
+	oldest := v.operationKey(accounts.NewUID(accounts.PrefixOperation, now.Add(-OperationsKept)))
+	end := clientv3.GetPrefixRangeEnd(v.operationPrefix())
+	if _, err := s.kv.Delete(ctx, oldest, clientv3.WithRange(end)); err != nil {
+		return unavailable("forget operations", err)
+	}
+	return nil
+}
+
+// Audit lists audit entries, oldest first.
+func (v *View) Audit(ctx context.Context, p Page) ([]AuditEntry, string, error) {
+	return loadPage[AuditEntry](ctx, v, v.auditPrefix()+"/", p)
+}
+
+// APIKey reads what is known of an API key, whatever its organization: whose
+// it is decides the scope of all that follows.
+func (s *Store) APIKey(ctx context.Context, id string) (APIKey, error) {
+	var k APIKey
+	return k, s.newView("").load(ctx, apiKeyKey(id), &k)
+}
+
+// CreateAPIKey puts a new API key of the organization that the Tx is bound to,
+// or of the operator.
+func (t *Tx) CreateAPIKey(ctx context.Context, k APIKey) error {
+	k.Organization = t.org
+	return t.create(ctx, apiKeyKey(k.ID), k)
+}
+
+// Installation reads what makes this control plane itself.
+func (s *Store) Installation(ctx context.Context) (Installation, error) {
+	var i Installation
+	return i, s.newView("").load(ctx, installationKey, &i)
+}
+
+// CreateInstallation puts what makes this control plane itself, with the
+// operator's JWT and the claims of the system account.
+func (t *Tx) CreateInstallation(ctx context.Context, i Installation, operatorJWT, systemJWT string) error {
+	if t.org != "" {
+		return fmt.Errorf("an installation does not belong to organization %q", t.org)
+	}
+	if err := t.create(ctx, installationKey, i); err != nil {
+		return err
+	}
+	t.putText(OperatorKey, operatorJWT)
+	t.putText(claimsKey(i.SystemAccount), systemJWT)
+	return t.put(accountIndexKey(i.SystemAccount), AccountRef{Account: "system", UID: i.ID, PublicKey: i.SystemAccount})
+}

@@ -1,0 +1,161 @@
+package store
+
+import (
+	"time"
+
+	"github.com/coveymq/covey/accounts"
+	"github.com/coveymq/covey/controlplane/internal/audit"
+)
+
+// Installation is what makes this control plane itself: its trust root and its
+// system account. Seeds are sealed.
+type Installation struct {
+	Stored
+
+	ID            string    `json:"id"` // a UID that never changes
+	RootKey       string    `json:"root_key"`
+	SealedRoot    []byte    `json:"sealed_root"`
+	SigningKey    string    `json:"signing_key"`
+	SealedSigning []byte    `json:"sealed_signing"`
+	SystemAccount string    `json:"system_account"`
+	SealedSystem  []byte    `json:"sealed_system"`
+	CreateTime    time.Time `json:"create_time"`
+}
+
+// Organization is a tenant.
+type Organization struct {
+	Stored
+
+	ID           string    `json:"id"`
+	UID          string    `json:"uid"`
+	DisplayName  string    `json:"display_name"`
+	ContactEmail string    `json:"contact_email"`
+	CreateTime   time.Time `json:"create_time"`
+	UpdateTime   time.Time `json:"update_time"`
+}
+
+// Account is a NATS account. Seeds are sealed.
+type Account struct {
+	Stored
+
+	ID                   string          `json:"id"`
+	UID                  string          `json:"uid"`
+	DisplayName          string          `json:"display_name,omitempty"`
+	PublicKey            string          `json:"public_key"`
+	SealedSeed           []byte          `json:"sealed_seed"`
+	DirectKey            string          `json:"direct_key"` // unscoped signing key
+	SealedDirect         []byte          `json:"sealed_direct"`
+	Limits               accounts.Limits `json:"limits"`
+	Suspended            bool            `json:"suspended,omitempty"`
+	CredentialTTLSeconds int64           `json:"credential_ttl_seconds,omitempty"`
+	DeleteProtection     bool            `json:"delete_protection,omitempty"`
+	CreateTime           time.Time       `json:"create_time"`
+	UpdateTime           time.Time       `json:"update_time"`
+
+	ClaimsRevision int64 `json:"-"` // of the claims in force
+}
+
+// Role is a signing key group of an account. Seeds are sealed.
+type Role struct {
+	Stored
+
+	Name        string               `json:"name"`
+	Permissions accounts.Permissions `json:"permissions"`
+	Key         string               `json:"key"`
+	SealedSeed  []byte               `json:"sealed_seed"`
+}
+
+// User is an identity inside an account.
+type User struct {
+	Stored
+
+	ID          string                `json:"id"`
+	UID         string                `json:"uid"`
+	Account     string                `json:"account"`
+	DisplayName string                `json:"display_name,omitempty"`
+	Role        string                `json:"role,omitempty"`
+	Permissions *accounts.Permissions `json:"permissions,omitempty"` // only without a role
+	CreateTime  time.Time             `json:"create_time"`
+	UpdateTime  time.Time             `json:"update_time"`
+}
+
+// Credential is one issued user JWT, without the JWT.
+type Credential struct {
+	Stored
+
+	ID         string    `json:"id"`
+	Account    string    `json:"account"`
+	User       string    `json:"user"`
+	PublicKey  string    `json:"public_key"`
+	TokenID    string    `json:"token_id"`
+	IssuerKey  string    `json:"issuer_key"`
+	IssueTime  time.Time `json:"issue_time"`
+	ExpireTime time.Time `json:"expire_time"`
+	RevokeTime time.Time `json:"revoke_time,omitzero"`
+	Requester  string    `json:"requester"`
+}
+
+// Revocations is what an account refuses.
+type Revocations struct {
+	Stored
+	accounts.Revocations
+}
+
+// APIKey is what is known of an API key: never its secret.
+type APIKey struct {
+	Stored
+
+	ID           string    `json:"id"`
+	Hash         []byte    `json:"hash"`                   // SHA-256 of the secret
+	Organization string    `json:"organization,omitempty"` // none for an operator's
+	Role         string    `json:"role"`
+	CreateTime   time.Time `json:"create_time"`
+	ExpireTime   time.Time `json:"expire_time,omitzero"`
+}
+
+// Operation is a change on its way to the brokers. Its revision is that of the
+// record itself, which is also that of the claims.
+type Operation struct {
+	Stored
+
+	ID         string    `json:"id"`
+	Method     string    `json:"method"`
+	Target     string    `json:"target"`
+	CreateTime time.Time `json:"create_time"`
+}
+
+// AccountRef says whose an account key is, also after the account's end.
+type AccountRef struct {
+	Stored
+
+	Organization string    `json:"organization,omitempty"` // none for the system account
+	Account      string    `json:"account"`
+	UID          string    `json:"uid"`
+	PublicKey    string    `json:"public_key"`
+	DeleteTime   time.Time `json:"delete_time,omitzero"`
+}
+
+// keyOwner says which user of an account holds a public user key.
+type keyOwner struct {
+	Stored
+	User string `json:"user"`
+}
+
+type auditHead struct {
+	Stored
+	audit.Head
+}
+
+// AuditEntry is an audit entry as it is kept.
+type AuditEntry struct {
+	Stored
+	audit.Entry
+}
+
+type requestRecord struct {
+	Stored
+	Attempt     string  `json:"attempt"`
+	Method      string  `json:"method"`
+	Fingerprint []byte  `json:"fingerprint"`
+	Outcome     Outcome `json:"outcome"`
+}

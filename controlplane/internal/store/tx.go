@@ -1,0 +1,115 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/coveymq/covey/controlplane/internal/audit"
+)
+
+// Tx is a change being made: it reads like a View and collects writes, which
+// commit in one etcd transaction if nothing that it read has changed. It is
+// for one goroutine.
+type Tx struct {
+	*View
+	Now time.Time // when the change is made, whole seconds UTC
+
+	ops       []clientv3.Op
+	written   []string // "key=value" of every write, for the audit digest
+	operation string   // the operation begun, if one was
+}
+
+func (t *Tx) put(key string, value any, opts ...clientv3.OpOption) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("encode record %s: %w", key, err)
+	}
+	t.putText(key, string(text), opts...)
+	return nil
+}
+
+func (t *Tx) putText(key, text string, opts ...clientv3.OpOption) {
+	t.ops = append(t.ops, clientv3.OpPut(key, text, opts...))
+	t.written = append(t.written, key+"="+text)
+}
+
+func (t *Tx) remove(key string) {
+	t.ops = append(t.ops, clientv3.OpDelete(key))
+	t.written = append(t.written, key+"-")
+}
+
+func (t *Tx) removeAll(prefix string) {
+	t.ops = append(t.ops, clientv3.OpDelete(prefix, clientv3.WithPrefix()))
+	t.written = append(t.written, prefix+"*-")
+}
+
+// create puts a record whose key must be absent.
+func (t *Tx) create(ctx context.Context, key string, value any) error {
+	taken, err := t.exists(ctx, key)
+	if err != nil {
+		return err
+	}
+	if taken {
+		return ErrExists
+	}
+	return t.put(key, value)
+}
+
+// appendAudit puts the audit entry of the change at the end of the
+// organization's chain.
+func (t *Tx) appendAudit(ctx context.Context, c Change) error {
+	var head auditHead
+	headKey := t.auditPrefix() + "-head"
+	if err := t.load(ctx, headKey, &head); err != nil && !isNotFound(err) {
+		return err
+	}
+	entry, next, err := head.Append(audit.Entry{
+		Time: t.Now, Actor: c.Actor, Method: c.Method, Target: c.Target, RequestID: c.RequestID,
+		Operation: t.operation, Reason: c.Reason, Digest: t.digest(),
+	})
+	if err != nil {
+		return fmt.Errorf("chain audit entry: %w", err)
+	}
+	if err := t.put(fmt.Sprintf("%s/%020d", t.auditPrefix(), entry.Sequence), entry); err != nil {
+		return err
+	}
+	return t.put(headKey, auditHead{Head: next})
+}
+
+// digest covers every write made so far, in key order.
+func (t *Tx) digest() string {
+	h := sha256.New()
+	for _, w := range slices.Sorted(slices.Values(t.written)) {
+		_, _ = fmt.Fprintf(h, "%d:%s", len(w), w)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// compares says what must still be as it was read.
+func (t *Tx) compares() []clientv3.Cmp {
+	var cmps []clientv3.Cmp
+	for key, revision := range t.keys {
+		cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(key), "=", revision))
+	}
+	for _, prefix := range t.ranges {
+		cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(prefix), "<", t.rev+1).WithPrefix())
+	}
+	return cmps
+}
+
+// commit returns the revision of the change; ok is false when something that
+// was read has changed.
+func (t *Tx) commit(ctx context.Context) (revision int64, ok bool, err error) {
+	r, err := t.store.kv.Txn(ctx).If(t.compares()...).Then(t.ops...).Commit()
+	if err != nil {
+		return 0, false, err
+	}
+	return r.Header.Revision, r.Succeeded, nil
+}

@@ -1,0 +1,230 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/coveymq/covey/accounts"
+	"github.com/coveymq/covey/internal/errs"
+	"github.com/coveymq/covey/internal/lifecycle"
+)
+
+const (
+	retryAfter     = time.Second            // what callers are told when the store is not there
+	attemptsMax    = 20                     // tries of one change; contention between processes only
+	commitTimeout  = 5 * time.Second        // of one try at etcd
+	requestKept    = 24 * time.Hour         // how long a request id is remembered
+	leaseShared    = time.Hour              // how long one lease serves new request records
+	conflictPause  = 2 * time.Millisecond   // first pause after a conflict
+	conflictPauses = 250 * time.Millisecond // longest
+)
+
+// Change says who changes what, and how often it may be asked for.
+type Change struct {
+	Scope        Scope
+	Organization string // "" is the installation itself
+	Actor        string // the API key's id, or "system"
+	Method       string
+	Target       string // the resource's name
+	Reason       string // for the audit log
+	RequestID    string // the caller's; made up when empty
+	Fingerprint  []byte // hash of the request; the same id with another one is refused
+	DryRun       bool   // all checks, no write
+}
+
+// Outcome is what a replay of the request gets instead of a second change.
+type Outcome struct {
+	Response []byte // the first answer, without secrets
+	Secret   bool   // there were secrets in it
+}
+
+// Result tells of a change that was made.
+type Result struct {
+	Revision int64 // the etcd revision of the change; 0 for a dry run
+	Replayed bool  // it was made by an earlier call with the same request id
+	Outcome  Outcome
+}
+
+// ErrRequestReused means that a request id came back with another request.
+var ErrRequestReused = errs.New(errs.Conflict, "REQUEST_ID_REUSED", "this request_id belongs to another request").
+	WithField("request_id").WithNext("use a new request_id for every new request")
+
+var errContended = errs.New(errs.Conflict, "CONTENDED", "too many changes at the same time").WithRetry(retryAfter)
+
+// Update makes one change. The function reads and writes through its Tx, may
+// run more than once, and returns what its caller needs beside the outcome
+// that is kept for replays. After a timeout that leaves open whether etcd took
+// the change, the same request is tried again under the same id, so that it
+// is made once at most.
+func Update[T any](ctx context.Context, s *Store, c Change, change func(ctx context.Context, tx *Tx) (T, Outcome, error)) (T, Result, error) {
+	var zero T
+	if !c.Scope.Covers(c.Organization) {
+		return zero, Result{}, ErrNotFound
+	}
+	if c.RequestID == "" {
+		c.RequestID = accounts.NewUID(accounts.PrefixRequest, time.Now())
+	}
+	release, err := s.takeTurn(ctx, c.Organization)
+	if err != nil {
+		return zero, Result{}, err
+	}
+	defer release()
+	return (&update[T]{store: s, change: c, run: change, made: map[string]T{}}).do(ctx)
+}
+
+func (s *Store) takeTurn(ctx context.Context, organization string) (func(), error) {
+	stripe := s.stripe(organization)
+	select {
+	case stripe <- struct{}{}:
+		return func() { <-stripe }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for other changes: %w", ctx.Err())
+	}
+}
+
+// update is one call of Update.
+type update[T any] struct {
+	store  *Store
+	change Change
+	run    func(context.Context, *Tx) (T, Outcome, error)
+	made   map[string]T // what each try made, by its id: one of them may turn out to be in force
+}
+
+func (u *update[T]) do(ctx context.Context) (T, Result, error) {
+	var zero T
+	backoff := lifecycle.Backoff{Min: conflictPause, Max: conflictPauses}
+	var unknown error // a try whose outcome is open
+	for range attemptsMax {
+		value, result, done, err := u.try(ctx)
+		if done {
+			return value, result, err
+		}
+		if err != nil {
+			unknown = err
+		}
+		if backoff.Wait(ctx) != nil {
+			break
+		}
+	}
+	if unknown != nil {
+		return zero, Result{}, errs.New(errs.Unavailable, "UNKNOWN_OUTCOME", "the change may or may not have been made").
+			WithNext("repeat the call with the same request_id").WithRetry(retryAfter).WithCause(unknown)
+	}
+	if ctx.Err() != nil {
+		return zero, Result{}, fmt.Errorf("retry change: %w", ctx.Err())
+	}
+	return zero, Result{}, errContended
+}
+
+// try makes the change once. done is false after a conflict (no error) and
+// when it is open whether etcd took it (an error).
+func (u *update[T]) try(ctx context.Context) (value T, result Result, done bool, err error) {
+	tx := &Tx{View: u.store.newView(u.change.Organization), Now: time.Now().UTC().Truncate(time.Second)}
+	key := requestKey(u.change.Actor, u.change.RequestID)
+	var earlier requestRecord
+	switch err := tx.load(ctx, key, &earlier); {
+	case err == nil:
+		value, result, err := u.replay(earlier)
+		return value, result, true, err
+	case !isNotFound(err):
+		// Only a try that failed while committing may have been applied.
+		return value, Result{}, len(u.made) == 0, err
+	}
+	value, outcome, err := u.run(ctx, tx)
+	if err != nil || u.change.DryRun {
+		return value, Result{Outcome: outcome}, true, err
+	}
+	attempt := accounts.NewUID(accounts.PrefixRequest, time.Now())
+	lease, err := u.store.requestLease(ctx)
+	if err != nil {
+		return value, Result{}, true, err
+	}
+	if err := tx.appendAudit(ctx, u.change); err != nil {
+		return value, Result{}, true, err
+	}
+	err = tx.put(key, requestRecord{
+		Attempt: attempt, Method: u.change.Method, Fingerprint: u.change.Fingerprint, Outcome: outcome,
+	}, clientv3.WithLease(lease))
+	if err != nil {
+		return value, Result{}, true, err
+	}
+	u.made[attempt] = value
+	// A caller that hangs up must not leave it open whether etcd took the change.
+	commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	revision, ok, err := tx.commit(commitCtx)
+	switch {
+	case err != nil && refused(err):
+		u.store.forgetLease(err)
+		return value, Result{}, true, unavailable("commit", err)
+	case err != nil || !ok:
+		return value, Result{}, false, err
+	}
+	return value, Result{Revision: revision, Outcome: outcome}, true, nil
+}
+
+// replay answers from the record of an earlier try: our own, whose outcome was
+// open, or an earlier call's.
+func (u *update[T]) replay(earlier requestRecord) (T, Result, error) {
+	if value, ours := u.made[earlier.Attempt]; ours {
+		return value, Result{Revision: earlier.Revision, Outcome: earlier.Outcome}, nil
+	}
+	var zero T
+	if earlier.Method != u.change.Method || !bytes.Equal(earlier.Fingerprint, u.change.Fingerprint) {
+		return zero, Result{}, ErrRequestReused
+	}
+	return zero, Result{Revision: earlier.Revision, Replayed: true, Outcome: earlier.Outcome}, nil
+}
+
+// refused reports whether etcd said for certain that it did not take the
+// transaction.
+func refused(err error) bool {
+	for _, sure := range []error{
+		rpctypes.ErrNoSpace, rpctypes.ErrTooManyOps, rpctypes.ErrDuplicateKey, rpctypes.ErrRequestTooLarge,
+		rpctypes.ErrLeaseNotFound, rpctypes.ErrTooManyRequests, rpctypes.ErrPermissionDenied,
+	} {
+		if errors.Is(err, sure) {
+			return true
+		}
+	}
+	return false
+}
+
+// requestLease returns the lease of the request records of this hour. It lives
+// for the hour that it is shared and 24 h more.
+func (s *Store) requestLease(ctx context.Context) (clientv3.LeaseID, error) {
+	l := &s.leases
+	l.mu.Lock()
+	id, since := l.id, l.since
+	l.mu.Unlock()
+	if id != 0 && time.Since(since) < leaseShared {
+		return id, nil
+	}
+	r, err := s.lease.Grant(ctx, int64((requestKept+leaseShared)/time.Second))
+	if err != nil {
+		return 0, unavailable("lease", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.id, l.since = r.ID, time.Now()
+	return l.id, nil
+}
+
+// forgetLease drops a lease that etcd does not know, so that the next change
+// takes a new one.
+func (s *Store) forgetLease(err error) {
+	if !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		return
+	}
+	s.leases.mu.Lock()
+	defer s.leases.mu.Unlock()
+	s.leases.id = 0
+}
+
+func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }

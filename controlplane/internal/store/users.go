@@ -1,0 +1,102 @@
+package store
+
+import (
+	"context"
+
+	"github.com/coveymq/covey/accounts"
+)
+
+// User reads one user of an account.
+func (v *View) User(ctx context.Context, account, id string) (User, error) {
+	var u User
+	return u, v.load(ctx, v.orgKey("user/%s/%s", account, id), &u)
+}
+
+// Users lists the users of an account by id.
+func (v *View) Users(ctx context.Context, account string, p Page) ([]User, string, error) {
+	return loadPage[User](ctx, v, v.orgKey("user/%s/", account), p)
+}
+
+// CreateUser puts a new user.
+func (t *Tx) CreateUser(ctx context.Context, u User) error {
+	return t.create(ctx, t.orgKey("user/%s/%s", u.Account, u.ID), u)
+}
+
+// DeleteUser removes a user, the records of its credentials, and its hold on
+// their keys.
+func (t *Tx) DeleteUser(u User, keys []string) {
+	t.remove(t.orgKey("user/%s/%s", u.Account, u.ID))
+	t.removeAll(t.orgKey("cred/%s/%s/", u.Account, u.ID))
+	for _, key := range keys {
+		t.remove(t.orgKey("userkey/%s/%s", u.Account, key))
+	}
+}
+
+func (v *View) credentialPrefix(account, user string) string {
+	return v.orgKey("cred/%s/%s/", account, user)
+}
+
+// Credential reads one credential.
+func (v *View) Credential(ctx context.Context, account, user, id string) (Credential, error) {
+	var c Credential
+	return c, v.load(ctx, v.credentialPrefix(account, user)+accounts.NewestFirst(id), &c)
+}
+
+// Credentials lists what was issued to a user, newest first.
+func (v *View) Credentials(ctx context.Context, account, user string, p Page) ([]Credential, string, error) {
+	return loadPage[Credential](ctx, v, v.credentialPrefix(account, user), p)
+}
+
+// AllCredentials reads everything that was issued to a user, newest first.
+func (v *View) AllCredentials(ctx context.Context, account, user string) ([]Credential, error) {
+	return loadAll[Credential](ctx, v, v.credentialPrefix(account, user))
+}
+
+// AccountCredentials reads everything that was issued in an account. Unlike
+// AllCredentials it does not make a Tx conflict with what is issued meanwhile.
+func (v *View) AccountCredentials(ctx context.Context, account string) ([]Credential, error) {
+	var all []Credential
+	p := Page{Size: pageSizeMax}
+	prefix := v.orgKey("cred/%s/", account)
+	for {
+		page, next, err := loadPage[Credential](ctx, v, prefix, p)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+		if next == "" {
+			return all, nil
+		}
+		p.After = next
+	}
+}
+
+// PutCredential puts a new or changed credential.
+func (t *Tx) PutCredential(c Credential) error {
+	return t.put(t.credentialPrefix(c.Account, c.User)+accounts.NewestFirst(c.ID), c)
+}
+
+// ForgetCredential removes the record of a credential and, if freeKey is true,
+// its user's hold on the public key.
+func (t *Tx) ForgetCredential(c Credential, freeKey bool) {
+	t.remove(t.credentialPrefix(c.Account, c.User) + accounts.NewestFirst(c.ID))
+	if freeKey {
+		t.remove(t.orgKey("userkey/%s/%s", c.Account, c.PublicKey))
+	}
+}
+
+// ClaimKey notes that a user holds a public user key; ErrExists means that
+// another user of the account does.
+func (t *Tx) ClaimKey(ctx context.Context, account, user, public string) error {
+	key := t.orgKey("userkey/%s/%s", account, public)
+	var owner keyOwner
+	switch err := t.load(ctx, key, &owner); {
+	case isNotFound(err):
+		return t.put(key, keyOwner{User: user})
+	case err != nil:
+		return err
+	case owner.User != user:
+		return ErrExists
+	}
+	return nil
+}

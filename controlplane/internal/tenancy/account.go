@@ -1,0 +1,176 @@
+package tenancy
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/coveymq/covey/accounts"
+	"github.com/coveymq/covey/controlplane/internal/store"
+	"github.com/coveymq/covey/internal/errs"
+)
+
+// AccountFields are the writable fields of an account.
+type AccountFields struct {
+	DisplayName      string
+	Limits           accounts.Limits
+	CredentialTTL    time.Duration
+	DeleteProtection bool
+}
+
+func (f AccountFields) validate() error {
+	if err := accounts.ValidateDisplayName("account.display_name", f.DisplayName); err != nil {
+		return err
+	}
+	if err := f.Limits.Validate(); err != nil {
+		return err
+	}
+	return accounts.ValidateTTL("account.default_credential_ttl_seconds", f.CredentialTTL)
+}
+
+// AccountName returns the resource name of an account.
+func AccountName(organization, id string) string {
+	return "organizations/" + organization + "/accounts/" + id
+}
+
+// AccountChange is an account as a change leaves it. Operation is nil when the
+// brokers have nothing to do.
+type AccountChange struct {
+	Account   store.Account
+	Operation *store.Operation
+}
+
+// CreateAccount makes an account with its keys and its default role.
+func (s *Service) CreateAccount(ctx context.Context, tx *store.Tx, method, id string, f AccountFields) (AccountChange, error) {
+	if _, err := tx.Org(ctx); err != nil {
+		return AccountChange{}, err
+	}
+	a, _, operation, err := s.createAccount(ctx, tx, method, id, f)
+	return AccountChange{Account: a, Operation: &operation}, err
+}
+
+// createAccount is CreateAccount in an organization that is there or about to
+// be.
+func (s *Service) createAccount(ctx context.Context, tx *store.Tx, method, id string, f AccountFields) (store.Account, store.Role, store.Operation, error) {
+	var none store.Operation
+	if err := errors.Join(accounts.ValidateAccountID(id), f.validate()); err != nil {
+		return store.Account{}, store.Role{}, none, err
+	}
+	a, role, err := s.newAccount(ctx, id, tx.Now)
+	if err != nil {
+		return store.Account{}, store.Role{}, none, err
+	}
+	f.apply(&a)
+	err = tx.CreateAccount(ctx, a)
+	if errors.Is(err, store.ErrExists) {
+		err = taken("ACCOUNT_EXISTS", "account_id", AccountName(tx.Organization(), id))
+	}
+	if err != nil {
+		return store.Account{}, store.Role{}, none, err
+	}
+	if err := tx.PutRole(a.ID, role); err != nil {
+		return store.Account{}, store.Role{}, none, err
+	}
+	operation, err := s.publish(tx, method, AccountName(tx.Organization(), id), a, []store.Role{role}, store.Revocations{})
+	return a, role, operation, err
+}
+
+func (s *Service) newAccount(ctx context.Context, id string, now time.Time) (store.Account, store.Role, error) {
+	identity, err := newKey(ctx, s.custody, "", useIdentity)
+	if err != nil {
+		return store.Account{}, store.Role{}, err
+	}
+	direct, err := newKey(ctx, s.custody, identity.public, useDirect)
+	if err != nil {
+		return store.Account{}, store.Role{}, err
+	}
+	scoped, err := newKey(ctx, s.custody, identity.public, useRole+accounts.DefaultRole)
+	if err != nil {
+		return store.Account{}, store.Role{}, err
+	}
+	return store.Account{
+		ID: id, UID: accounts.NewUID(accounts.PrefixAccount, now), CreateTime: now, UpdateTime: now,
+		PublicKey: identity.public, SealedSeed: identity.sealed,
+		DirectKey: direct.public, SealedDirect: direct.sealed,
+	}, store.Role{Name: accounts.DefaultRole, Key: scoped.public, SealedSeed: scoped.sealed}, nil
+}
+
+func (f AccountFields) apply(a *store.Account) {
+	a.DisplayName, a.Limits, a.DeleteProtection = f.DisplayName, f.Limits, f.DeleteProtection
+	a.CredentialTTLSeconds = int64(f.CredentialTTL / time.Second)
+}
+
+// FieldsOf returns the writable fields of an account.
+func FieldsOf(a store.Account) AccountFields {
+	return AccountFields{
+		DisplayName: a.DisplayName, Limits: a.Limits, DeleteProtection: a.DeleteProtection,
+		CredentialTTL: time.Duration(a.CredentialTTLSeconds) * time.Second,
+	}
+}
+
+// UpdateAccount changes writable fields. Brokers hear of it when limits
+// change.
+func (s *Service) UpdateAccount(ctx context.Context, tx *store.Tx, method, id, etag string, change func(*AccountFields) error) (AccountChange, error) {
+	a, err := tx.Account(ctx, id)
+	if err != nil {
+		return AccountChange{}, err
+	}
+	if err := checkEtag(etag, a.Revision); err != nil {
+		return AccountChange{}, err
+	}
+	fields := FieldsOf(a)
+	if err := change(&fields); err != nil {
+		return AccountChange{}, err
+	}
+	if err := fields.validate(); err != nil {
+		return AccountChange{}, err
+	}
+	claimsChange := !fields.Limits.Equal(a.Limits)
+	fields.apply(&a)
+	a.UpdateTime = tx.Now
+	if err := tx.PutAccount(a); err != nil || !claimsChange {
+		return AccountChange{Account: a}, err
+	}
+	operation, err := s.republish(ctx, tx, method, AccountName(tx.Organization(), id), a)
+	return AccountChange{Account: a, Operation: &operation}, err
+}
+
+// SetSuspended suspends or resumes an account. Doing it again does no harm.
+func (s *Service) SetSuspended(ctx context.Context, tx *store.Tx, method, id, etag string, suspended bool) (AccountChange, error) {
+	a, err := tx.Account(ctx, id)
+	if err != nil {
+		return AccountChange{}, err
+	}
+	if err := checkEtag(etag, a.Revision); err != nil {
+		return AccountChange{}, err
+	}
+	a.Suspended, a.UpdateTime = suspended, tx.Now
+	if err := tx.PutAccount(a); err != nil {
+		return AccountChange{}, err
+	}
+	operation, err := s.republish(ctx, tx, method, AccountName(tx.Organization(), id), a)
+	return AccountChange{Account: a, Operation: &operation}, err
+}
+
+// DeleteAccount ends an account and everything below it.
+func (s *Service) DeleteAccount(ctx context.Context, tx *store.Tx, method, id, etag string) (store.Operation, error) {
+	a, err := tx.Account(ctx, id)
+	if err != nil {
+		return store.Operation{}, err
+	}
+	if err := checkEtag(etag, a.Revision); err != nil {
+		return store.Operation{}, err
+	}
+	if a.DeleteProtection {
+		return store.Operation{}, errs.New(errs.Precondition, "DELETE_PROTECTED", "the account %q is protected from deletion", id).
+			WithNext("set delete_protection to false first")
+	}
+	if err := tx.DeleteAccount(a, tx.Now); err != nil {
+		return store.Operation{}, err
+	}
+	return tx.BeginOperation(method, AccountName(tx.Organization(), id))
+}
+
+func taken(reason, field, name string) error {
+	return errs.New(errs.Exists, reason, "%s already exists", name).WithField(field)
+}

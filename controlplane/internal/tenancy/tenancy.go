@@ -1,0 +1,156 @@
+// Package tenancy holds the rules of organizations, accounts, users and
+// credentials: what a change checks, what it writes, which keys it makes and
+// which claims it signs. Its functions run inside a store.Tx and may run more
+// than once for one change.
+//
+// It knows nothing of gRPC, of roles of callers, or of brokers.
+package tenancy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/coveymq/covey/accounts"
+	"github.com/coveymq/covey/controlplane/internal/custody"
+	"github.com/coveymq/covey/controlplane/internal/store"
+	"github.com/coveymq/covey/internal/errs"
+)
+
+// Service applies the rules. It is immutable and may be used from many
+// goroutines.
+type Service struct {
+	custody  *custody.Custody
+	operator accounts.Signer // an operator signing key; never the root
+	log      *slog.Logger
+}
+
+// New returns a service that signs accounts with the operator's signing key.
+func New(c *custody.Custody, operator accounts.Signer, log *slog.Logger) *Service {
+	return &Service{custody: c, operator: operator, log: log.With("component", "tenancy")}
+}
+
+// sealedKey is a new account-type key pair, its seed sealed.
+type sealedKey struct {
+	public string
+	sealed []byte
+}
+
+// newKey makes a key pair of an account and seals its seed. The row is named
+// by the account's key, "" for the account's own, and by what the key is for.
+func newKey(ctx context.Context, c *custody.Custody, account, use string) (sealedKey, error) {
+	seed, err := accounts.NewAccountKey()
+	if err != nil {
+		return sealedKey{}, err
+	}
+	public, err := seed.PublicKey()
+	if err != nil {
+		return sealedKey{}, err
+	}
+	if account == "" {
+		account = public
+	}
+	sealed, err := c.Seal(ctx, rowName(account, use), seed.Reveal())
+	if err != nil {
+		return sealedKey{}, fmt.Errorf("seal %s key: %w", use, err)
+	}
+	return sealedKey{public: public, sealed: sealed}, nil
+}
+
+func (s *Service) signer(ctx context.Context, account, use string, sealed []byte) (accounts.Signer, error) {
+	return openSigner(ctx, s.custody, rowName(account, use), sealed)
+}
+
+func openSigner(ctx context.Context, c *custody.Custody, row string, sealed []byte) (accounts.Signer, error) {
+	text, err := c.Unseal(ctx, row, sealed)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(text)
+	seed, err := accounts.ParseSeed(text)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", row, err)
+	}
+	return seed.Signer()
+}
+
+func rowName(account, use string) string { return "account/" + account + "/" + use }
+
+// The uses of account keys.
+const (
+	useIdentity = "identity"
+	useDirect   = "direct"
+	useRole     = "role/" // then the role's name
+)
+
+// checkEtag refuses a change that its caller made up from an older state.
+func checkEtag(etag string, revision int64) error {
+	if etag == "" || etag == Etag(revision) {
+		return nil
+	}
+	return errs.New(errs.Conflict, "STALE_ETAG", "the resource has changed since etag %q", etag).
+		WithField("etag").WithNext("read it again and repeat the change on what is there now")
+}
+
+// Etag returns the etag of a resource at a revision.
+func Etag(revision int64) string {
+	if revision == 0 {
+		return ""
+	}
+	return strconv.FormatInt(revision, 10)
+}
+
+// publish signs the claims of an account as it now is and begins the operation
+// that brings them to the brokers.
+func (s *Service) publish(tx *store.Tx, method, target string, a store.Account, roles []store.Role, r store.Revocations) (store.Operation, error) {
+	spec := accounts.AccountSpec{
+		PublicKey: a.PublicKey, Name: tx.Organization() + "/" + a.ID, Limits: a.Limits, Suspended: a.Suspended,
+		Keys: []string{a.DirectKey}, Revocations: r.Revocations,
+	}
+	for _, role := range roles {
+		spec.Roles = append(spec.Roles, accounts.Role{Name: role.Name, Permissions: role.Permissions, Keys: []string{role.Key}})
+	}
+	text, err := accounts.SignAccount(spec, s.operator)
+	if err != nil {
+		return store.Operation{}, err
+	}
+	tx.PutClaims(a.PublicKey, text)
+	return tx.BeginOperation(method, target)
+}
+
+// republish publishes an account whose roles and revocations are as stored.
+func (s *Service) republish(ctx context.Context, tx *store.Tx, method, target string, a store.Account) (store.Operation, error) {
+	roles, err := tx.Roles(ctx, a.ID)
+	if err != nil {
+		return store.Operation{}, err
+	}
+	r, err := tx.Revocations(ctx, a.ID)
+	if err != nil {
+		return store.Operation{}, err
+	}
+	return s.publish(tx, method, target, a, roles, r)
+}
+
+// CredentialLife is where a credential is in its life.
+type CredentialLife int
+
+// The states of a credential.
+const (
+	Active CredentialLife = iota
+	Expired
+	Revoked
+)
+
+// LifeOf computes the state of a credential from its record and from what its
+// account refuses.
+func LifeOf(c store.Credential, r accounts.Revocations, now time.Time) CredentialLife {
+	switch {
+	case !c.RevokeTime.IsZero() || r.Revoked(c.PublicKey, c.IssueTime.Unix()):
+		return Revoked
+	case !c.ExpireTime.IsZero() && !now.Before(c.ExpireTime):
+		return Expired
+	}
+	return Active
+}

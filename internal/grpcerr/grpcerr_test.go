@@ -1,0 +1,48 @@
+package grpcerr_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/coveymq/covey/internal/errs"
+	"github.com/coveymq/covey/internal/grpcerr"
+)
+
+func TestErrorsCrossTheWireWhole(t *testing.T) {
+	for code := errs.Invalid; code <= errs.Unavailable; code++ {
+		sent := errs.New(code, "SOME_REASON", "message of %s", code).WithField("a.b").WithNext("do this").
+			WithRetry(3 * time.Second).WithCause(errors.New("private"))
+		st := grpcerr.ToStatus(fmt.Errorf("wrapped: %w", sent), "req_1")
+		if strings.Contains(st.Message(), "private") || strings.Contains(st.Message(), "wrapped") {
+			t.Errorf("%s shows its cause: %s", code, st.Message())
+		}
+		var got *errs.Error
+		if !errors.As(grpcerr.FromStatus(st.Err()), &got) {
+			t.Fatalf("%s does not come back", code)
+		}
+		if got.Code != code || got.Reason != sent.Reason || got.Message != sent.Message || got.Next != sent.Next || got.Field != sent.Field || got.Retry != sent.Retry {
+			t.Errorf("sent %+v, got %+v", sent, got)
+		}
+		if id := grpcerr.RequestID(st.Err()); id != "req_1" {
+			t.Errorf("request id %q", id)
+		}
+	}
+}
+
+func TestUnknownErrorsStayPrivate(t *testing.T) {
+	for _, err := range []error{errors.New("the password is x"), errs.New(errs.Internal, "X", "the password is x")} {
+		st := grpcerr.ToStatus(err, "r")
+		if st.Code() != codes.Internal || strings.Contains(st.Message(), "password") {
+			t.Errorf("%v becomes %v", err, st)
+		}
+	}
+	if st := grpcerr.ToStatus(fmt.Errorf("x: %w", context.DeadlineExceeded), "r"); st.Code() != codes.DeadlineExceeded {
+		t.Errorf("deadline becomes %v", st)
+	}
+}

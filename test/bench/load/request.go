@@ -1,0 +1,96 @@
+package load
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// RunRequests lets each client send requests one after the other to the
+// responder, which answers each, for the time given. Delivered counts the
+// round trips.
+func RunRequests(ctx context.Context, clients []*Conn, responder *Conn, payload int, d time.Duration) (Result, error) {
+	base := time.Now()
+	total := Result{Latency: &Histogram{Base: base}}
+	hists := make([]*Histogram, len(clients))
+	errs := make([]error, len(clients)+1)
+	var wg, answering sync.WaitGroup
+	answering.Go(func() { errs[len(clients)] = respond(responder) })
+	for i, c := range clients {
+		hists[i] = &Histogram{Base: base}
+		wg.Go(func() {
+			errs[i] = ask(ctx, c, i, payload, base.Add(d), hists[i])
+			if errs[i] != nil {
+				_ = responder.nc.SetReadDeadline(time.Unix(1, 0))
+			}
+		})
+	}
+	wg.Wait()
+	total.Elapsed = time.Since(base)
+	_ = responder.nc.SetReadDeadline(time.Unix(1, 0))
+	answering.Wait()
+	for _, h := range hists {
+		total.Latency.Merge(h)
+	}
+	total.Delivered = int64(total.Latency.Count())
+	total.Published = total.Delivered
+	return total, errors.Join(errs...)
+}
+
+// RequestSubject is where the responder listens.
+const RequestSubject = "bench.request"
+
+// InboxOf is the subject on which the i-th client awaits its answers.
+func InboxOf(i int) string { return fmt.Sprintf("_INBOX.bench.%d", i) }
+
+// respond answers requests until its read deadline passes.
+func respond(c *Conn) error {
+	var out []byte
+	c.OnMessage = func(line []byte) {
+		f := bytes.Fields(line) // MSG subject sid reply size
+		if len(f) == 5 {
+			out = fmt.Appendf(out, "PUB %s 2\r\nok\r\n", f[3])
+		}
+	}
+	for {
+		_, err := c.Read(nil)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("responder: %w", err)
+		}
+		if len(out) > 0 {
+			if err := c.Write(out); err != nil {
+				return fmt.Errorf("responder: %w", err)
+			}
+			out = out[:0]
+		}
+	}
+}
+
+func ask(ctx context.Context, c *Conn, i, payload int, until time.Time, h *Histogram) error {
+	request := fmt.Appendf(nil, "PUB %s %s %d\r\n%s\r\n", RequestSubject, InboxOf(i), payload, bytes.Repeat([]byte("x"), payload))
+	if err := c.nc.SetReadDeadline(until.Add(ioTimeout)); err != nil {
+		return err
+	}
+	for time.Now().Before(until) && ctx.Err() == nil {
+		sent := time.Now()
+		if err := c.Write(request); err != nil {
+			return fmt.Errorf("request: %w", err)
+		}
+		for got := 0; got < 1; {
+			n, err := c.Read(nil)
+			if err != nil {
+				return fmt.Errorf("await answer: %w", err)
+			}
+			got += n.Messages
+		}
+		h.Record(time.Since(sent))
+	}
+	return ctx.Err()
+}

@@ -1,0 +1,153 @@
+// Command bench compares what a broker costs with what stock nats-server
+// costs, under the same load, with the same configuration file, in the same
+// run. Each sample is a fresh server process; samples alternate A B A B so
+// that whatever else the machine does falls on both. The primary figure is the
+// server's own processor time for each delivery.
+//
+//	go run ./test/bench -subject PATH [-judge PATH] [-only NAME,...] [-rounds N] [-seconds S]
+//
+// It writes a table, JSON and a chart under test/bench/results.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"github.com/coveymq/covey/test/conformance/proc"
+)
+
+const (
+	roundsMax  = 100
+	secondsMax = 300
+)
+
+// options are what the command line says.
+type options struct {
+	subject, judge string
+	only           []string
+	rounds         int
+	duration       time.Duration
+	scale          float64
+	tls            bool
+	config         string // file, for both servers
+	subjectConfig  string // file, for the subject only
+	out            string
+	name           string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	o, err := parse(os.Args[1:])
+	if err == nil {
+		err = run(ctx, o, os.Stdout)
+	}
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1) //nolint:gocritic // stop was called
+	}
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	var only string
+	var seconds float64
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.StringVar(&o.subject, "subject", "", "path of the broker under test; empty compares the judge with itself")
+	fs.StringVar(&o.judge, "judge", "", "path of stock nats-server (else $"+proc.JudgeEnv+", else built)")
+	fs.StringVar(&only, "only", "", "workloads to run, by name or prefix*, separated by commas; empty means all")
+	fs.IntVar(&o.rounds, "rounds", 5, "samples of each server for each workload")
+	fs.Float64Var(&seconds, "seconds", 2, "length of one sample")
+	fs.Float64Var(&o.scale, "scale", 1, "factor on the number of connections and subscriptions of the large workloads")
+	fs.BoolVar(&o.tls, "tls", true, "include the TLS workloads")
+	fs.StringVar(&o.config, "config", "", "file whose text is added to the configuration of both servers")
+	fs.StringVar(&o.subjectConfig, "subject-config", "", "file whose text is added to the configuration of the subject only (metering, for one)")
+	fs.StringVar(&o.out, "out", "test/bench/results", "folder of the results; empty writes none")
+	fs.StringVar(&o.name, "name", "latest", "base name of the result files")
+	if err := fs.Parse(args); err != nil {
+		return o, err
+	}
+	if o.rounds < 1 || o.rounds > roundsMax || seconds <= 0 || seconds > secondsMax || o.scale <= 0 || o.scale > 1 {
+		return o, errors.New("rounds, seconds or scale out of range")
+	}
+	o.duration = time.Duration(seconds * float64(time.Second))
+	if only != "" {
+		o.only = strings.Split(only, ",")
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, o options, out io.Writer) error {
+	workloads, err := choose(o)
+	if err != nil {
+		return err
+	}
+	s, err := newSession(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	report := newReport(o)
+	for _, w := range workloads {
+		row, err := s.compare(ctx, w, out)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			row.Error = err.Error()
+		}
+		report.Rows = append(report.Rows, row)
+	}
+	if err := report.writeText(out); err != nil {
+		return err
+	}
+	if o.out != "" {
+		err = report.save(o.out, o.name)
+	}
+	return errors.Join(err, report.failures())
+}
+
+// choose returns the workloads that the options name, in their usual order.
+func choose(o options) ([]Workload, error) {
+	var chosen []Workload
+	used := map[string]bool{}
+	for _, w := range Workloads() {
+		if len(o.only) == 0 && (o.tls || !w.TLS) {
+			chosen = append(chosen, w)
+			continue
+		}
+		for _, pattern := range o.only {
+			prefix, wild := strings.CutSuffix(pattern, "*")
+			if w.Name == pattern || wild && strings.HasPrefix(w.Name, prefix) {
+				chosen = append(chosen, w)
+				used[pattern] = true
+				break
+			}
+		}
+	}
+	for _, pattern := range o.only {
+		if !used[pattern] {
+			return nil, fmt.Errorf("no workload named %q; there are:\n%s", pattern, names())
+		}
+	}
+	return chosen, nil
+}
+
+func names() string {
+	var b strings.Builder
+	for _, w := range Workloads() {
+		fmt.Fprintf(&b, "  %-20s %s\n", w.Name, w.Title)
+	}
+	return b.String()
+}
