@@ -40,7 +40,6 @@ type Client struct {
 	intent   Intent
 	ponged   bool // the first PONG was sent
 	greeted  bool // CONNECT was received
-	canReply bool // the rules let the client answer requests it got
 	identity *account.Identity
 
 	// Read and written by anyone.
