@@ -170,7 +170,7 @@ func (r *Registry) Add(a *Account) {
 // Apply puts new claims in force, if the account is loaded and the claims are
 // not older than what it has. It returns when they are in force.
 func (r *Registry) Apply(key, token string, revision int64) error {
-	a := r.loaded(key)
+	a := r.Loaded(key)
 	if a == nil || revision < a.State().Revision {
 		return nil
 	}
@@ -186,7 +186,7 @@ func (r *Registry) Apply(key, token string, revision int64) error {
 // Delete ends an account: its clients are disconnected, new ones refused until
 // the source knows it again.
 func (r *Registry) Delete(key string, revision int64) {
-	a := r.loaded(key)
+	a := r.Loaded(key)
 	if a == nil || revision < a.State().Revision {
 		return
 	}
@@ -209,7 +209,8 @@ func (r *Registry) unload(a *Account) {
 	}
 }
 
-func (r *Registry) loaded(key string) *Account {
+// Loaded returns an account if it is loaded, else nil.
+func (r *Registry) Loaded(key string) *Account {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.accounts[key]

@@ -127,9 +127,7 @@ func lookupRefusal(key string, err error) error {
 func checkTimes(claims *jwt.UserClaims, now time.Time) *account.Refusal {
 	switch {
 	case claims.Expires != 0 && now.Unix() >= claims.Expires:
-		r := *account.UserExpired
-		r.Log = "the user's credential expired at " + time.Unix(claims.Expires, 0).UTC().Format(time.RFC3339)
-		return &r
+		return account.Violation("the user's credential expired at " + time.Unix(claims.Expires, 0).UTC().Format(time.RFC3339))
 	case claims.NotBefore > now.Unix():
 		return account.Violation("the user's credential is not valid before " + time.Unix(claims.NotBefore, 0).UTC().Format(time.RFC3339))
 	}

@@ -63,6 +63,7 @@ type Client struct {
 
 	mu      sync.Mutex
 	subs    map[string]*interest.Sub // by sid; guarded by mu, as is all below
+	home    *account.Account         // where subs are; nil before the first
 	replies map[string]*allowance
 }
 

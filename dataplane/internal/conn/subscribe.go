@@ -78,6 +78,7 @@ func (c *Client) add(sub *interest.Sub, sid string) addition {
 	if !c.identity.Account.Index.Add(sub) {
 		return invalid
 	}
+	c.home = c.identity.Account
 	if c.subs == nil {
 		c.subs = make(map[string]*interest.Sub)
 	}
@@ -147,18 +148,23 @@ func (c *Client) removeLocked(sub *interest.Sub) {
 	if len(c.subs) == 0 {
 		c.subs = nil
 	}
-	c.identity.Account.Index.Remove(sub)
+	c.home.Index.Remove(sub)
 }
 
 // dropSubscriptions ends all of them.
-func (c *Client) dropSubscriptions() {
+func (c *Client) dropSubscriptions() { c.settle(nil) }
+
+// settle ends the subscriptions that are in another account than the given one.
+func (c *Client) settle(home *account.Account) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, sub := range c.subs {
-		c.identity.Account.Index.Remove(sub)
+	if c.home == home {
+		return
 	}
-	c.subs = nil
-	c.replies = nil
+	for _, sub := range c.subs {
+		c.home.Index.Remove(sub)
+	}
+	c.home, c.subs, c.replies = nil, nil, nil
 }
 
 // Permit replaces the connection's rules. Subscriptions that they no longer
