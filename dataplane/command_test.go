@@ -58,8 +58,10 @@ func launch(t *testing.T, conf string, args ...string) *program {
 	p.write(t, conf)
 	all := append([]string{"-c", p.conf, "-p", "-1", "-m", "-1", "--ports_file_dir", p.dir}, args...)
 	ctx, cancel := context.WithCancel(context.Background())
-	go func() { p.done <- dataplane.Command(ctx, all, "v-test", &p.log, &p.log) }()
+	var wg sync.WaitGroup
+	wg.Go(func() { p.done <- dataplane.Command(ctx, all, "v-test", &p.log, &p.log) })
 	t.Cleanup(func() {
+		defer wg.Wait()
 		cancel()
 		p.signal(t, syscall.SIGINT) // a lame duck would take its time
 		if code := p.exit(t); code != 0 {

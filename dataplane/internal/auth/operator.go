@@ -127,7 +127,9 @@ func lookupRefusal(key string, err error) error {
 func checkTimes(claims *jwt.UserClaims, now time.Time) *account.Refusal {
 	switch {
 	case claims.Expires != 0 && now.Unix() >= claims.Expires:
-		return account.Violation("the user's credential expired at " + time.Unix(claims.Expires, 0).UTC().Format(time.RFC3339))
+		r := *account.UserExpired
+		r.Log = "the user's credential expired at " + time.Unix(claims.Expires, 0).UTC().Format(time.RFC3339)
+		return &r
 	case claims.NotBefore > now.Unix():
 		return account.Violation("the user's credential is not valid before " + time.Unix(claims.NotBefore, 0).UTC().Format(time.RFC3339))
 	}
