@@ -15,17 +15,17 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/auth"
 )
 
-// house makes authenticators that share their accounts, as reloads do.
-type house map[string]*account.Account
+// worldOf makes authenticators that share their accounts, as reloads do.
+type worldOf map[string]*account.Account
 
-func (w house) account(name string) *account.Account {
+func (w worldOf) account(name string) *account.Account {
 	if w[name] == nil {
 		w[name] = account.New(name, account.NoUsage{}, &account.State{Limits: auth.Unlimited()})
 	}
 	return w[name]
 }
 
-func (w house) static(a auth.Access) *auth.Static { return auth.NewStatic(&a, w.account) }
+func (w worldOf) static(a auth.Access) *auth.Static { return auth.NewStatic(&a, w.account) }
 
 func login(t *testing.T, s *auth.Static, name, password string) *account.Identity {
 	t.Helper()
@@ -61,7 +61,7 @@ func TestWhoStaysAfterAReload(t *testing.T) {
 		{"another shared password", auth.Access{User: "u", Password: "p"}, auth.Access{User: "u", Password: "q"}, false},
 		{"only the system account had users", auth.Access{Users: []auth.User{{Name: "s", Account: "$SYS"}}, SystemOnly: true}, users(u), false},
 	} {
-		w := house{}
+		w := worldOf{}
 		before, after := w.static(c.before), w.static(c.after)
 		connect := auth.Connect{Username: "u", Password: "p"}
 		if c.before.SystemOnly {
@@ -83,7 +83,7 @@ func TestWhoStaysAfterAReload(t *testing.T) {
 }
 
 func TestWhoeverShowedNothingGoesWithNoAuthUser(t *testing.T) {
-	w := house{}
+	w := worldOf{}
 	a := auth.Access{Users: []auth.User{{Name: "u", Password: "p"}, {Name: "v", Password: "p"}}, NoAuthUser: "u"}
 	b := a
 	b.NoAuthUser = ""
@@ -101,7 +101,7 @@ func TestWhoeverShowedNothingGoesWithNoAuthUser(t *testing.T) {
 }
 
 func TestMadeKnowsItsOwn(t *testing.T) {
-	w := house{}
+	w := worldOf{}
 	a := auth.Access{Token: "x"}
 	before, after := w.static(a), w.static(a)
 	id, err := after.Authenticate(context.Background(), &auth.Connect{Token: "x"}, "", netip.Addr{})

@@ -48,8 +48,9 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 
 // rebind takes a client out of the account it is in, before it authenticates
 // anew. Only what was subscribed before the first CONNECT, where none is needed,
-// stays, unless the client turns out to belong to another account. What is queued is the old account's
-// delivery and is counted there; a client that does not take it must go.
+// stays, unless the client turns out to belong to another account. What is
+// queued is the old account's delivery and is counted there; a client that does
+// not take it must go.
 func (c *Client) rebind() *account.Refusal {
 	if c.greeted {
 		c.dropSubscriptions()
