@@ -80,9 +80,6 @@ type shown struct {
 	name, lang, version string // what the client says of itself
 }
 
-// Go serves a connection in a goroutine of its own, for which Close waits.
-func (h *Host) Go(nc net.Conn) { h.wg.Go(func() { h.serve(nc) }) }
-
 // serve runs a connection from its first byte on. Its last byte may come in
 // another goroutine; see leave. It closes nc.
 func (h *Host) serve(nc net.Conn) {

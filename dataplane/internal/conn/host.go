@@ -66,6 +66,8 @@ type Host struct {
 	lame  atomic.Bool
 	epoch atomic.Uint64 // of what Auth says; see Review
 
+	greeters greeters
+
 	// Counters, read by anyone.
 	Totals Totals
 
@@ -188,6 +190,7 @@ func (h *Host) Close(ctx context.Context, over time.Duration) {
 		}
 		c.Disconnect(serverShutdown)
 	}
+	h.greeters.dismiss()
 	h.wg.Wait()
 }
 
