@@ -87,25 +87,27 @@ func (h *Host) serve(nc net.Conn) {
 	c := &Client{host: h, nc: nc, start: time.Now(), timer: timer{bucket: -1}}
 	c.lastIn.Store(h.wheel.now.Load())
 	c.remote = addrPort(nc.RemoteAddr())
-	c.out = egress.New(nc, &h.Slots, &h.Options.Egress, c.writeFailed)
+	o := h.Options()
+	c.out = egress.New(nc, &h.Slots, &o.Egress, c.writeFailed)
 	c.out.Owner = c
 	c.connect = auth.DefaultConnect()
-	c.parser.MaxControlLine = h.Options.MaxControlLine
-	c.parser.MaxPayload = h.Options.MaxPayload
+	c.parser.MaxControlLine = o.MaxControlLine
+	c.parser.MaxPayload = o.MaxPayload
 	defer c.close()
 	defer c.recover()
-	if r := h.add(c); r != nil {
-		c.end(r)
+	refusal := h.add(c)
+	c.sendInfo() // even to who is not admitted: clients expect it first
+	if refusal != nil {
+		c.end(refusal)
 		return
 	}
-	c.sendInfo()
 	if !h.Auth.Required() {
 		if r := c.authenticate(); r != nil {
 			c.end(r)
 			return
 		}
 	}
-	h.wheel.schedule(c, min(h.Options.AuthTimeout, firstPing))
+	h.wheel.schedule(c, min(o.AuthTimeout, firstPing))
 	c.read()
 }
 

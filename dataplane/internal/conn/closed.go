@@ -87,7 +87,13 @@ func (c *Client) obituary() *Closed {
 	if c.id == 0 {
 		return nil // it never was one
 	}
-	return &Closed{Status: c.Status(), Stop: time.Now(), List: c.Subscriptions(closedListMax)}
+	ended := &Closed{Status: c.Status(), Stop: time.Now(), List: c.Subscriptions(closedListMax)}
+	if ended.Account == "" {
+		// It was nobody; what it said of itself may tell whose fault that was.
+		said := &c.connect
+		ended.Name, ended.Lang, ended.Version, ended.User = said.Name, said.Lang, said.Version, said.Claims()
+	}
+	return ended
 }
 
 // bury leaves what monitoring shows of an ended connection.
@@ -100,5 +106,5 @@ func (c *Client) bury(ended *Closed) {
 		ended.Reason = r.Reason
 	}
 	ended.Traffic = c.Traffic()
-	c.host.closed.add(ended, c.host.Options.MaxClosed)
+	c.host.closed.add(ended, c.host.Options().MaxClosed)
 }

@@ -50,7 +50,6 @@ type difference struct{ field, reason string }
 
 var differences = []difference{
 	{"feature_flags", "the flags are for streams"},
-	{"system_account", "a broker that admits everybody has no system account"},
 	{"account_detail.imports", "the imports are of the system account's services"},
 }
 

@@ -14,6 +14,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,10 @@ type Static struct {
 	Level                string // the nats-server version whose behaviour is implemented
 	Version              string // our own
 	Started              time.Time
+	// BasePath is in front of all paths, with or without slashes around it.
+	BasePath string
+	// Digest is of the configuration that the broker starts with.
+	Digest string
 }
 
 // Server is the monitoring endpoint of one broker.
@@ -56,7 +61,7 @@ type configured struct {
 func New(l net.Listener, host *conn.Host, accounts *account.Registry, static Static) *Server {
 	s := &Server{static: static, host: host, accounts: accounts, listener: l, requests: make(map[string]uint64)}
 	s.cpu.last = static.Started
-	s.Configured(static.Started, "")
+	s.Configured(static.Started, static.Digest)
 	mux := http.NewServeMux()
 	s.handle(mux, "/varz", s.varz)
 	s.handle(mux, "/connz", s.connz)
@@ -75,7 +80,7 @@ func New(l net.Listener, host *conn.Host, accounts *account.Registry, static Sta
 	mux.HandleFunc("/debug/vars", vars)
 	mux.HandleFunc("/{$}", s.index)
 	s.http = &http.Server{
-		Handler: mux, ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+		Handler: under(static.BasePath, mux), ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
 	}
 	return s
 }
@@ -84,6 +89,22 @@ const (
 	readTimeout = 5 * time.Second // how long a caller may take to ask
 	idleTimeout = 2 * time.Minute // how long it may keep a connection between questions
 )
+
+// under serves h below a path.
+func under(base string, h http.Handler) http.Handler {
+	if base = strings.Trim(base, "/"); base == "" {
+		return h
+	}
+	base = "/" + base
+	below := http.StripPrefix(base, h)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == base {
+			r = r.Clone(r.Context())
+			r.URL.Path = base + "/"
+		}
+		below.ServeHTTP(w, r)
+	})
+}
 
 // Configured says which configuration is in force since when.
 func (s *Server) Configured(at time.Time, digest string) {

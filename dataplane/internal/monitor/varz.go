@@ -103,7 +103,7 @@ type DiskIOWait struct {
 const tlsTimeout = 2
 
 func (s *Server) varz(*query) (any, error) {
-	o, info, now := &s.host.Options, &s.host.Info, time.Now().UTC()
+	o, info, now := s.host.Options(), &s.host.Info, time.Now().UTC()
 	host, port := splitPort(s.Addr())
 	config := s.config.Load()
 	v := Varz{
@@ -112,7 +112,7 @@ func (s *Server) varz(*query) (any, error) {
 		Host: info.Host, Port: info.Port, AuthRequired: s.host.Auth.Required(),
 		TLSRequired: info.TLSRequired, TLSVerify: info.TLSVerify, ConnectURLs: info.ConnectURLs,
 		MaxConnections: o.MaxConnections, MaxSubscriptions: o.MaxSubscriptions,
-		PingInterval: o.PingInterval, PingMax: o.PingMax, HTTPHost: host, HTTPPort: port,
+		PingInterval: o.PingInterval, PingMax: o.PingMax, HTTPHost: host, HTTPPort: port, HTTPBasePath: s.static.BasePath,
 		AuthTimeout: o.AuthTimeout.Seconds(), MaxControlLine: o.MaxControlLine, MaxPayload: o.MaxPayload,
 		MaxPending: o.Egress.MaxPending, TLSTimeout: tlsTimeout, WriteDeadline: o.Egress.WriteDeadline,
 		Start: s.static.Started.UTC(), Now: now, Uptime: uptime(now.Sub(s.static.Started)),
