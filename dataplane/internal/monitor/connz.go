@@ -196,8 +196,10 @@ func (cq *connQuery) info(c *connection, now time.Time) ConnInfo {
 		stop := c.end.Stop.UTC()
 		ci.Stop, ci.Reason = &stop, c.end.Reason
 	}
-	if cq.auth && c.Account != "" {
+	if cq.auth {
 		ci.User, ci.IssuerKey = c.User, c.Issuer
+	}
+	if cq.auth && c.Account != "" {
 		if c.Account != globalAccount {
 			ci.Account = c.Account
 		}

@@ -131,7 +131,7 @@ func compareShapes(t *testing.T, path string, want, got map[string]string) {
 var fractional = map[string]bool{"cpu": true, "auth_timeout": true, "tls_timeout": true, "GCCPUFraction": true, "cache_hit_rate": true, "avg_fanout": true}
 
 func TestAnswersAreShapedLikeNatsServers(t *testing.T) {
-	theirs, our := stock(t), ours(t)
+	theirs, our := stock(t, ""), ours(t, "")
 	theirs.traffic(t)
 	our.traffic(t)
 	for _, path := range paths {
@@ -151,7 +151,7 @@ func TestAnswersAreShapedLikeNatsServers(t *testing.T) {
 
 // Every difference in the list must be one: what has become equal is taken out.
 func TestDifferencesAreReal(t *testing.T) {
-	theirs, our := stock(t), ours(t)
+	theirs, our := stock(t, ""), ours(t, "")
 	found := make(map[string]bool)
 	for _, path := range []string{"/varz", "/accountz", "/accountz?acc=$G"} {
 		want, got := shapeOf(t, theirs.get(t, path)), shapeOf(t, our.get(t, path))

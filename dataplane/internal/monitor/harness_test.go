@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/coveymq/covey/dataplane"
+	"github.com/coveymq/covey/dataplane/internal/config"
 	"github.com/coveymq/covey/internal/lifecycle"
 )
 
@@ -26,12 +29,14 @@ type subject struct {
 	client, monitor string
 }
 
-// stock starts a nats-server in this process.
-func stock(t *testing.T) *subject {
+// stock starts a nats-server in this process, with a configuration or without.
+func stock(t *testing.T, text string) *subject {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, HTTPHost: "127.0.0.1", HTTPPort: server.RANDOM_PORT, NoLog: true, NoSigs: true,
-	})
+	o, err := server.ProcessConfigFile(write(t, text))
+	must(t, err)
+	o.Host, o.Port, o.HTTPHost, o.HTTPPort = "127.0.0.1", server.RANDOM_PORT, "127.0.0.1", server.RANDOM_PORT
+	o.NoLog, o.NoSigs = true, true
+	s, err := server.NewServer(o)
 	must(t, err)
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
@@ -39,11 +44,21 @@ func stock(t *testing.T) *subject {
 	return &subject{name: "nats-server", client: s.ClientURL(), monitor: "http://" + s.MonitorAddr().String()}
 }
 
-// ours starts a broker in this process.
-func ours(t *testing.T) *subject {
+func write(t *testing.T, text string) string {
 	t.Helper()
+	path := filepath.Join(t.TempDir(), "nats.conf")
+	must(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+// ours starts a broker in this process, with a configuration or without.
+func ours(t *testing.T, text string) *subject {
+	t.Helper()
+	o, err := config.Load(write(t, text))
+	must(t, err)
 	b, err := dataplane.New(t.Context(), dataplane.Config{
-		MonitorAddr: "127.0.0.1:0", Version: "test", Logger: slog.New(slog.DiscardHandler),
+		MonitorAddr: "127.0.0.1:0", MonitorBasePath: o.MonitorBasePath, ConfigDigest: o.Digest, Version: "test",
+		Logger: slog.New(slog.DiscardHandler), Clients: &o.Clients, Access: &o.Access,
 		Drain: dataplane.Drain{Grace: time.Millisecond},
 	})
 	must(t, err)
@@ -93,9 +108,9 @@ func (s *subject) object(t *testing.T, path string) map[string]any {
 	return v
 }
 
-func (s *subject) connect(t *testing.T, name string) *nats.Conn {
+func (s *subject) connect(t *testing.T, name string, opts ...nats.Option) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(s.client, nats.Name(name))
+	nc, err := nats.Connect(s.client, append(opts, nats.Name(name))...)
 	must(t, err)
 	t.Cleanup(nc.Close)
 	return nc
