@@ -73,6 +73,11 @@ type Operator struct {
 type Covey struct {
 	ControlPlane, OTLP, OperatorPublicKey string
 	JoinTokenFile, StateDir               string
+
+	// MetricsPush is the URL of an OTLP receiver for metrics, empty for none, and
+	// MetricsInterval how often they are pushed, 0 for once a minute.
+	MetricsPush     string
+	MetricsInterval time.Duration
 }
 
 // Default returns what holds without a file and flags.

@@ -24,7 +24,7 @@ func (m *cpuMeter) percent(now time.Time) float64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if past := now.Sub(m.last); past >= cpuWindow {
-		used := processorTime()
+		used := ProcessorTime()
 		m.rate = math.Round(1000*(used-m.used).Seconds()/past.Seconds()) / 10
 		m.last, m.used = now, used
 	}

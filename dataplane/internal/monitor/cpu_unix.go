@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// processorTime is what the process has used since its start.
-func processorTime() time.Duration {
+// ProcessorTime is what the process has used since its start.
+func ProcessorTime() time.Duration {
 	var ru syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &ru) != nil {
 		return 0

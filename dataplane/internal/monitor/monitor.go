@@ -31,6 +31,8 @@ type Static struct {
 	Started              time.Time
 	// BasePath is in front of all paths, with or without slashes around it.
 	BasePath string
+	// Metrics answers at /metrics; nil for nobody.
+	Metrics http.Handler
 	// Digest is of the configuration that the broker starts with.
 	Digest string
 }
@@ -79,6 +81,9 @@ func New(l net.Listener, host *conn.Host, accounts *account.Registry, static Sta
 	mux.HandleFunc("/stacksz", stacksz)
 	mux.HandleFunc("/debug/vars", vars)
 	mux.HandleFunc("/{$}", s.index)
+	if static.Metrics != nil {
+		mux.Handle("/metrics", static.Metrics)
+	}
 	s.http = &http.Server{
 		Handler: under(static.BasePath, mux), ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
 	}

@@ -128,7 +128,7 @@ func (s *Server) varz(*query) (any, error) {
 
 // measure fills in what changes by itself.
 func (s *Server) measure(v *Varz) {
-	v.Mem = residentBytes()
+	v.Mem = ResidentBytes()
 	v.CPU = s.cpu.percent(time.Now())
 	v.TotalConnections = s.host.Totals.Connections.Load()
 	sum := s.host.Sum()
@@ -167,8 +167,8 @@ func uptime(d time.Duration) string {
 	return b.String() + strconv.Itoa(int(d/time.Second)) + "s"
 }
 
-// residentBytes reads the process's resident memory; 0 where there is no /proc.
-func residentBytes() int64 {
+// ResidentBytes reads the process's resident memory; 0 where there is no /proc.
+func ResidentBytes() int64 {
 	b, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
 		return 0
