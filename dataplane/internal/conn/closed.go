@@ -40,6 +40,7 @@ func (r *closedRing) add(c *Closed, most int) {
 		r.reasons = make(map[string]uint64)
 	}
 	r.reasons[c.Reason]++
+	r.fit(most)
 	switch {
 	case most <= 0:
 		return
@@ -60,14 +61,32 @@ func (r *closedRing) add(c *Closed, most int) {
 	}
 }
 
-// Closed returns the connections that ended last, the oldest first.
-func (h *Host) Closed() []*Closed {
-	r := &h.closed
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// fit makes the entries a ring of at most the given size, which a reload may
+// have changed. Call it with mu held.
+func (r *closedRing) fit(most int) {
+	if len(r.entries) <= most && r.oldest == 0 || len(r.entries) == most {
+		return
+	}
+	all := r.inOrder()
+	drop := max(0, len(all)-max(0, most))
+	for _, c := range all[:drop] {
+		r.listed -= len(c.List)
+	}
+	r.entries, r.oldest, r.cut = all[drop:], 0, max(0, r.cut-drop)
+}
+
+// inOrder returns a copy, the oldest first. Call it with mu held.
+func (r *closedRing) inOrder() []*Closed {
 	all := make([]*Closed, 0, len(r.entries))
 	all = append(all, r.entries[r.oldest:]...)
 	return append(all, r.entries[:r.oldest]...)
+}
+
+// Closed returns the connections that ended last, the oldest first.
+func (h *Host) Closed() []*Closed {
+	h.closed.mu.Lock()
+	defer h.closed.mu.Unlock()
+	return h.closed.inOrder()
 }
 
 // ClosedReasons returns how many connections have ended, by reason.

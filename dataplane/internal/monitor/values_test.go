@@ -107,6 +107,7 @@ func TestUsersAreShownLikeNatsServers(t *testing.T) {
 			must(t, nc.Flush())
 		}
 		s.connect(t, "leaves", nats.UserInfo("a", "pw")).Close()
+		eventually(t, "the one that leaves is gone", func() bool { return s.object(t, "/connz?state=closed")["total"] == 1.0 })
 		for _, login := range []string{`"user":"a","pass":"no"`, `"user":"nobody"`, `"auth_token":"no"`} {
 			s.raw(t, `CONNECT {"name":"turned away","lang":"x","version":"1",`+login+"}\r\n")
 		}

@@ -126,6 +126,7 @@ func newObservers(meter metric.Meter) (*observers, error) {
 }
 
 func (o *observers) observe(to metric.Observer, s *Source) {
+	reasons := s.Host.ClosedReasons() // first: whoever is in it is no connection any more
 	sum := s.Host.Sum()
 	in := metric.WithAttributeSet(attribute.NewSet(directionKey.String("receive")))
 	out := metric.WithAttributeSet(attribute.NewSet(directionKey.String("transmit")))
@@ -143,7 +144,7 @@ func (o *observers) observe(to metric.Observer, s *Source) {
 	to.ObserveInt64(o.slow, count(totals.SlowConsumers.Load()))
 	to.ObserveInt64(o.stale, count(totals.Stale.Load()))
 	to.ObserveInt64(o.refused, count(totals.AuthErrors.Load()))
-	for reason, n := range s.Host.ClosedReasons() {
+	for reason, n := range reasons {
 		to.ObserveInt64(o.closed, count(n), metric.WithAttributes(reasonKey.String(reason)))
 	}
 	var accounts, subscriptions int64
