@@ -101,16 +101,56 @@ type Revocations struct {
 	accounts.Revocations
 }
 
-// APIKey is what is known of an API key: never its secret.
+// RoleBinding lets its holder act in a role, on one account or, with none, on
+// the whole organization.
+type RoleBinding struct {
+	Role    string `json:"role"`
+	Account string `json:"account,omitempty"`
+}
+
+// ServiceAccount is somebody who calls the API.
+type ServiceAccount struct {
+	Stored
+
+	ID          string        `json:"id"`
+	UID         string        `json:"uid"`
+	DisplayName string        `json:"display_name,omitempty"`
+	Bindings    []RoleBinding `json:"bindings,omitempty"`
+	Disabled    bool          `json:"disabled,omitempty"`
+	CreateTime  time.Time     `json:"create_time"`
+	UpdateTime  time.Time     `json:"update_time"`
+}
+
+// APIKey is what is known of an API key: never its secret. One of an
+// organization belongs to a service account and has its role bindings; one of
+// the operator has a role of its own.
 type APIKey struct {
 	Stored
 
-	ID           string    `json:"id"`
-	Hash         []byte    `json:"hash"`                   // SHA-256 of the secret
-	Organization string    `json:"organization,omitempty"` // none for an operator's
-	Role         string    `json:"role"`
-	CreateTime   time.Time `json:"create_time"`
-	ExpireTime   time.Time `json:"expire_time,omitzero"`
+	ID             string    `json:"id"`
+	Hash           []byte    `json:"hash"`                   // SHA-256 of the secret
+	Organization   string    `json:"organization,omitempty"` // none for an operator's
+	ServiceAccount string    `json:"service_account,omitempty"`
+	Role           string    `json:"role,omitempty"`
+	DisplayName    string    `json:"display_name,omitempty"`
+	Disabled       bool      `json:"disabled,omitempty"`
+	Requester      string    `json:"requester,omitempty"`
+	CreateTime     time.Time `json:"create_time"`
+	ExpireTime     time.Time `json:"expire_time,omitzero"`
+
+	UseTime time.Time `json:"-"` // when it was last accepted; kept apart
+}
+
+// keyUse is when an API key was last accepted.
+type keyUse struct {
+	Stored
+	Time time.Time `json:"time"`
+}
+
+// keyIDs is the API keys of one service account, oldest first.
+type keyIDs struct {
+	Stored
+	IDs []string `json:"ids"`
 }
 
 // Operation is a change on its way to the brokers. Its revision is that of the

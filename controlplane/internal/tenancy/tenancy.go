@@ -1,9 +1,10 @@
-// Package tenancy holds the rules of organizations, accounts, users and
-// credentials: what a change checks, what it writes, which keys it makes and
+// Package tenancy holds the rules of organizations, accounts, users,
+// credentials, service accounts and API keys: what a change checks, what it writes, which keys it makes and
 // which claims it signs. Its functions run inside a store.Tx and may run more
 // than once for one change.
 //
-// It knows nothing of gRPC, of roles of callers, or of brokers.
+// It knows nothing of gRPC or of brokers, and of who calls only what a Caller
+// says.
 package tenancy
 
 import (

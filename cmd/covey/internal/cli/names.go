@@ -44,6 +44,9 @@ const (
 	segUsers         = "users"
 	segCredentials   = "credentials"
 	segOperations    = "operations"
+
+	segServiceAccounts = "serviceAccounts"
+	segAPIKeys         = "apiKeys"
 )
 
 func (s scope) orgName() (string, error) {
@@ -110,6 +113,17 @@ func (s scope) operationName(id string) (string, error) {
 		return "", err
 	}
 	return fullName(id, segOperations, org, "operation")
+}
+
+func (s scope) serviceAccountName(id string) (string, error) {
+	if isFull(id) {
+		return fullName(id, segServiceAccounts, "", "service account")
+	}
+	org, err := s.orgName()
+	if err != nil {
+		return "", err
+	}
+	return fullName(id, segServiceAccounts, org, "service account")
 }
 
 func isFull(id string) bool { return strings.HasPrefix(id, segOrganizations+"/") }

@@ -27,6 +27,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"operations newest first": testOperations,
 		"audit chain":             testAuditChain,
 		"pages":                   testPages,
+		"service accounts":        testServiceAccounts,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
