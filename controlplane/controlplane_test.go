@@ -81,13 +81,14 @@ func TestOrganizationsCannotSeeEachOther(t *testing.T) {
 		t.Errorf("acme sees %v", list.GetOrganizations())
 	}
 	for foreign, absent := range map[string]string{
-		"organizations/globex":                       "organizations/nobody",
-		"organizations/globex/accounts/default":      "organizations/nobody/accounts/default",
-		"organizations/globex/accounts/guess":        "organizations/acme/accounts/guess",
-		globex.GetUser().GetName():                   acmeAccount + "/users/nobody",
-		globex.GetCredential().GetName():             acmeUser + "/credentials/crd_0",
-		globex.GetOperation().GetName():              "organizations/acme/operations/opn_0",
-		"organizations/globex/serviceAccounts/owner": "organizations/acme/serviceAccounts/nobody",
+		"organizations/globex":                                "organizations/nobody",
+		"organizations/globex/accounts/default":               "organizations/nobody/accounts/default",
+		"organizations/globex/accounts/guess":                 "organizations/acme/accounts/guess",
+		globex.GetUser().GetName():                            acmeAccount + "/users/nobody",
+		globex.GetCredential().GetName():                      acmeUser + "/credentials/crd_0",
+		globex.GetOperation().GetName():                       "organizations/acme/operations/opn_0",
+		"organizations/globex/serviceAccounts/owner":          "organizations/acme/serviceAccounts/nobody",
+		"organizations/globex/accounts/default/roles/default": "organizations/acme/accounts/default/roles/nobody",
 		globexKey: "organizations/acme/serviceAccounts/owner/apiKeys/key_0",
 	} {
 		for _, probe := range probes(asAcme) {

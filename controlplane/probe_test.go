@@ -92,6 +92,38 @@ func probes(c *caller) []func(context.Context, string) error {
 			return err
 		},
 		func(ctx context.Context, n string) error {
+			_, err := c.roles.CreateRole(ctx, &apiv1.CreateRoleRequest{Parent: n, RoleId: "mine"})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.roles.GetRole(ctx, &apiv1.GetRoleRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.roles.ListRoles(ctx, &apiv1.ListRolesRequest{Parent: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.roles.DeleteRole(ctx, &apiv1.DeleteRoleRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.roles.StageKey(ctx, &apiv1.StageKeyRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.roles.PromoteKey(ctx, &apiv1.PromoteKeyRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.roles.RotateKeyNow(ctx, &apiv1.RotateKeyNowRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.roles.ListKeyDependents(ctx, &apiv1.ListKeyDependentsRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
 			_, err := c.services.CreateServiceAccount(ctx, &apiv1.CreateServiceAccountRequest{Parent: n, ServiceAccountId: "mine", ServiceAccount: &apiv1.ServiceAccount{}})
 			return err
 		},

@@ -99,6 +99,7 @@ func (s *Server) GRPC(options ...grpc.ServerOption) *grpc.Server {
 	apiv1.RegisterUserServiceServer(g, &users{Server: s})
 	apiv1.RegisterCredentialServiceServer(g, &credentials{Server: s})
 	apiv1.RegisterOperationServiceServer(g, &operations{Server: s})
+	apiv1.RegisterRoleServiceServer(g, &roles{Server: s})
 	apiv1.RegisterUsageServiceServer(g, &usageService{Server: s})
 	apiv1.RegisterServiceAccountServiceServer(g, &serviceAccounts{Server: s})
 	apiv1.RegisterAPIKeyServiceServer(g, &apiKeys{Server: s})

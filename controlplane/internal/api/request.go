@@ -24,7 +24,7 @@ func resourceOf(req proto.Message) string {
 			return m.Get(f).String()
 		}
 	}
-	for _, field := range []protoreflect.Name{"account", "service_account"} {
+	for _, field := range []protoreflect.Name{"account", "service_account", "role"} {
 		f := m.Descriptor().Fields().ByName(field)
 		if f != nil && f.Message() != nil {
 			return resourceOf(m.Get(f).Message().Interface())
@@ -56,6 +56,8 @@ func (s *Server) check(req proto.Message) error {
 		"account_id":      accounts.ValidateAccountID,
 		"user_id":         accounts.ValidateUserID,
 
+		"role_id": accounts.ValidateRole,
+
 		"service_account_id": accounts.ValidateServiceAccountID,
 	} {
 		if f := m.Descriptor().Fields().ByName(field); f != nil {
@@ -80,11 +82,11 @@ func (s *Server) check(req proto.Message) error {
 // name is a resource name, parsed. Parts that it does not have are empty.
 type name struct {
 	organization, account, user, credential, operation string
-	serviceAccount, apiKey                             string
+	role, serviceAccount, apiKey                       string
 }
 
 var nameRE = regexp.MustCompile(`^organizations/(?P<organization>[^/]+)(?:` +
-	`/accounts/(?P<account>[^/]+)(?:/users/(?P<user>[^/]+)(?:/credentials/(?P<credential>[^/]+))?)?` +
+	`/accounts/(?P<account>[^/]+)(?:/users/(?P<user>[^/]+)(?:/credentials/(?P<credential>[^/]+))?|/roles/(?P<role>[^/]+))?` +
 	`|/serviceAccounts/(?P<serviceAccount>[^/]+)(?:/apiKeys/(?P<apiKey>[^/]+))?` +
 	`|/operations/(?P<operation>[^/]+))?$`)
 
@@ -97,6 +99,6 @@ func parseName(text string) (name, error) {
 	part := func(group string) string { return m[nameRE.SubexpIndex(group)] }
 	return name{
 		organization: part("organization"), account: part("account"), user: part("user"), credential: part("credential"),
-		operation: part("operation"), serviceAccount: part("serviceAccount"), apiKey: part("apiKey"),
+		operation: part("operation"), role: part("role"), serviceAccount: part("serviceAccount"), apiKey: part("apiKey"),
 	}, nil
 }

@@ -148,6 +148,16 @@ func rules() map[string]rule {
 		v1 + "APIKeyService/DisableAPIKey":                admins,
 		v1 + "APIKeyService/EnableAPIKey":                 admins,
 		v1 + "APIKeyService/DeleteAPIKey":                 admins,
+		v1 + "RoleService/CreateRole":                     admins,
+		v1 + "RoleService/GetRole":                        technical,
+		v1 + "RoleService/ListRoles":                      technical,
+		v1 + "RoleService/UpdateRole":                     admins,
+		v1 + "RoleService/DeleteRole":                     admins,
+		v1 + "RoleService/StageKey":                       admins,
+		v1 + "RoleService/PromoteKey":                     admins,
+		v1 + "RoleService/RetireKey":                      admins,
+		v1 + "RoleService/RotateKeyNow":                   admins,
+		v1 + "RoleService/ListKeyDependents":              technical,
 		v1 + "UsageService/QueryUsage":                    money,
 	}
 }

@@ -55,6 +55,16 @@ func table() map[string]string {
 		"APIKeyService/DisableAPIKey":                "yyy---",
 		"APIKeyService/EnableAPIKey":                 "yyy---",
 		"APIKeyService/DeleteAPIKey":                 "yyy---",
+		"RoleService/CreateRole":                     "yyy---",
+		"RoleService/GetRole":                        "yyyy-y",
+		"RoleService/ListRoles":                      "yyyy-y",
+		"RoleService/UpdateRole":                     "yyy---",
+		"RoleService/DeleteRole":                     "yyy---",
+		"RoleService/StageKey":                       "yyy---",
+		"RoleService/PromoteKey":                     "yyy---",
+		"RoleService/RetireKey":                      "yyy---",
+		"RoleService/RotateKeyNow":                   "yyy---",
+		"RoleService/ListKeyDependents":              "yyyy-y",
 		"UsageService/QueryUsage":                    "yyy-yy",
 	}
 }
@@ -65,7 +75,7 @@ func methods() []string {
 	for _, file := range []protoreflect.FileDescriptor{
 		apiv1.File_covey_api_v1_organizations_proto, apiv1.File_covey_api_v1_accounts_proto, apiv1.File_covey_api_v1_users_proto,
 		apiv1.File_covey_api_v1_credentials_proto, apiv1.File_covey_api_v1_operations_proto, apiv1.File_covey_api_v1_usage_proto,
-		apiv1.File_covey_api_v1_service_accounts_proto, apiv1.File_covey_api_v1_api_keys_proto,
+		apiv1.File_covey_api_v1_roles_proto, apiv1.File_covey_api_v1_service_accounts_proto, apiv1.File_covey_api_v1_api_keys_proto,
 	} {
 		for i := range file.Services().Len() {
 			service := file.Services().Get(i)

@@ -55,14 +55,39 @@ type Account struct {
 	ClaimsRevision int64 `json:"-"` // of the claims in force
 }
 
-// Role is a signing key group of an account. Seeds are sealed.
+// KeyState is where a signing key is in its life.
+type KeyState string
+
+// The states of a signing key, in their order.
+const (
+	KeyStaged     KeyState = "staged"      // brokers know it; it signs nothing yet
+	KeyActive     KeyState = "active"      // it signs
+	KeyVerifyOnly KeyState = "verify-only" // it signs no more; what it signed is good
+	KeyRetired    KeyState = "retired"     // what it signed is refused; its seed is gone
+)
+
+// SigningKey is one key of a role. Its seed is sealed.
+type SigningKey struct {
+	PublicKey   string    `json:"public_key"`
+	SealedSeed  []byte    `json:"sealed_seed,omitempty"` // none once retired
+	State       KeyState  `json:"state"`
+	Operation   string    `json:"operation,omitempty"` // that told brokers of a staged key
+	CreateTime  time.Time `json:"create_time"`
+	PromoteTime time.Time `json:"promote_time,omitzero"`
+	RetireTime  time.Time `json:"retire_time,omitzero"`
+}
+
+// Role is a signing key group of an account.
 type Role struct {
 	Stored
 
-	Name        string               `json:"name"`
-	Permissions accounts.Permissions `json:"permissions"`
-	Key         string               `json:"key"`
-	SealedSeed  []byte               `json:"sealed_seed"`
+	Name          string               `json:"name"`
+	DisplayName   string               `json:"display_name,omitempty"`
+	Permissions   accounts.Permissions `json:"permissions"`
+	MaxTTLSeconds int64                `json:"max_ttl_seconds,omitempty"` // of its credentials; 0 is no bound
+	Keys          []SigningKey         `json:"keys"`                      // oldest first; exactly one is active
+	CreateTime    time.Time            `json:"create_time"`
+	UpdateTime    time.Time            `json:"update_time"`
 }
 
 // User is an identity inside an account.
