@@ -27,9 +27,12 @@ type fakeAPI struct {
 	apiv1.UnimplementedCredentialServiceServer
 	apiv1.UnimplementedOperationServiceServer
 	apiv1.UnimplementedUsageServiceServer
+	apiv1.UnimplementedRoleServiceServer
 	apiv1.UnimplementedServiceAccountServiceServer
 	apiv1.UnimplementedAPIKeyServiceServer
 
+	retired *apiv1.RetireKeyRequest            // guarded by mu: the last one
+	widened *apiv1.UpdateRoleRequest           // guarded by mu: the last one
 	made    *apiv1.CreateServiceAccountRequest // guarded by mu: the last one
 	rotated *apiv1.RotateAPIKeyRequest         // guarded by mu: the last one
 
@@ -57,6 +60,7 @@ func startFake(t *testing.T) (*fakeAPI, string) {
 	apiv1.RegisterCredentialServiceServer(s, f)
 	apiv1.RegisterOperationServiceServer(s, f)
 	apiv1.RegisterUsageServiceServer(s, f)
+	apiv1.RegisterRoleServiceServer(s, f)
 	apiv1.RegisterServiceAccountServiceServer(s, f)
 	apiv1.RegisterAPIKeyServiceServer(s, f)
 	var wg sync.WaitGroup

@@ -45,6 +45,7 @@ const (
 	segCredentials   = "credentials"
 	segOperations    = "operations"
 
+	segRoles           = "roles"
 	segServiceAccounts = "serviceAccounts"
 	segAPIKeys         = "apiKeys"
 )
@@ -113,6 +114,17 @@ func (s scope) operationName(id string) (string, error) {
 		return "", err
 	}
 	return fullName(id, segOperations, org, "operation")
+}
+
+func (s scope) roleName(id string) (string, error) {
+	if isFull(id) {
+		return fullName(id, segRoles, "", "role")
+	}
+	account, err := s.defaultAccount()
+	if err != nil {
+		return "", err
+	}
+	return fullName(id, segRoles, account, "role")
 }
 
 func (s scope) serviceAccountName(id string) (string, error) {
