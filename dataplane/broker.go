@@ -58,10 +58,12 @@ func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
 			err = errors.Join(err, b.release())
 		}
 	}()
-	b.host = &conn.Host{Options: conn.DefaultOptions(), Log: cfg.Logger}
-	if cfg.Clients != nil {
-		b.host.Options = *cfg.Clients
+	b.host = &conn.Host{Log: cfg.Logger}
+	if b.cfg.Clients == nil {
+		o := conn.DefaultOptions()
+		b.cfg.Clients = &o
 	}
+	b.host.SetOptions(*b.cfg.Clients)
 	if b.clients, err = listen(ctx, "NATS", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port))); err != nil {
 		return nil, err
 	}
@@ -109,7 +111,7 @@ func (b *Broker) assemble(ctx context.Context) error {
 func (b *Broker) info() conn.Info {
 	return conn.Info{
 		ServerID: b.id, ServerName: b.cfg.ServerName, Version: Level, Proto: 1, Go: runtime.Version(),
-		Host: b.cfg.Host, Port: b.port(), Headers: true, MaxPayload: b.host.Options.MaxPayload,
+		Host: b.cfg.Host, Port: b.port(), Headers: true, MaxPayload: b.cfg.Clients.MaxPayload,
 	}
 }
 
@@ -190,7 +192,7 @@ func (b *Broker) drain(serving *lifecycle.Group) {
 		b.host.LameDuck()
 		b.awaitClients(serving.Context())
 	}
-	b.host.Close(b.cfg.Drain.Spread)
+	b.host.Close(serving.Context(), b.cfg.Drain.Spread)
 	if b.fleet != nil {
 		b.fleet.finish(b.cfg.Drain.Flush)
 	}

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"net/netip"
 	"slices"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/jwt/v2"
-	"github.com/nats-io/nkeys"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/permission"
@@ -18,11 +16,23 @@ import (
 
 // Authenticator decides who a connection is.
 type Authenticator interface {
-	// Required says whether clients must show something.
+	// Required says whether clients are asked before they may do anything.
 	Required() bool
+	// Greeting is what a client is told before it says anything.
+	Greeting() Greeting
 	// Authenticate checks what the client showed. The error is an
 	// *account.Refusal.
 	Authenticate(ctx context.Context, c *Connect, nonce string, remote netip.Addr) (*account.Identity, error)
+}
+
+// Greeting is what depends on authentication before a client has said who it is.
+type Greeting struct {
+	// AuthRequired tells the client to show something.
+	AuthRequired bool
+	// Nonce says that somebody may have to sign one.
+	Nonce bool
+	// Anonymous admits a client that does not even send CONNECT.
+	Anonymous bool
 }
 
 // Operator authenticates by user JWTs whose accounts an operator signed.
@@ -32,6 +42,9 @@ type Operator struct {
 
 // Required is always true.
 func (o *Operator) Required() bool { return true }
+
+// Greeting asks for a JWT and a signature.
+func (o *Operator) Greeting() Greeting { return Greeting{AuthRequired: true, Nonce: true} }
 
 // Authenticate verifies the user JWT, the signature of the nonce, and that the
 // account trusts the key that signed the user.
@@ -177,23 +190,7 @@ func checkSignature(user string, l *jwt.UserPermissionLimits, c *Connect, nonce 
 	if l.BearerToken {
 		return nil
 	}
-	if c.Sig == "" {
-		return errors.New("the nonce was not signed")
-	}
-	sig, err := base64.RawURLEncoding.DecodeString(c.Sig)
-	if err != nil {
-		if sig, err = base64.StdEncoding.DecodeString(c.Sig); err != nil {
-			return errors.New("the signature of the nonce is not base64")
-		}
-	}
-	pub, err := nkeys.FromPublicKey(user)
-	if err != nil {
-		return errors.New("the user JWT's subject is not a user's public key")
-	}
-	if pub.Verify([]byte(nonce), sig) != nil {
-		return errors.New("the nonce was signed by another key than the user JWT's: " + user)
-	}
-	return nil
+	return verifyNonce(user, c.Sig, nonce)
 }
 
 // identify makes the identity. Whether the account admits it is decided by Join.

@@ -18,7 +18,7 @@ const maxWait = (wheelBuckets - 1) * wheelTick
 func (c *Client) check() time.Duration {
 	now := time.Now()
 	if !c.admitted.Load() {
-		left := c.host.Options.AuthTimeout - now.Sub(c.start)
+		left := c.host.Options().AuthTimeout - now.Sub(c.start)
 		if left > 0 {
 			return min(left, maxWait)
 		}
@@ -43,7 +43,7 @@ func (c *Client) check() time.Duration {
 // checkPing sends a PING when one is due, or gives the connection up as stale.
 // It returns the time to the next; zero when the connection was given up.
 func (c *Client) checkPing(now time.Time) time.Duration {
-	o := &c.host.Options
+	o := c.host.Options()
 	last := time.Duration(c.lastIn.Load()) * wheelTick
 	quiet := time.Duration(c.host.wheel.now.Load())*wheelTick - last
 	due := c.nextPing.Load()

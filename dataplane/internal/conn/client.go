@@ -80,11 +80,12 @@ func (h *Host) Go(nc net.Conn) { h.wg.Go(func() { h.serve(nc) }) }
 func (h *Host) serve(nc net.Conn) {
 	c := &Client{host: h, nc: nc, start: time.Now(), timer: timer{bucket: -1}}
 	c.remote = addrPort(nc.RemoteAddr())
-	c.out = egress.New(nc, &h.Slots, &h.Options.Egress, c.writeFailed)
+	o := h.Options()
+	c.out = egress.New(nc, &h.Slots, &o.Egress, c.writeFailed)
 	c.out.Owner = c
 	c.connect = auth.DefaultConnect()
-	c.parser.MaxControlLine = h.Options.MaxControlLine
-	c.parser.MaxPayload = h.Options.MaxPayload
+	c.parser.MaxControlLine = o.MaxControlLine
+	c.parser.MaxPayload = o.MaxPayload
 	defer c.close()
 	defer c.recover()
 	if r := h.add(c); r != nil {
@@ -98,7 +99,7 @@ func (h *Host) serve(nc net.Conn) {
 			return
 		}
 	}
-	h.wheel.schedule(c, min(h.Options.AuthTimeout, firstPing))
+	h.wheel.schedule(c, min(o.AuthTimeout, firstPing))
 	c.read()
 }
 

@@ -98,7 +98,7 @@ func (c *Client) apply(id *account.Identity) {
 	c.shown.Store(&shown{identity: id, name: c.connect.Name, lang: c.connect.Lang, version: c.connect.Version})
 	c.perms.Store(id.Permissions)
 	c.expires.Store(id.Expires)
-	c.parser.MaxPayload = c.host.Options.MaxPayload
+	c.parser.MaxPayload = c.host.Options().MaxPayload
 	for _, limit := range [...]int64{id.Limits.Payload, id.Account.State().Limits.Payload} {
 		if limit != account.NoLimit && limit < int64(c.parser.MaxPayload) {
 			c.parser.MaxPayload = int(limit)

@@ -49,7 +49,6 @@ type Intent interface {
 // Host is what all client connections of a broker share.
 type Host struct {
 	// Immutable once the first connection is served.
-	Options  Options
 	Auth     auth.Authenticator
 	Accounts *account.Registry
 	Info     Info // what every client is told; see Client.sendInfo
@@ -58,6 +57,8 @@ type Host struct {
 	NewIntent func() Intent
 	// SystemAccount is the key of the account for the broker's own subjects.
 	SystemAccount string
+
+	options atomic.Pointer[Options]
 
 	Slots egress.Slots
 	wheel wheel
@@ -86,6 +87,15 @@ type Totals struct {
 	AuthErrors    atomic.Uint64
 }
 
+// Options returns the options in force. They are not to be changed; see
+// SetOptions.
+func (h *Host) Options() *Options { return h.options.Load() }
+
+// SetOptions puts options in force. It must be called before the first
+// connection is served. Later changes to what a connection may hold or send are
+// for those that connect after them; times and counts are for all.
+func (h *Host) SetOptions(o Options) { h.options.Store(&o) }
+
 // Run keeps the connections' timers until ctx ends.
 func (h *Host) Run(ctx context.Context) error { return h.wheel.run(ctx) }
 
@@ -102,7 +112,7 @@ func (h *Host) add(c *Client) *account.Refusal {
 	h.nextID++
 	c.id = h.nextID
 	h.Totals.Connections.Add(1)
-	if h.Options.MaxConnections > 0 && len(h.clients) >= h.Options.MaxConnections {
+	if limit := h.Options().MaxConnections; limit > 0 && len(h.clients) >= limit {
 		return tooManyConnections
 	}
 	h.clients[c.id] = c
@@ -142,8 +152,9 @@ func (h *Host) LameDuck() {
 }
 
 // Close ends all connections, evenly over the given time, and returns when they
-// are gone. No new ones are admitted.
-func (h *Host) Close(over time.Duration) {
+// are gone. Once ctx ends, those that are left go at once. No new ones are
+// admitted.
+func (h *Host) Close(ctx context.Context, over time.Duration) {
 	h.mu.Lock()
 	h.closing = true
 	h.mu.Unlock()
@@ -152,15 +163,15 @@ func (h *Host) Close(over time.Duration) {
 	for i, c := range clients {
 		due := start.Add(over * time.Duration(i) / time.Duration(len(clients)))
 		if wait := time.Until(due); wait > time.Millisecond {
-			pause(wait)
+			pause(ctx, wait)
 		}
 		c.Disconnect(serverShutdown)
 	}
 	h.wg.Wait()
 }
 
-func pause(d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	<-t.C
+func pause(ctx context.Context, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	<-ctx.Done()
 }

@@ -63,14 +63,16 @@ func (c *Client) info() Info {
 	i.ClientID = c.id
 	i.ClientIP = c.remote.Addr().Unmap().String()
 	i.LameDuckMode = c.host.lame.Load()
+	i.MaxPayload = c.host.Options().MaxPayload
 	return i
 }
 
 // sendInfo greets the client.
 func (c *Client) sendInfo() {
 	i := c.info()
-	i.AuthRequired = c.host.Auth.Required()
-	if i.AuthRequired {
+	greeting := c.host.Auth.Greeting()
+	i.AuthRequired = greeting.AuthRequired
+	if greeting.Nonce {
 		c.nonce = newNonce()
 		i.Nonce = c.nonce
 	}
@@ -81,7 +83,7 @@ func (c *Client) sendInfo() {
 // first PONG, as in nats-server.
 func (c *Client) connectInfo() []byte {
 	i := c.info()
-	i.AuthRequired = c.host.Auth.Required()
+	i.AuthRequired = c.host.Auth.Greeting().AuthRequired
 	i.Nonce = c.nonce
 	i.RemoteAccount = c.identity.Account.Key
 	i.IsSystemAccount = c.identity.Account.Key == c.host.SystemAccount
@@ -95,7 +97,7 @@ func (c *Client) announceLameDuck() {
 		return
 	}
 	i := c.info()
-	i.AuthRequired = c.host.Auth.Required()
+	i.AuthRequired = c.host.Auth.Greeting().AuthRequired
 	i.LameDuckMode = true
 	c.out.Control(i.line())
 }

@@ -131,7 +131,9 @@ func (c *Client) operations(w *worker, buf []byte) (int, *account.Refusal) {
 	pos := 0
 	for pos < len(buf) {
 		if c.identity == nil && buf[pos] != 'C' && buf[pos] != 'c' {
-			return pos, account.Violation("the first operation was not CONNECT")
+			if r := c.unannounced(); r != nil {
+				return pos, r
+			}
 		}
 		n, err := c.parser.Next(buf[pos:])
 		pos += n
@@ -146,6 +148,16 @@ func (c *Client) operations(w *worker, buf []byte) (int, *account.Refusal) {
 		}
 	}
 	return pos, nil
+}
+
+// unannounced handles a first operation other than CONNECT: it is for those who
+// are somebody without showing anything.
+func (c *Client) unannounced() *account.Refusal {
+	if !c.host.Auth.Greeting().Anonymous {
+		return account.Violation("the first operation was not CONNECT")
+	}
+	c.greeted = true
+	return c.authenticate()
 }
 
 func refusalOf(err error) *account.Refusal {

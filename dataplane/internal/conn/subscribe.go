@@ -32,7 +32,7 @@ func (c *Client) subscribe(w *worker, arg []byte) *account.Refusal {
 		c.complain(w, subscribeViolation(subj, queue))
 		return nil
 	}
-	if most := c.host.Options.MaxSubTokens; most > 0 && subject.Tokens(f[0]) > most {
+	if most := c.host.Options().MaxSubTokens; most > 0 && subject.Tokens(f[0]) > most {
 		c.complain(w, fmt.Sprintf("Permissions Violation for Subscription to %q, too many tokens", subj))
 		return nil
 	}
@@ -88,7 +88,7 @@ func (c *Client) add(sub *interest.Sub, sid string) addition {
 // subscriptionLimit returns how many subscriptions the connection may have; 0
 // for no limit.
 func (c *Client) subscriptionLimit() int64 {
-	most := int64(c.host.Options.MaxSubscriptions)
+	most := int64(c.host.Options().MaxSubscriptions)
 	for _, limit := range [...]int64{c.identity.Limits.Subscriptions, c.identity.Account.State().Limits.Subscriptions} {
 		if limit > 0 && (most == 0 || limit < most) {
 			most = limit

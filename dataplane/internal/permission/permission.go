@@ -62,7 +62,10 @@ func New(p *jwt.Permissions) *Set {
 }
 
 func rules(list []string) []rule {
-	var out []rule
+	if list == nil {
+		return nil
+	}
+	out := make([]rule, 0, len(list)) // an empty list allows nothing, no list everything
 	for _, entry := range list {
 		s, queue, _ := strings.Cut(entry, " ")
 		out = append(out, rule{subject: s, queue: strings.TrimSpace(queue)})
