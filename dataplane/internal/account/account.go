@@ -61,6 +61,7 @@ type State struct {
 	Revocations map[string]int64  // user key, or "*", to the Unix second until which issues are void
 	Expires     int64             // Unix second; 0 for never
 	Default     *permission.Set   // for users without permissions of their own
+	NoBearer    bool              // users whose JWT needs no signature are refused
 	Deleted     bool
 }
 
@@ -91,6 +92,8 @@ type Member interface {
 	Disconnect(*Refusal)
 	// Permit replaces the connection's rules.
 	Permit(*permission.Set)
+	// Recheck looks at the times again after which the connection must end.
+	Recheck()
 }
 
 // Account is one isolated messaging world.
@@ -214,6 +217,7 @@ func (a *Account) idleSince() time.Time {
 // go newest first.
 func (a *Account) Apply(s *State) {
 	a.mu.Lock()
+	expires := a.State().Expires
 	a.state.Store(s)
 	members := append([]Member(nil), a.members...)
 	a.mu.Unlock()
@@ -231,6 +235,9 @@ func (a *Account) Apply(s *State) {
 			continue
 		}
 		kept++
+		if s.Expires != expires {
+			m.Recheck()
+		}
 		if p, ok := s.rules(id); ok {
 			m.Permit(p)
 		}

@@ -186,7 +186,9 @@ func (r *Registry) Delete(key string, revision int64) {
 	delete(r.accounts, key)
 	r.mu.Unlock()
 	a.end(revision)
-	r.source.Drop(key)
+	if r.source != nil {
+		r.source.Drop(key)
+	}
 	r.log.Info("account deleted", "account", key, "rev", revision)
 }
 

@@ -68,6 +68,9 @@ func (o *Operator) Authenticate(ctx context.Context, c *Connect, nonce string, r
 	if err != nil {
 		return nil, err
 	}
+	if limits.BearerToken && acct.State().NoBearer {
+		return nil, account.Violation("the account does not allow bearer tokens")
+	}
 	if err := checkSource(limits, remote, now); err != nil {
 		return nil, account.Violation(err.Error())
 	}

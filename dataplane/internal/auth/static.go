@@ -27,7 +27,7 @@ func Unlimited() account.Limits {
 // Static authenticates by a configuration. Immutable.
 type Static struct {
 	access *Access
-	global *account.Account
+	shared *account.Identity  // of all that are nobody in particular
 	users  map[string]*member // by name
 	keys   map[string]*member // by public key
 }
@@ -42,8 +42,9 @@ type member struct {
 // of a name.
 func NewStatic(a *Access, accounts func(name string) *account.Account) *Static {
 	s := &Static{
-		access: a, global: accounts(GlobalAccount),
-		users: make(map[string]*member), keys: make(map[string]*member),
+		access: a,
+		shared: &account.Identity{Account: accounts(GlobalAccount), User: a.User, Name: a.User, Limits: Unlimited()},
+		users:  make(map[string]*member), keys: make(map[string]*member),
 	}
 	for i := range a.Users {
 		u := &a.Users[i]
@@ -87,14 +88,14 @@ func (s *Static) Greeting() Greeting {
 // Authenticate finds the user whose secret the client knows.
 func (s *Static) Authenticate(_ context.Context, c *Connect, nonce string, _ netip.Addr) (*account.Identity, error) {
 	if !s.Required() {
-		return s.anybody(), nil
+		return s.shared, nil
 	}
 	if c.showsNothing() && (c.Nkey == "" || len(s.keys) == 0) {
 		if m := s.fallback(); m != nil {
 			return s.admit(m)
 		}
 		if s.access.SystemOnly {
-			return s.anybody(), nil
+			return s.shared, nil
 		}
 	}
 	if c.Nkey != "" && len(s.keys) > 0 {
@@ -109,11 +110,6 @@ func (s *Static) Authenticate(_ context.Context, c *Connect, nonce string, _ net
 		return s.admit(m)
 	}
 	return s.byShared(c)
-}
-
-// anybody is who everyone is whom nobody asks.
-func (s *Static) anybody() *account.Identity {
-	return &account.Identity{Account: s.global, Limits: Unlimited()}
 }
 
 // fallback returns the user of clients that show nothing.
@@ -142,13 +138,11 @@ func (s *Static) byShared(c *Connect) (*account.Identity, error) {
 	a := s.access
 	switch {
 	case a.Token != "" && a.Token.matches(c.Token):
-		return s.anybody(), nil
+		return s.shared, nil
 	case a.Token != "":
 		return nil, account.Violation("wrong token")
 	case a.User != "" && a.User == c.Username && a.Password.matches(c.Password):
-		id := s.anybody()
-		id.User, id.Name = a.User, a.User
-		return id, nil
+		return s.shared, nil
 	case a.User != "":
 		return nil, account.Violation("wrong user or password")
 	}
@@ -193,16 +187,32 @@ func (s *Static) Keeps(next *Static, id *account.Identity) (*permission.Set, boo
 	if before == nil && after == nil {
 		return nil, s.sameShared(next)
 	}
-	if before == nil || after == nil || s.access.NoAuthUser != next.access.NoAuthUser {
+	if before == nil || after == nil {
 		return nil, false
 	}
+	if id.User == s.access.NoAuthUser && id.User != next.access.NoAuthUser {
+		return nil, false // it may have shown nothing
+	}
 	b, a := *before.user, *after.user
+	if answers(&b) != answers(&a) {
+		return nil, false // a connection learns that when it connects
+	}
 	b.Permissions, a.Permissions = nil, nil
 	if !reflect.DeepEqual(b, a) || before.identity.Account != after.identity.Account {
 		return nil, false
 	}
 	return after.identity.Permissions, true
 }
+
+// Made reports whether s itself made an identity.
+func (s *Static) Made(id *account.Identity) bool {
+	if m := s.find(id.User); m != nil {
+		return m.identity == id
+	}
+	return id == s.shared
+}
+
+func answers(u *User) bool { return u.Permissions != nil && u.Permissions.Resp != nil }
 
 func (s *Static) find(id string) *member {
 	if m := s.keys[id]; m != nil {
@@ -214,5 +224,5 @@ func (s *Static) find(id string) *member {
 // sameShared reports whether what all clients share is the same.
 func (s *Static) sameShared(next *Static) bool {
 	a, b := s.access, next.access
-	return s.Required() == next.Required() && a.Token == b.Token && a.User == b.User && a.Password == b.Password
+	return s.Required() == next.Required() && a.SystemOnly == b.SystemOnly && a.Token == b.Token && a.User == b.User && a.Password == b.Password
 }

@@ -88,11 +88,12 @@ func (h *Host) serve(nc net.Conn) {
 	c.parser.MaxPayload = o.MaxPayload
 	defer c.close()
 	defer c.recover()
-	if r := h.add(c); r != nil {
-		c.end(r)
+	refusal := h.add(c)
+	c.sendInfo() // even to who is not admitted: clients expect it first
+	if refusal != nil {
+		c.end(refusal)
 		return
 	}
-	c.sendInfo()
 	if !h.Auth.Required() {
 		if r := c.authenticate(); r != nil {
 			c.end(r)

@@ -18,6 +18,9 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 	if err := json.Unmarshal(arg, &c.connect); err != nil {
 		return badConnect
 	}
+	if !c.host.Info.Headers {
+		c.connect.Headers = false
+	}
 	if c.admitted.Load() {
 		c.finishBatch(w) // what was published before belongs to the old identity
 		c.rebind()
@@ -60,13 +63,18 @@ func (c *Client) authenticate() *account.Refusal {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
 	for {
+		epoch := c.host.epoch.Load()
 		id, err := c.host.Auth.Authenticate(ctx, &c.connect, c.nonce, c.remote.Addr())
 		if err == nil {
 			c.identity = id
 			c.apply(id)
 			if err = id.Account.Join(c); err == nil {
 				c.admitted.Store(true)
-				return nil
+				if c.host.epoch.Load() == epoch {
+					return nil
+				}
+				c.rebind()
+				continue
 			}
 			if errors.Is(err, account.ErrRetired) {
 				continue

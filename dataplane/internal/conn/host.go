@@ -10,6 +10,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/egress"
+	"github.com/coveymq/covey/dataplane/internal/permission"
 )
 
 // Options are the limits and times of client connections, with nats-server's
@@ -63,6 +64,7 @@ type Host struct {
 	Slots egress.Slots
 	wheel wheel
 	lame  atomic.Bool
+	epoch atomic.Uint64 // of what Auth says; see Review
 
 	// Counters, read by anyone.
 	Totals Totals
@@ -141,6 +143,25 @@ func (h *Host) Len() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.clients)
+}
+
+// Review asks of every connection whether it may stay and by which rules, after
+// what Auth says has changed. Connections that were being admitted just then ask
+// Auth again.
+func (h *Host) Review(judge func(*account.Identity) (*permission.Set, *account.Refusal)) {
+	h.epoch.Add(1)
+	for _, c := range h.Clients() {
+		who := c.shown.Load()
+		if who == nil {
+			continue
+		}
+		rules, refusal := judge(who.identity)
+		if refusal != nil {
+			c.Disconnect(refusal)
+			continue
+		}
+		c.Permit(rules)
+	}
 }
 
 // LameDuck tells every client that can hear it that the broker is going away.

@@ -84,7 +84,6 @@ func (c *Client) sendInfo() {
 func (c *Client) connectInfo() []byte {
 	i := c.info()
 	i.AuthRequired = c.host.Auth.Greeting().AuthRequired
-	i.Nonce = c.nonce
 	i.RemoteAccount = c.identity.Account.Key
 	i.IsSystemAccount = c.identity.Account.Key == c.host.SystemAccount
 	i.ConnectInfo = true
