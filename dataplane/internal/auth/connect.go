@@ -6,6 +6,8 @@
 // connections.
 package auth
 
+import "crypto/x509"
+
 // Connect is what a client says of itself in CONNECT. The fields and defaults
 // are those of nats-server.
 type Connect struct {
@@ -27,6 +29,11 @@ type Connect struct {
 	AccountNew   bool   `json:"new_account,omitempty"`
 	Headers      bool   `json:"headers,omitempty"`
 	NoResponders bool   `json:"no_responders,omitempty"`
+
+	// Peer is the certificate that the client showed, checked against the
+	// authorities of the configuration; nil if it showed none. It is not from
+	// CONNECT.
+	Peer *x509.Certificate `json:"-"`
 }
 
 // DefaultConnect is what holds before CONNECT, and for fields it leaves out.

@@ -16,6 +16,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/egress"
 	"github.com/coveymq/covey/dataplane/internal/interest"
 	"github.com/coveymq/covey/dataplane/internal/permission"
+	"github.com/coveymq/covey/dataplane/internal/secure"
 	"github.com/coveymq/covey/dataplane/internal/wire"
 )
 
@@ -27,7 +28,9 @@ type Client struct {
 	out    *egress.Conn
 	id     uint64
 	start  time.Time
+	ready  time.Time // when the client could say who it is
 	remote netip.AddrPort
+	tls    atomic.Pointer[secure.Conn] // nil in clear; set by the reader, once
 
 	// Owned by the reader.
 	parser   wire.Parser
@@ -88,10 +91,8 @@ func (h *Host) serve(nc net.Conn) {
 	c.parser.MaxPayload = o.MaxPayload
 	defer c.close()
 	defer c.recover()
-	refusal := h.add(c)
-	c.sendInfo() // even to who is not admitted: clients expect it first
-	if refusal != nil {
-		c.end(refusal)
+	if r := c.greet(o.TLS, h.add(c)); r != nil {
+		c.end(r)
 		return
 	}
 	if !h.Auth.Required() {
@@ -123,7 +124,11 @@ func (c *Client) read() {
 		c.end(readError)
 		return
 	}
-	if err := raw.Read(c.readable); err != nil {
+	readable := c.readable
+	if c.tls.Load() != nil {
+		readable = c.readableSecure
+	}
+	if err := raw.Read(readable); err != nil {
 		c.end(readError) // keeps an earlier reason, such as the one of Disconnect
 	}
 }
@@ -174,6 +179,7 @@ func (c *Client) close() {
 	c.host.wheel.forget(c)
 	c.dropSubscriptions()
 	c.farewell()
+	c.out.CloseNotify()
 	c.out.Close()
 	if c.admitted.Load() {
 		c.identity.Account.Leave(c) // after the last byte is counted
@@ -202,6 +208,7 @@ func (c *Client) farewell() {
 		c.out.Control([]byte(wire.ErrLine(r.Text)))
 	}
 	c.out.Finish(lastWords)
+	c.out.CloseNotify()
 	half, ok := c.nc.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil || c.nc.SetReadDeadline(time.Now().Add(linger)) != nil {
 		return

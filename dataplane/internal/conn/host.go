@@ -11,6 +11,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/egress"
 	"github.com/coveymq/covey/dataplane/internal/permission"
+	"github.com/coveymq/covey/dataplane/internal/secure"
 )
 
 // Options are the limits and times of client connections, with nats-server's
@@ -23,8 +24,9 @@ type Options struct {
 	MaxSubTokens     int // 0 for no limit
 	PingInterval     time.Duration
 	PingMax          int
-	AuthTimeout      time.Duration
+	AuthTimeout      time.Duration // from INFO, or from the TLS handshake on
 	Egress           egress.Limits
+	TLS              *secure.Settings // nil for connections in clear
 }
 
 // DefaultOptions returns nats-server's defaults.

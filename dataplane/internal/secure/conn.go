@@ -19,8 +19,13 @@ var ErrMore error = moreError{}
 // again.
 type moreError struct{}
 
-func (moreError) Error() string   { return "more input is needed" }
-func (moreError) Timeout() bool   { return true }
+// Error says what is missing.
+func (moreError) Error() string { return "more input is needed" }
+
+// Timeout is true, as of all that asks for patience.
+func (moreError) Timeout() bool { return true }
+
+// Temporary is true.
 func (moreError) Temporary() bool { return true }
 
 // Conn is the server's side of a TLS connection.
@@ -130,6 +135,11 @@ func (c *Conn) CloseNotify() {
 // writes, which never block here.
 type deadlines struct{}
 
-func (deadlines) SetDeadline(time.Time) error      { return nil }
-func (deadlines) SetReadDeadline(time.Time) error  { return nil }
+// SetDeadline does nothing.
+func (deadlines) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline does nothing.
+func (deadlines) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline does nothing.
 func (deadlines) SetWriteDeadline(time.Time) error { return nil }
