@@ -181,7 +181,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	}
 	accepting.Stop()
 	err := accepting.Wait()
-	b.drain(ctx, serving)
+	b.drain(context.Cause(ctx), serving)
 	serving.Stop()
 	err = errors.Join(err, serving.Wait(), b.release())
 	b.cfg.Logger.Info("Server Exiting..")

@@ -119,7 +119,7 @@ func brokerConfig(o *config.Options) (Config, error) {
 		FleetAddr: o.Covey.ControlPlane, OTLPAddr: o.Covey.OTLP, OperatorPublicKey: o.Covey.OperatorPublicKey,
 	}
 	if file := o.Covey.JoinTokenFile; file != "" {
-		text, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+		text, err := os.ReadFile(file)
 		if err != nil {
 			return Config{}, fmt.Errorf("join token: %w", err)
 		}

@@ -24,12 +24,12 @@ func (b *Broker) announce() {
 // Hurry ends a goodbye that is under way: the clients that are left go at once.
 func (b *Broker) Hurry() { b.hurried.Do(func() { close(b.hurry) }) }
 
-// drain says goodbye to the clients and reports what they used. Ended is the
-// context that told the broker to leave.
-func (b *Broker) drain(ended context.Context, serving *lifecycle.Group) {
+// drain says goodbye to the clients and reports what they used. Why is what made
+// the broker leave.
+func (b *Broker) drain(why error, serving *lifecycle.Group) {
 	d, log := b.cfg.Drain, b.cfg.Logger
 	var l *leave
-	if errors.As(context.Cause(ended), &l) {
+	if errors.As(why, &l) {
 		d = l.drain
 	}
 	ctx, cancel := context.WithCancel(serving.Context())

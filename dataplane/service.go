@@ -49,7 +49,7 @@ func (s *service) run(ctx context.Context) error {
 	defer signal.Stop(signals)
 	removeFiles, err := s.writeFiles()
 	if err != nil {
-		return errors.Join(err, s.broker.release())
+		return errors.Join(err, s.broker.release()) //nolint:contextcheck // closing has a deadline of its own
 	}
 	defer removeFiles()
 	done := make(chan error, 1)

@@ -23,7 +23,7 @@ func (b *Broker) standAlone() error {
 	}
 	b.accounts = account.NewRegistry("", nil, nil, b.cfg.Logger)
 	b.defineAccounts(b.cfg.Access)
-	b.static = auth.NewSwitch(auth.NewStatic(b.cfg.Access, b.named))
+	b.static = auth.NewSwitch(auth.NewStatic(b.cfg.Access, b.accounts.Loaded))
 	b.host.Auth = b.static
 	b.host.SystemAccount = b.cfg.Access.System
 	return nil
@@ -37,21 +37,12 @@ func (b *Broker) defineAccounts(a *auth.Access) {
 			limits = *l
 		}
 		s := &account.State{Name: name, Limits: limits}
-		if existing := b.named(name); existing != nil {
+		if existing := b.accounts.Loaded(name); existing != nil {
 			existing.Apply(s)
 		} else {
 			b.accounts.Add(account.New(name, account.NoUsage{}, s))
 		}
 	}
-}
-
-// named returns an account of the configuration, or nil.
-func (b *Broker) named(name string) *account.Account {
-	a, err := b.accounts.Get(context.Background(), name) // looks nothing up
-	if err != nil {
-		return nil
-	}
-	return a
 }
 
 // errFixedAccess is the answer to a change of users that are not the
@@ -73,7 +64,7 @@ func (b *Broker) Reload(access *auth.Access, clients *conn.Options) error {
 		return nil
 	}
 	b.defineAccounts(access)
-	before, after := b.static.Current(), auth.NewStatic(access, b.named)
+	before, after := b.static.Current(), auth.NewStatic(access, b.accounts.Loaded)
 	b.static.Set(after)
 	b.host.Review(func(id *account.Identity) (*permission.Set, *account.Refusal) {
 		if rules, ok := before.Keeps(after, id); ok {

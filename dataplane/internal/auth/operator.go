@@ -60,15 +60,19 @@ func (o *Operator) Authenticate(ctx context.Context, c *Connect, nonce string, r
 	if r := checkTimes(claims, now); r != nil {
 		return nil, r
 	}
+	if err := checkClaims(claims); err != nil {
+		return nil, account.Violation("invalid user JWT: " + firstLine(err))
+	}
 	acct, err := o.Accounts.Get(ctx, accountOf(claims))
 	if err != nil {
 		return nil, lookupRefusal(accountOf(claims), err)
 	}
-	limits, scope, err := effective(acct, claims)
+	state := acct.State()
+	limits, scope, err := effective(acct, state, claims)
 	if err != nil {
 		return nil, err
 	}
-	if limits.BearerToken && acct.State().NoBearer {
+	if limits.BearerToken && state.NoBearer {
 		return nil, account.Violation("the account does not allow bearer tokens")
 	}
 	if err := checkSource(limits, remote, now); err != nil {
@@ -77,12 +81,12 @@ func (o *Operator) Authenticate(ctx context.Context, c *Connect, nonce string, r
 	if err := checkSignature(claims.Subject, limits, c, nonce); err != nil {
 		return nil, account.Violation(err.Error())
 	}
-	return identify(acct, claims, limits, scope)
+	return identify(acct, state, claims, limits, scope)
 }
 
 // effective returns the limits that hold for a user: its own, or its role's.
-func effective(acct *account.Account, claims *jwt.UserClaims) (*jwt.UserPermissionLimits, *account.Scope, error) {
-	scope, listed := acct.State().Signers[claims.Issuer]
+func effective(acct *account.Account, state *account.State, claims *jwt.UserClaims) (*jwt.UserPermissionLimits, *account.Scope, error) {
+	scope, listed := state.Signers[claims.Issuer]
 	switch {
 	case !listed:
 		return nil, nil, account.Violation("the user is signed by " + claims.Issuer + ", which account " + acct.Key + " does not list")
@@ -130,6 +134,14 @@ func checkTimes(claims *jwt.UserClaims, now time.Time) *account.Refusal {
 		return account.Violation("the user's credential is not valid before " + time.Unix(claims.NotBefore, 0).UTC().Format(time.RFC3339))
 	}
 	return nil
+}
+
+// checkClaims refuses what the jwt library finds impossible, as nats-server does:
+// a malformed subject in a deny list would deny nothing.
+func checkClaims(claims *jwt.UserClaims) error {
+	vr := jwt.CreateValidationResults()
+	claims.Validate(vr)
+	return errors.Join(vr.Errors()...)
 }
 
 func checkSource(l *jwt.UserPermissionLimits, remote netip.Addr, now time.Time) error {
@@ -197,9 +209,9 @@ func checkSignature(user string, l *jwt.UserPermissionLimits, c *Connect, nonce 
 }
 
 // identify makes the identity. Whether the account admits it is decided by Join.
-func identify(acct *account.Account, claims *jwt.UserClaims, l *jwt.UserPermissionLimits, scope *account.Scope) (*account.Identity, error) {
+func identify(acct *account.Account, state *account.State, claims *jwt.UserClaims, l *jwt.UserPermissionLimits, scope *account.Scope) (*account.Identity, error) {
 	id := &account.Identity{
-		Account: acct, User: claims.Subject, Name: claims.Name, Issuer: claims.Issuer,
+		Account: acct, State: state, User: claims.Subject, Name: claims.Name, Issuer: claims.Issuer,
 		IssuedAt: claims.IssuedAt, Expires: claims.Expires,
 		Limits: account.Limits{
 			Connections: account.NoLimit, Leafs: account.NoLimit,
@@ -219,7 +231,7 @@ func identify(acct *account.Account, claims *jwt.UserClaims, l *jwt.UserPermissi
 	}
 	id.Permissions = permission.New(&claims.Permissions)
 	if id.Permissions == nil {
-		id.Permissions = acct.State().Default
+		id.Permissions = state.Default
 	}
 	return id, nil
 }

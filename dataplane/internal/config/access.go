@@ -107,6 +107,9 @@ func (f *file) users(n node, account string) {
 	if account == "" {
 		f.o.Access.HasUsers = true
 	}
+	if len(elements) == 0 && account == "" {
+		f.warn(n, "the list of users is empty: nobody may connect")
+	}
 	for _, e := range elements {
 		if u, ok := f.user(e); ok {
 			u.Account = account

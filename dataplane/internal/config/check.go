@@ -1,10 +1,12 @@
 package config
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/auth"
+	"github.com/coveymq/covey/dataplane/internal/conn"
 )
 
 // minLameDuck is the shortest goodbye, as in nats-server.
@@ -12,12 +14,25 @@ const minLameDuck = 30 * time.Second
 
 // check sees whether the keys fit together.
 func (f *file) check(root node) {
+	f.zeroIsDefault()
 	f.checkLimits()
 	f.checkLameDuck()
 	f.checkUsers(root)
 	f.checkSystemAccount()
 	f.checkOperator()
 	f.checkCovey()
+}
+
+// zeroIsDefault restores the defaults of limits that cannot be nothing.
+func (f *file) zeroIsDefault() {
+	c, d := &f.o.Clients, conn.DefaultOptions()
+	c.MaxControlLine = cmp.Or(c.MaxControlLine, d.MaxControlLine)
+	c.MaxPayload = cmp.Or(c.MaxPayload, d.MaxPayload)
+	c.PingMax = cmp.Or(c.PingMax, d.PingMax)
+	c.PingInterval = cmp.Or(c.PingInterval, d.PingInterval)
+	c.Egress.MaxPending = cmp.Or(c.Egress.MaxPending, d.Egress.MaxPending)
+	c.Egress.WriteDeadline = cmp.Or(c.Egress.WriteDeadline, d.Egress.WriteDeadline)
+	f.o.LameDuckDuration = cmp.Or(f.o.LameDuckDuration, Default().LameDuckDuration)
 }
 
 func (f *file) checkLimits() {
@@ -28,8 +43,8 @@ func (f *file) checkLimits() {
 		f.problem(n, "max_pending (%d) cannot be lower than max_payload (%d)", c.Egress.MaxPending, c.MaxPayload)
 	}
 	for key, d := range map[string]time.Duration{"ping_interval": c.PingInterval, "write_deadline": c.Egress.WriteDeadline} {
-		if n, ok := f.defined[key]; ok && d <= 0 {
-			f.problem(n, "%s is %v, it must be more than nothing", key, d)
+		if n, ok := f.defined[key]; ok && d < 0 {
+			f.problem(n, "%s is %v, it cannot be negative", key, d)
 		}
 	}
 }

@@ -58,14 +58,14 @@ func (f *file) serverName(n node) {
 
 func (f *file) addLimits(t table) {
 	c := &f.o.Clients
-	t.add(integer(&f.reader, &c.MaxControlLine, 1, math.MaxInt32), "max_control_line")
-	t.add(f.seen("max_payload", integer(&f.reader, &c.MaxPayload, 1, math.MaxInt32)), "max_payload")
-	t.add(f.seen("max_pending", integer(&f.reader, &c.Egress.MaxPending, 1, math.MaxInt64)), "max_pending")
+	t.add(integer(&f.reader, &c.MaxControlLine, 0, math.MaxInt32), "max_control_line")
+	t.add(f.seen("max_payload", integer(&f.reader, &c.MaxPayload, 0, math.MaxInt32)), "max_payload")
+	t.add(f.seen("max_pending", integer(&f.reader, &c.Egress.MaxPending, 0, math.MaxInt64)), "max_pending")
 	t.add(integer(&f.reader, &c.MaxConnections, -1, math.MaxInt32), "max_connections", "max_conn")
 	t.add(integer(&f.reader, &c.MaxSubscriptions, -1, math.MaxInt32), "max_subscriptions", "max_subs")
 	t.add(integer(&f.reader, &c.MaxSubTokens, 1, math.MaxUint8), "max_sub_tokens", "max_subscription_tokens")
 	t.add(f.seen("ping_interval", f.duration(&c.PingInterval, true)), "ping_interval")
-	t.add(integer(&f.reader, &c.PingMax, 1, math.MaxInt32), "ping_max")
+	t.add(integer(&f.reader, &c.PingMax, 0, math.MaxInt32), "ping_max")
 	t.add(f.seen("write_deadline", f.duration(&c.Egress.WriteDeadline, true)), "write_deadline")
 	t.add(f.writeTimeout, "write_timeout")
 }

@@ -45,7 +45,7 @@ func (f *file) readOperator(n node) {
 const jwtPrefix = "eyJ"
 
 func operatorJWT(s string) (string, *jwt.OperatorClaims, error) {
-	contents, err := os.ReadFile(s) //nolint:gosec // the operator names the file
+	contents, err := os.ReadFile(s)
 	if err != nil {
 		if !strings.HasPrefix(s, jwtPrefix) {
 			return "", nil, err
@@ -135,6 +135,17 @@ func (f *file) checkOperator() {
 	if _, ok := f.defined["resolver"]; !ok {
 		f.problem(n, "operators require an account resolver to be configured")
 	}
+	f.checkOperatorAlone(n)
+	if f.operator == nil {
+		return
+	}
+	f.checkOperatorSystem(n)
+	f.operator.Accounts = f.preload
+	f.o.Operator = f.operator
+}
+
+// checkOperatorAlone sees that nobody but the operator says who may connect.
+func (f *file) checkOperatorAlone(n node) {
 	a := &f.o.Access
 	for _, bad := range []struct {
 		is   bool
@@ -148,18 +159,17 @@ func (f *file) checkOperator() {
 			f.problem(n, "operators do not allow %s to be configured directly", bad.what)
 		}
 	}
-	if f.operator == nil {
-		return
-	}
+}
+
+// checkOperatorSystem sees whether there is one system account, and its claims.
+func (f *file) checkOperatorSystem(n node) {
 	if s, ok := f.defined["system_account"]; ok {
-		if own := f.operator.System; own != "" && own != a.System {
+		if own := f.operator.System; own != "" && own != f.o.Access.System {
 			f.problem(s, "system_account in config and operator JWT must be identical")
 		}
-		f.operator.System = a.System
+		f.operator.System = f.o.Access.System
 	}
 	if s := f.operator.System; s != "" && f.preload[s] == "" {
 		f.problem(n, "the system account %s is not in resolver_preload", s)
 	}
-	f.operator.Accounts = f.preload
-	f.o.Operator = f.operator
 }

@@ -43,7 +43,6 @@ type Client struct {
 	intent   Intent
 	ponged   bool // the first PONG was sent
 	greeted  bool // CONNECT was received
-	canReply bool // the rules let the client answer requests it got
 	identity *account.Identity
 
 	// Read and written by anyone.
@@ -67,6 +66,7 @@ type Client struct {
 
 	mu      sync.Mutex
 	subs    map[string]*interest.Sub // by sid; guarded by mu, as is all below
+	home    *account.Account         // where subs are; nil before the first
 	replies map[string]*allowance
 }
 

@@ -25,7 +25,12 @@ const (
 // works until there is nothing more; false means wait for the socket.
 func (c *Client) readable(fd uintptr) bool {
 	w := getWorker()
-	defer putWorker(w)
+	over := c.drain(w, fd)
+	putWorker(w) // not after a panic: half a batch of this account would be in it
+	return over
+}
+
+func (c *Client) drain(w *worker, fd uintptr) (over bool) {
 	b, used := c.open()
 	for {
 		if c.refusal.Load() != nil {
@@ -52,7 +57,6 @@ func (c *Client) readable(fd uintptr) bool {
 // readStream does the same for connections that are not plain sockets.
 func (c *Client) readStream() {
 	w := getWorker()
-	defer putWorker(w)
 	b, used := c.open()
 	for c.refusal.Load() == nil {
 		n, err := c.nc.Read(b.B[used:])
@@ -68,6 +72,7 @@ func (c *Client) readStream() {
 		}
 	}
 	b.Release()
+	putWorker(w) // see readable
 }
 
 // open returns a buffer with what is left of the last batch.

@@ -22,7 +22,7 @@ func Name() string { return filepath.Base(os.Args[0]) }
 
 // WritePid writes this process's id to a file.
 func WritePid(path string) error {
-	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())), fileMode); err != nil { //nolint:gosec // see fileMode
+	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())), fileMode); err != nil {
 		return fmt.Errorf("write pid file: %w", err)
 	}
 	return nil
@@ -36,7 +36,7 @@ func WritePorts(dir string, p Ports) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("write ports file: %w", err)
 	}
-	if err := os.WriteFile(path+".new", text, fileMode); err != nil { //nolint:gosec // see fileMode
+	if err := os.WriteFile(path+".new", text, fileMode); err != nil {
 		return "", fmt.Errorf("write ports file: %w", err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {

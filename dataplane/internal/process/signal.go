@@ -77,7 +77,7 @@ func find(process string) ([]int, error) {
 		}
 		return all, nil
 	}
-	if text, err := os.ReadFile(process); err == nil { //nolint:gosec // the operator names the file
+	if text, err := os.ReadFile(process); err == nil {
 		process = strings.TrimSpace(string(text))
 	}
 	pid, err := strconv.Atoi(process)
@@ -114,7 +114,7 @@ func running() ([]int, error) {
 	name = name[:min(len(name), commMax)]
 	var pids []int
 	for _, path := range comms {
-		text, err := os.ReadFile(path) //nolint:gosec // under /proc
+		text, err := os.ReadFile(path)
 		if err != nil || strings.TrimSuffix(string(text), "\n") != name {
 			continue // it is gone, or another program
 		}

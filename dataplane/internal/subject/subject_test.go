@@ -149,6 +149,7 @@ func FuzzSubject(f *testing.F) {
 	for _, s := range []string{"a.b", "a.*", ">", "a..b", "", ".", "*.>", "a.>.b"} {
 		f.Add(s, "a.>")
 		f.Add("a.b.c", s)
+		f.Add(s, "*")
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
 		if got, want := subject.Valid(a), modelValid(a); got != want {
@@ -171,6 +172,11 @@ func FuzzSubject(f *testing.F) {
 		}
 		if strings.Join(tokens, ".") != a || len(tokens) != len(strings.Split(a, ".")) {
 			t.Errorf("Next cuts %q into %q", a, tokens)
+		}
+		if tokens := strings.Split(a, "."); modelValid(b) && !slices.Contains(tokens, "") {
+			if got, want := subject.MatchesLiteral(a, b), matchesLiteral(tokens, strings.Split(b, ".")); got != want {
+				t.Errorf("MatchesLiteral(%q, %q) = %v", a, b, got)
+			}
 		}
 		if modelLiteral(a) && modelValid(b) {
 			want := matchesLiteral(strings.Split(a, "."), strings.Split(b, "."))

@@ -55,6 +55,7 @@ func encode(dst []byte, o *operation) []byte {
 			op.Reply = []byte(o.Reply)
 		}
 		return op.AppendTail(append(append(dst, o.Subject...), ' '))
+	case wire.None, wire.Connect, wire.Sub, wire.Unsub, wire.Err, wire.Info:
 	case wire.Ping, wire.Pong, wire.OK:
 		return append(dst, map[wire.Kind]string{wire.Ping: "PING\r\n", wire.Pong: "PONG\r\n", wire.OK: "+OK\r\n"}[o.Kind]...)
 	}

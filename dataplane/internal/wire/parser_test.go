@@ -43,6 +43,7 @@ func snapshot(o *wire.Op) operation {
 		}
 	case wire.Connect, wire.Sub, wire.Unsub, wire.Err, wire.Info:
 		return operation{Kind: o.Kind, Arg: string(o.Arg)}
+	case wire.None, wire.Ping, wire.Pong, wire.OK:
 	}
 	return operation{Kind: o.Kind}
 }
