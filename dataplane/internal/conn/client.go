@@ -28,9 +28,10 @@ type Client struct {
 	out    *egress.Conn
 	id     uint64
 	start  time.Time
-	ready  time.Time // when the client could say who it is
 	remote netip.AddrPort
+	socket syscall.Conn                // nc, if it is a plain socket
 	tls    atomic.Pointer[secure.Conn] // nil in clear; set by the reader, once
+	waited time.Duration               // until the client could say who it is
 
 	// Owned by the reader.
 	parser   wire.Parser
@@ -43,6 +44,10 @@ type Client struct {
 	intent   Intent
 	ponged   bool // the first PONG was sent
 	greeted  bool // CONNECT was received
+	moved    bool // the goroutine that authenticated was replaced
+	moving   bool // the goroutine is about to be replaced
+	fresh    bool // the goroutine has not read yet
+	peek     [1]byte
 	identity *account.Identity
 
 	// Read and written by anyone.
@@ -51,6 +56,8 @@ type Client struct {
 	refusal   atomic.Pointer[account.Refusal] // why the connection ends; set once
 	admitted  atomic.Bool
 	asyncInfo atomic.Bool  // the client understands a second INFO
+	worked    atomic.Bool  // the reader's goroutine has worked on a batch
+	shrink    atomic.Bool  // the reader's goroutine shall be replaced: it idles
 	lastIn    atomic.Int64 // tick of the wheel at the last read
 	expires   atomic.Int64 // Unix second; 0 for never
 	nextPing  atomic.Int64 // Unix nanosecond
@@ -79,18 +86,19 @@ type shown struct {
 // Go serves a connection in a goroutine of its own, for which Close waits.
 func (h *Host) Go(nc net.Conn) { h.wg.Go(func() { h.serve(nc) }) }
 
-// serve runs a connection from its first byte to its last. It closes nc.
+// serve runs a connection from its first byte on. Its last byte may come in
+// another goroutine; see leave. It closes nc.
 func (h *Host) serve(nc net.Conn) {
 	c := &Client{host: h, nc: nc, start: time.Now(), timer: timer{bucket: -1}}
 	c.remote = addrPort(nc.RemoteAddr())
+	c.socket, _ = nc.(syscall.Conn)
 	o := h.Options()
 	c.out = egress.New(nc, &h.Slots, &o.Egress, c.writeFailed)
 	c.out.Owner = c
 	c.connect = auth.DefaultConnect()
 	c.parser.MaxControlLine = o.MaxControlLine
 	c.parser.MaxPayload = o.MaxPayload
-	defer c.close()
-	defer c.recover()
+	defer c.leave()
 	if r := c.greet(o.TLS, h.add(c)); r != nil {
 		c.end(r)
 		return
@@ -114,21 +122,20 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 // read parses what comes until the connection ends.
 func (c *Client) read() {
-	sc, ok := c.nc.(syscall.Conn)
-	if !ok {
+	if c.socket == nil {
 		c.readStream()
 		return
 	}
-	raw, err := sc.SyscallConn()
+	raw, err := c.socket.SyscallConn()
 	if err != nil {
 		c.end(readError)
 		return
 	}
-	readable := c.readable
-	if c.tls.Load() != nil {
-		readable = c.readableSecure
+	err = raw.Read(c.readable)
+	if c.shrink.Swap(false) && err != nil {
+		c.moving = c.nc.SetReadDeadline(time.Time{}) == nil
 	}
-	if err := raw.Read(readable); err != nil {
+	if err != nil && !c.moving {
 		c.end(readError) // keeps an earlier reason, such as the one of Disconnect
 	}
 }
@@ -160,11 +167,30 @@ func (c *Client) writeFailed(r egress.Reason) {
 	}
 }
 
-func (c *Client) recover() {
+// leave is how a reader's goroutine ends: the connection goes on in a new one,
+// whose stack has not grown, or it is over. A fault ends only the connection.
+func (c *Client) leave() {
 	if p := recover(); p != nil {
-		c.end(recovered)
-		c.host.Log.Error("connection ended by a fault", "conn", c.id, "panic", p, "stack", string(debug.Stack()))
+		c.fault(p)
 	}
+	if c.moving && c.refusal.Load() == nil {
+		c.moving, c.fresh = false, true
+		c.worked.Store(false)
+		c.host.wg.Go(c.resume)
+		return
+	}
+	c.close()
+}
+
+func (c *Client) fault(p any) {
+	c.end(recovered)
+	c.host.Log.Error("connection ended by a fault", "conn", c.id, "panic", p, "stack", string(debug.Stack()))
+}
+
+// resume reads on where another goroutine stopped.
+func (c *Client) resume() {
+	defer c.leave()
+	c.read()
 }
 
 // Times that the end of a connection may take.

@@ -22,7 +22,7 @@ import (
 // As the settings say, it does a TLS handshake before or after it. It returns why
 // the connection must end, if it must, be it the reason it is given.
 func (c *Client) greet(t *secure.Settings, r *account.Refusal) *account.Refusal {
-	defer func() { c.ready = time.Now() }()
+	defer func() { c.waited = time.Since(c.start) }()
 	if t == nil || r != nil {
 		if t == nil || !t.First {
 			c.sendInfo(false)
@@ -31,7 +31,7 @@ func (c *Client) greet(t *secure.Settings, r *account.Refusal) *account.Refusal 
 	}
 	first := t.First
 	if first && t.Fallback > 0 {
-		_, first = c.peek(t.Fallback)
+		_, first = c.firstByte(t.Fallback)
 	}
 	if !first {
 		c.sendInfo(false)
@@ -63,28 +63,27 @@ const handshakeRecord = 0x16
 // opensTLS waits for the client's first byte and reports whether it is that of a
 // handshake.
 func (c *Client) opensTLS(wait time.Duration) bool {
-	b, ok := c.peek(wait)
+	b, ok := c.firstByte(wait)
 	return ok && b == handshakeRecord
 }
 
-// peek waits for the first byte and leaves it where it is.
-func (c *Client) peek(wait time.Duration) (first byte, ok bool) {
-	sc, isSocket := c.nc.(syscall.Conn)
-	if !isSocket {
+// firstByte waits for the first byte and leaves it where it is.
+func (c *Client) firstByte(wait time.Duration) (b byte, ok bool) {
+	if c.socket == nil {
 		return 0, false
 	}
-	raw, err := sc.SyscallConn()
+	raw, err := c.socket.SyscallConn()
 	if err != nil || !c.patience(wait) {
 		return 0, false
 	}
 	defer c.endPatience()
-	var b [1]byte
+	var first [1]byte
 	err = raw.Read(func(fd uintptr) bool {
-		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
+		n, _, err := syscall.Recvfrom(int(fd), first[:], syscall.MSG_PEEK)
 		ok = err == nil && n == 1
 		return err != syscall.EAGAIN && err != syscall.EINTR
 	})
-	return b[0], ok && err == nil
+	return first[0], ok && err == nil
 }
 
 // patience bounds what is read from the socket next. It reports false when the
@@ -118,7 +117,11 @@ func (c *Client) handshake(t *secure.Settings, first bool) error {
 	done := make(chan error, 1)
 	c.host.wg.Go(func() {
 		defer close(done)
-		defer c.recover()
+		defer func() {
+			if p := recover(); p != nil {
+				c.fault(p)
+			}
+		}()
 		done <- conn.Handshake(t, first)
 	})
 	switch err, ok := <-done; {
@@ -162,11 +165,9 @@ func fingerprint(cert *x509.Certificate) string {
 	return fmt.Sprintf("%s SHA-256: %s", cert.Subject.String(), hex.EncodeToString(sum[:]))
 }
 
-// readableSecure is readable for a connection behind TLS. What is read from the
-// socket lies in a buffer of its own until crypto/tls has taken all of it.
-func (c *Client) readableSecure(fd uintptr) bool {
-	w := getWorker()
-	defer putWorker(w)
+// drainSecure is drain for a connection behind TLS. What is read from the socket
+// lies in a buffer of its own until crypto/tls has taken all of it.
+func (c *Client) drainSecure(w *worker, fd uintptr) (over bool) {
 	in := egress.NewBuffer(readBuffer)
 	defer in.Release()
 	b, used := c.open()
