@@ -43,6 +43,7 @@ func (o *output) String() string {
 // program is a broker as a process, but in ours: signals go to the process, so
 // that tests with programs do not run side by side.
 type program struct {
+	caught chan os.Signal // every signal that signal sent, once it was handed out
 	log  output
 	url  string
 	http string
