@@ -115,10 +115,12 @@ func brokerConfig(o *config.Options) (Config, error) {
 	cfg := Config{
 		Host: o.Host, Port: max(o.Port, 0), Advertise: o.Advertise, ServerName: o.ServerName,
 		NoHeaders: o.NoHeaders, StateDir: o.Covey.StateDir,
+		Metrics: Metrics{Push: o.Covey.MetricsPush, Interval: o.Covey.MetricsInterval},
 		Drain:   Drain{Grace: o.LameDuckGrace, Spread: o.LameDuckDuration - o.LameDuckGrace, Flush: DefaultDrain().Flush},
 		Clients: &o.Clients, Access: &o.Access, Operator: o.Operator,
 	}
 	if o.MonitorPort != 0 {
+		cfg.MonitorBasePath, cfg.ConfigDigest = o.MonitorBasePath, o.Digest
 		cfg.MonitorAddr = joinPort(o.MonitorHost, max(o.MonitorPort, 0))
 	}
 	if o.Covey.ControlPlane == "" {

@@ -63,9 +63,14 @@ type Client struct {
 	nextPing  atomic.Int64 // Unix nanosecond
 	pingSent  atomic.Int64 // Unix nanosecond; 0 when no PING is out
 	rtt       atomic.Int64 // nanoseconds; 0 when not known
+	greeting  atomic.Int64 // nanoseconds from the connection's start to CONNECT
 	pingsOut  atomic.Int32
 	inMsgs    atomic.Uint64
 	inBytes   atomic.Uint64
+
+	// Guarded by the host's mutex.
+	index  int // in its list
+	listed bool
 
 	// Guarded by the wheel's mutex.
 	timer timer
@@ -80,16 +85,15 @@ type Client struct {
 // shown is what others may know of a client. Immutable.
 type shown struct {
 	identity            *account.Identity
-	name, lang, version string // what the client says of itself
+	name, lang, version string          // what the client says of itself
+	before              account.Traffic // what went through the connection before this
 }
-
-// Go serves a connection in a goroutine of its own, for which Close waits.
-func (h *Host) Go(nc net.Conn) { h.wg.Go(func() { h.serve(nc) }) }
 
 // serve runs a connection from its first byte on. Its last byte may come in
 // another goroutine; see leave. It closes nc.
 func (h *Host) serve(nc net.Conn) {
 	c := &Client{host: h, nc: nc, start: time.Now(), timer: timer{bucket: -1}}
+	c.lastIn.Store(h.wheel.now.Load())
 	c.remote = addrPort(nc.RemoteAddr())
 	c.socket, _ = nc.(syscall.Conn)
 	o := h.Options()
@@ -157,13 +161,20 @@ func (c *Client) Disconnect(r *account.Refusal) {
 func (c *Client) writeFailed(r egress.Reason) {
 	switch r {
 	case egress.SlowConsumerPending:
-		c.host.Totals.SlowConsumers.Add(1)
+		c.countSlow()
 		c.Disconnect(slowPending)
 	case egress.SlowConsumerDeadline:
-		c.host.Totals.SlowConsumers.Add(1)
+		c.countSlow()
 		c.Disconnect(slowDeadline)
 	case egress.WriteError:
 		c.Disconnect(writeError)
+	}
+}
+
+func (c *Client) countSlow() {
+	c.host.Totals.SlowConsumers.Add(1)
+	if who := c.shown.Load(); who != nil {
+		who.identity.Account.SlowConsumers.Add(1)
 	}
 }
 
@@ -203,6 +214,7 @@ const (
 func (c *Client) close() {
 	c.out.Flags.Or(egress.Closed)
 	c.host.wheel.forget(c)
+	ended := c.obituary()
 	c.dropSubscriptions()
 	c.farewell()
 	c.out.CloseNotify()
@@ -211,7 +223,7 @@ func (c *Client) close() {
 		c.identity.Account.Leave(c) // after the last byte is counted
 	}
 	c.host.remove(c)
-	c.host.Totals.leave(c.Traffic())
+	c.bury(ended)
 	if c.intent != nil {
 		c.intent.Release()
 	}
