@@ -136,7 +136,7 @@ func (c *Client) read() {
 		return
 	}
 	err = raw.Read(c.readable)
-	if c.shrink.Swap(false) && err != nil {
+	if err != nil && c.shrink.Swap(false) {
 		c.moving = c.nc.SetReadDeadline(time.Time{}) == nil
 	}
 	if err != nil && !c.moving {
