@@ -259,8 +259,12 @@ func TestReloadChangesLimitsAndLevels(t *testing.T) {
 		t.Errorf("max_payload = %d", n)
 	}
 	p.reload(t, "max_payload: 2000, debug: true, max_connections: 1", "Reloaded server configuration")
-	nc, err := nats.Connect(p.url)
-	must(t, err)
+	var nc *nats.Conn
+	eventually(t, "the first connection is gone", func() (ok bool) {
+		var err error
+		nc, err = nats.Connect(p.url)
+		return err == nil
+	})
 	defer nc.Close()
 	if n := nc.MaxPayload(); n != 2000 {
 		t.Errorf("max_payload = %d", n)
