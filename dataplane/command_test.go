@@ -44,12 +44,12 @@ func (o *output) String() string {
 // that tests with programs do not run side by side.
 type program struct {
 	caught chan os.Signal // every signal that signal sent, once it was handed out
-	log  output
-	url  string
-	http string
-	conf string
-	dir  string
-	done chan int
+	log    output
+	url    string
+	http   string
+	conf   string
+	dir    string
+	done   chan int
 }
 
 // launch runs the program with a configuration until the test ends.
