@@ -29,6 +29,8 @@ func Decode(key, token string, revision int64, trusted func(string) bool) (*Stat
 	s := &State{
 		Revision: revision,
 		Name:     claims.Name,
+		Issuer:   claims.Issuer,
+		Tags:     claims.Tags,
 		Limits: Limits{
 			Connections: claims.Limits.Conn, Leafs: claims.Limits.LeafNodeConn,
 			Subscriptions: claims.Limits.Subs, Payload: claims.Limits.Payload,
@@ -36,6 +38,7 @@ func Decode(key, token string, revision int64, trusted func(string) bool) (*Stat
 		Signers:     map[string]*Scope{key: nil},
 		Revocations: claims.Revocations,
 		Expires:     claims.Expires,
+		NoBearer:    claims.Limits.DisallowBearer,
 		Default:     permission.New(&claims.DefaultPermissions),
 	}
 	for signer, scope := range claims.SigningKeys {

@@ -114,18 +114,27 @@ func (r *Registry) Get(ctx context.Context, key string) (*Account, error) {
 	r.loading[key] = l
 	r.mu.Unlock()
 
-	l.account, l.err = r.load(ctx, key)
-	r.mu.Lock()
-	delete(r.loading, key)
-	if l.err == nil {
-		r.accounts[key] = l.account
-	}
-	r.mu.Unlock()
-	close(l.done)
-	if l.err == nil {
-		r.source.Hold(key)
-	}
+	r.lead(ctx, key, l)
 	return l.account, l.err
+}
+
+// lead does the lookup that others wait for. They hear of its end even if it is
+// a panic.
+func (r *Registry) lead(ctx context.Context, key string, l *load) {
+	l.err = ErrUnavailable
+	defer func() {
+		r.mu.Lock()
+		delete(r.loading, key)
+		if l.err == nil {
+			r.accounts[key] = l.account
+		}
+		r.mu.Unlock()
+		close(l.done)
+		if l.err == nil {
+			r.source.Hold(key)
+		}
+	}()
+	l.account, l.err = r.load(ctx, key)
 }
 
 func (r *Registry) load(ctx context.Context, key string) (*Account, error) {
@@ -161,7 +170,7 @@ func (r *Registry) Add(a *Account) {
 // Apply puts new claims in force, if the account is loaded and the claims are
 // not older than what it has. It returns when they are in force.
 func (r *Registry) Apply(key, token string, revision int64) error {
-	a := r.loaded(key)
+	a := r.Loaded(key)
 	if a == nil || revision < a.State().Revision {
 		return nil
 	}
@@ -177,20 +186,31 @@ func (r *Registry) Apply(key, token string, revision int64) error {
 // Delete ends an account: its clients are disconnected, new ones refused until
 // the source knows it again.
 func (r *Registry) Delete(key string, revision int64) {
-	r.mu.Lock()
-	a := r.accounts[key]
+	a := r.Loaded(key)
 	if a == nil || revision < a.State().Revision {
-		r.mu.Unlock()
 		return
 	}
-	delete(r.accounts, key)
-	r.mu.Unlock()
 	a.end(revision)
-	r.source.Drop(key)
+	r.unload(a)
 	r.log.Info("account deleted", "account", key, "rev", revision)
 }
 
-func (r *Registry) loaded(key string) *Account {
+// unload takes out an account that nobody may join any more. The source hears of
+// it first: as long as the account is here nobody loads it anew, so that this
+// Drop cannot undo the Hold of the next load.
+func (r *Registry) unload(a *Account) {
+	if r.source != nil {
+		r.source.Drop(a.Key)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.accounts[a.Key] == a {
+		delete(r.accounts, a.Key)
+	}
+}
+
+// Loaded returns an account if it is loaded, else nil.
+func (r *Registry) Loaded(key string) *Account {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.accounts[key]
@@ -225,12 +245,8 @@ func (r *Registry) Evict(now time.Time, after time.Duration) {
 		if since.IsZero() || now.Sub(since) < after || a.State().Revision == 0 {
 			return
 		}
-		if !a.retire() {
-			return
+		if a.retire() {
+			r.unload(a)
 		}
-		r.mu.Lock()
-		delete(r.accounts, a.Key)
-		r.mu.Unlock()
-		r.source.Drop(a.Key)
 	})
 }

@@ -3,6 +3,7 @@ package conn
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,6 +11,8 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/egress"
+	"github.com/coveymq/covey/dataplane/internal/permission"
+	"github.com/coveymq/covey/dataplane/internal/secure"
 )
 
 // Options are the limits and times of client connections, with nats-server's
@@ -22,8 +25,11 @@ type Options struct {
 	MaxSubTokens     int // 0 for no limit
 	PingInterval     time.Duration
 	PingMax          int
-	AuthTimeout      time.Duration
+	AuthTimeout      time.Duration // from INFO, or from the TLS handshake on
 	Egress           egress.Limits
+	TLS              *secure.Settings // nil for connections in clear
+	// MaxClosed is how many connections that have ended monitoring still shows.
+	MaxClosed int
 }
 
 // DefaultOptions returns nats-server's defaults.
@@ -36,6 +42,7 @@ func DefaultOptions() Options {
 		PingMax:        2,
 		AuthTimeout:    2 * time.Second,
 		Egress:         egress.Limits{MaxPending: 64 << 20, WriteDeadline: 10 * time.Second},
+		MaxClosed:      10_000,
 	}
 }
 
@@ -49,7 +56,6 @@ type Intent interface {
 // Host is what all client connections of a broker share.
 type Host struct {
 	// Immutable once the first connection is served.
-	Options  Options
 	Auth     auth.Authenticator
 	Accounts *account.Registry
 	Info     Info // what every client is told; see Client.sendInfo
@@ -59,32 +65,44 @@ type Host struct {
 	// SystemAccount is the key of the account for the broker's own subjects.
 	SystemAccount string
 
+	options atomic.Pointer[Options]
+
 	Slots egress.Slots
 	wheel wheel
 	lame  atomic.Bool
+	epoch atomic.Uint64 // of what Auth says; see Review
+
+	greeters greeters
 
 	// Counters, read by anyone.
 	Totals Totals
 
+	closed closedRing
+
 	mu      sync.Mutex
-	clients map[uint64]*Client // guarded by mu, as is all below
+	clients []*Client // in no order; guarded by mu, as is all below
+	past    Sum       // of connections that have left
 	nextID  uint64
 	closing bool
 	wg      sync.WaitGroup // one for each connection
 }
 
-// Totals are counters of all connections, past and present. Those of living
-// connections are merged in when they close.
+// Totals are counters of all connections, past and present.
 type Totals struct {
 	Connections   atomic.Uint64
 	SlowConsumers atomic.Uint64
 	Stale         atomic.Uint64
-	InMessages    atomic.Uint64
-	InBytes       atomic.Uint64
-	OutMessages   atomic.Uint64
-	OutBytes      atomic.Uint64
 	AuthErrors    atomic.Uint64
 }
+
+// Options returns the options in force. They are not to be changed; see
+// SetOptions.
+func (h *Host) Options() *Options { return h.options.Load() }
+
+// SetOptions puts options in force. It must be called before the first
+// connection is served. Later changes to what a connection may hold or send are
+// for those that connect after them; times and counts are for all.
+func (h *Host) SetOptions(o Options) { h.options.Store(&o) }
 
 // Run keeps the connections' timers until ctx ends.
 func (h *Host) Run(ctx context.Context) error { return h.wheel.run(ctx) }
@@ -93,37 +111,79 @@ func (h *Host) Run(ctx context.Context) error { return h.wheel.run(ctx) }
 func (h *Host) add(c *Client) *account.Refusal {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.clients == nil {
-		h.clients = make(map[uint64]*Client)
-	}
 	if h.closing {
 		return serverShutdown
 	}
 	h.nextID++
 	c.id = h.nextID
 	h.Totals.Connections.Add(1)
-	if h.Options.MaxConnections > 0 && len(h.clients) >= h.Options.MaxConnections {
+	if limit := h.Options().MaxConnections; limit > 0 && len(h.clients) >= limit {
 		return tooManyConnections
 	}
-	h.clients[c.id] = c
+	c.index = len(h.clients)
+	c.listed = true
+	h.clients = append(h.clients, c)
 	return nil
 }
 
+// remove takes a connection out whose counters stand still.
 func (h *Host) remove(c *Client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.clients, c.id)
+	h.past.add(c)
+	if !c.listed {
+		return
+	}
+	c.listed = false
+	last := len(h.clients) - 1
+	h.clients[c.index] = h.clients[last]
+	h.clients[c.index].index = c.index
+	h.clients[last] = nil
+	h.clients = h.clients[:last]
 }
 
-// Clients returns the connections there are now.
+// Clients returns the connections there are now, in no order.
 func (h *Host) Clients() []*Client {
+	all, _ := h.snapshot()
+	return all
+}
+
+// Sum is of all connections, past and present, but for Connections.
+type Sum struct {
+	Traffic     account.Traffic
+	Stalls      uint64 // how often a publisher waited for a connection
+	Connections int    // that there are now
+}
+
+func (s *Sum) add(c *Client) {
+	s.Traffic.Add(c.Traffic())
+	s.Stalls += c.out.Stalls()
+}
+
+// snapshot returns the connections there are now and the sum of all others: who
+// adds both counts everything once. The lock it takes is one that connects and
+// disconnects wait for, for the time of copying a slice, and traffic never.
+func (h *Host) snapshot() ([]*Client, Sum) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all := make([]*Client, 0, len(h.clients))
-	for _, c := range h.clients {
-		all = append(all, c)
+	return slices.Clone(h.clients), h.past
+}
+
+// Sum adds all connections up. What it returns never falls, but for Connections.
+func (h *Host) Sum() Sum {
+	clients, sum := h.snapshot()
+	sum.Connections = len(clients)
+	for _, c := range clients {
+		sum.add(c)
 	}
-	return all
+	return sum
+}
+
+// Leaving says that the broker is on its way out.
+func (h *Host) Leaving() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.closing || h.lame.Load()
 }
 
 // Len returns how many connections there are.
@@ -131,6 +191,25 @@ func (h *Host) Len() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.clients)
+}
+
+// Review asks of every connection whether it may stay and by which rules, after
+// what Auth says has changed. Connections that were being admitted just then ask
+// Auth again.
+func (h *Host) Review(judge func(*account.Identity) (*permission.Set, *account.Refusal)) {
+	h.epoch.Add(1)
+	for _, c := range h.Clients() {
+		who := c.shown.Load()
+		if who == nil {
+			continue
+		}
+		rules, refusal := judge(who.identity)
+		if refusal != nil {
+			c.Disconnect(refusal)
+			continue
+		}
+		c.Permit(rules)
+	}
 }
 
 // LameDuck tells every client that can hear it that the broker is going away.
@@ -142,8 +221,9 @@ func (h *Host) LameDuck() {
 }
 
 // Close ends all connections, evenly over the given time, and returns when they
-// are gone. No new ones are admitted.
-func (h *Host) Close(over time.Duration) {
+// are gone. Once ctx ends, those that are left go at once. No new ones are
+// admitted.
+func (h *Host) Close(ctx context.Context, over time.Duration) {
 	h.mu.Lock()
 	h.closing = true
 	h.mu.Unlock()
@@ -152,15 +232,16 @@ func (h *Host) Close(over time.Duration) {
 	for i, c := range clients {
 		due := start.Add(over * time.Duration(i) / time.Duration(len(clients)))
 		if wait := time.Until(due); wait > time.Millisecond {
-			pause(wait)
+			pause(ctx, wait)
 		}
 		c.Disconnect(serverShutdown)
 	}
+	h.greeters.dismiss()
 	h.wg.Wait()
 }
 
-func pause(d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	<-t.C
+func pause(ctx context.Context, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	<-ctx.Done()
 }

@@ -63,14 +63,22 @@ func (c *Client) info() Info {
 	i.ClientID = c.id
 	i.ClientIP = c.remote.Addr().Unmap().String()
 	i.LameDuckMode = c.host.lame.Load()
+	o := c.host.Options()
+	i.MaxPayload = o.MaxPayload
+	if t := o.TLS; t != nil {
+		i.TLSRequired, i.TLSAvailable, i.TLSVerify = !t.AllowPlain, t.AllowPlain, t.Verify
+	}
 	return i
 }
 
-// sendInfo greets the client.
-func (c *Client) sendInfo() {
+// sendInfo greets the client. Secured says that it comes through TLS, which it
+// says was required then.
+func (c *Client) sendInfo(secured bool) {
 	i := c.info()
-	i.AuthRequired = c.host.Auth.Required()
-	if i.AuthRequired {
+	i.TLSRequired = i.TLSRequired || secured
+	greeting := c.host.Auth.Greeting()
+	i.AuthRequired = greeting.AuthRequired
+	if greeting.Nonce {
 		c.nonce = newNonce()
 		i.Nonce = c.nonce
 	}
@@ -81,8 +89,7 @@ func (c *Client) sendInfo() {
 // first PONG, as in nats-server.
 func (c *Client) connectInfo() []byte {
 	i := c.info()
-	i.AuthRequired = c.host.Auth.Required()
-	i.Nonce = c.nonce
+	i.AuthRequired = c.host.Auth.Greeting().AuthRequired
 	i.RemoteAccount = c.identity.Account.Key
 	i.IsSystemAccount = c.identity.Account.Key == c.host.SystemAccount
 	i.ConnectInfo = true
@@ -95,7 +102,7 @@ func (c *Client) announceLameDuck() {
 		return
 	}
 	i := c.info()
-	i.AuthRequired = c.host.Auth.Required()
+	i.AuthRequired = c.host.Auth.Greeting().AuthRequired
 	i.LameDuckMode = true
 	c.out.Control(i.line())
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"syscall"
+	"unsafe"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/egress"
@@ -23,9 +24,40 @@ const (
 
 // readable is called when the socket may have something to read. It reads and
 // works until there is nothing more; false means wait for the socket.
+//
+// A goroutine's stack that has grown to work on a batch never becomes as small
+// as a new one's, and an idle connection is little more than its stack. So once
+// the client has introduced itself, and again when it has been quiet for long,
+// the goroutine ends here and a new one waits.
 func (c *Client) readable(fd uintptr) bool {
+	if c.fresh {
+		c.fresh = false
+		if c.nothing(fd) {
+			return false
+		}
+	}
 	w := getWorker()
-	defer putWorker(w)
+	var over bool
+	if c.tls.Load() == nil {
+		over = c.drain(w, fd)
+	} else {
+		over = c.drainSecure(w, fd)
+	}
+	putWorker(w) // not after a panic: half a batch of this account would be in it
+	if !over && c.ponged && !c.moved {
+		c.moved, c.moving = true, true
+		return true
+	}
+	return over
+}
+
+// nothing reports whether there is nothing to read, without a deep stack.
+func (c *Client) nothing(fd uintptr) bool {
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&c.peek[0])), 1, syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
+	return errno == syscall.EAGAIN
+}
+
+func (c *Client) drain(w *worker, fd uintptr) (over bool) {
 	b, used := c.open()
 	for {
 		if c.refusal.Load() != nil {
@@ -52,7 +84,6 @@ func (c *Client) readable(fd uintptr) bool {
 // readStream does the same for connections that are not plain sockets.
 func (c *Client) readStream() {
 	w := getWorker()
-	defer putWorker(w)
 	b, used := c.open()
 	for c.refusal.Load() == nil {
 		n, err := c.nc.Read(b.B[used:])
@@ -68,6 +99,7 @@ func (c *Client) readStream() {
 		}
 	}
 	b.Release()
+	putWorker(w) // see readable
 }
 
 // open returns a buffer with what is left of the last batch.
@@ -98,6 +130,9 @@ func (c *Client) keep(b *egress.Buffer, used int) {
 // into, with the incomplete rest at its beginning.
 func (c *Client) work(w *worker, b *egress.Buffer, used int) (*egress.Buffer, int) {
 	c.lastIn.Store(c.host.wheel.now.Load())
+	if !c.worked.Load() {
+		c.worked.Store(true)
+	}
 	w.batch.Begin(b)
 	from, r := c.operations(w, b.B[:used])
 	c.finishBatch(w)
@@ -131,7 +166,9 @@ func (c *Client) operations(w *worker, buf []byte) (int, *account.Refusal) {
 	pos := 0
 	for pos < len(buf) {
 		if c.identity == nil && buf[pos] != 'C' && buf[pos] != 'c' {
-			return pos, account.Violation("the first operation was not CONNECT")
+			if r := c.unannounced(); r != nil {
+				return pos, r
+			}
 		}
 		n, err := c.parser.Next(buf[pos:])
 		pos += n
@@ -146,6 +183,16 @@ func (c *Client) operations(w *worker, buf []byte) (int, *account.Refusal) {
 		}
 	}
 	return pos, nil
+}
+
+// unannounced handles a first operation other than CONNECT: it is for those who
+// are somebody without showing anything.
+func (c *Client) unannounced() *account.Refusal {
+	if !c.host.Auth.Greeting().Anonymous {
+		return account.Violation("the first operation was not CONNECT")
+	}
+	c.greeted = true
+	return c.authenticate()
 }
 
 func refusalOf(err error) *account.Refusal {

@@ -103,7 +103,7 @@ func (b *Batch) Deliver(c *Conn, m *Message, sid string) {
 	if refer {
 		chunk.b = p
 		s.cut(true)
-		s.segs = append(s.segs, segment{buf: m.Tail, shared: b.buffer, frames: 1, size: uint64(m.Size)})
+		s.segs = append(s.segs, segment{buf: m.Tail, shared: b.buffer, frames: 1, size: uint64(m.Size), rest: true})
 	} else {
 		chunk.b = append(p, m.Tail...)
 		s.frames++
@@ -123,6 +123,17 @@ func (b *Batch) Control(c *Conn, line string) {
 	chunk := s.room(len(line))
 	chunk.b = append(chunk.b, line...)
 	s.total += len(line)
+}
+
+// Status stages a frame of the broker's own for c, in order with the messages. It
+// is no delivery to be counted, so it gets a segment to itself.
+func (b *Batch) Status(c *Conn, frame string) {
+	s := b.to(c)
+	chunk := s.room(len(frame))
+	s.cut(false)
+	chunk.b = append(chunk.b, frame...)
+	s.cut(false)
+	s.total += len(frame)
 }
 
 // room returns the current chunk with at least n free bytes.

@@ -5,10 +5,9 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
-	"github.com/coveymq/covey/dataplane/internal/wire"
+	"github.com/coveymq/covey/dataplane/internal/secure"
 )
 
 // Reason is why a Conn gave up.
@@ -52,10 +51,8 @@ const (
 type Conn struct {
 	// Immutable after New.
 	nc     net.Conn
-	raw    syscall.RawConn // nil if the connection is not a plain socket
 	limits *Limits
 	fail   func(Reason) // called at most once, with no lock held; must not block
-	try    func(uintptr) bool
 	slots  *Slots
 	slot   uint32
 
@@ -73,33 +70,75 @@ type Conn struct {
 	writers sync.WaitGroup // the writer goroutine, if there is one
 
 	// Owned by whoever set writing.
-	vec *vector
+	sink                 sink // busy may be asked with mu held
+	vec                  *vector
+	heldLane             int    // how much of ctrl the sink holds
+	midFrame             bool   // the last byte written was inside a message
+	partFrames, partSize uint64 // of the segment that is partly written: what is counted already
 
-	mu       sync.Mutex
-	queue    []segment // guarded by mu, as is all below
-	head     int       // the first segment of queue that is not through
-	off      int       // bytes of queue[head] that are through
-	ctrl     []byte    // control lines that overtake the queue
-	midFrame bool      // the last byte written was inside a message
-	pending  int64     // bytes in queue and ctrl and under way
-	writing  bool
-	closed   bool
-	failed   bool
-	meter    Meter
-	room     chan struct{} // closed when pending falls to half; nil if nobody waits
-	idle     chan struct{} // closed when nothing is left to write; nil if nobody waits
+	mu      sync.Mutex
+	queue   []segment // guarded by mu, as is all below
+	head    int       // the first segment of queue that is not through
+	off     int       // bytes of queue[head] that are through
+	ctrl    []byte    // control lines that overtake the queue
+	pending int64     // bytes in queue and ctrl and under way
+	writing bool
+	closed  bool
+	failed  bool
+	meter   Meter
+	room    chan struct{} // closed when pending falls to half; nil if nobody waits
+	idle    chan struct{} // closed when nothing is left to write; nil if nobody waits
 }
 
 // New returns the outbound half of nc. Fail is called when writing is over.
 func New(nc net.Conn, slots *Slots, limits *Limits, fail func(Reason)) *Conn {
-	c := &Conn{nc: nc, limits: limits, fail: fail, slots: slots, slot: slots.take()}
-	if sc, ok := nc.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			c.raw = raw
-			c.try = c.attempt
-		}
+	return &Conn{nc: nc, sink: newSink(nc), limits: limits, fail: fail, slots: slots, slot: slots.take()}
+}
+
+// ErrNoSocket says that a connection cannot be secured.
+var ErrNoSocket = errors.New("TLS needs a socket")
+
+// Secure puts everything that is sent from now on behind TLS. It may be called
+// once, when the handshake is over, while nothing is queued and nobody sends.
+func (c *Conn) Secure(t *secure.Conn) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	plain, ok := c.sink.(*socket)
+	if !ok {
+		return ErrNoSocket
 	}
-	return c
+	c.sink = &sealed{tls: t, socket: plain}
+	return nil
+}
+
+// CloseNotify tells the peer of a TLS connection that nothing follows, unless
+// there is a backlog before that.
+func (c *Conn) CloseNotify() {
+	c.mu.Lock()
+	tls, ok := c.sink.(*sealed)
+	if !ok || c.closed || c.failed || c.writing {
+		c.mu.Unlock()
+		return
+	}
+	c.writing = true
+	c.vec = newVector()
+	tls.tls.CloseNotify()
+	c.round(false)
+	c.handBack()
+}
+
+// Kick writes what TLS has to say of its own accord, if nobody is writing: alerts
+// and answers to key updates.
+func (c *Conn) Kick() {
+	c.mu.Lock()
+	if c.closed || c.failed || c.writing || !c.sink.busy() {
+		c.mu.Unlock()
+		return
+	}
+	c.writing = true
+	c.vec = newVector()
+	c.round(false)
+	c.handBack()
 }
 
 // SetMeter says who is told of deliveries from now on.
@@ -193,7 +232,7 @@ func (c *Conn) handBack() {
 func (c *Conn) drained() bool {
 	if c.closed || c.failed {
 		c.abandon()
-	} else if c.head < len(c.queue) || len(c.ctrl) > 0 {
+	} else if c.head < len(c.queue) || len(c.ctrl) > 0 || c.sink.busy() {
 		return false
 	}
 	c.freeVector()
@@ -206,13 +245,9 @@ func (c *Conn) drained() bool {
 	return true
 }
 
-// abandon drops what is queued. Whole messages at the beginning of a segment
-// that was written in part were delivered, and are counted.
+// abandon drops what is queued.
 func (c *Conn) abandon() {
-	if c.off > 0 && c.head < len(c.queue) && c.queue[c.head].shared == nil {
-		frames, size := wire.CountFrames(c.queue[c.head].buf[:c.off])
-		c.delivered(c.meter, frames, size)
-	}
+	c.sink.drop()
 	discardOwned(c.queue[c.head:])
 	c.queue, c.head, c.off, c.ctrl = nil, 0, 0, nil
 }
@@ -289,16 +324,22 @@ func (c *Conn) Finish(d time.Duration) {
 		c.mu.Unlock()
 		return
 	}
-	if c.idle == nil {
-		c.idle = make(chan struct{})
-	}
-	idle := c.idle
+	idle := c.whenIdle()
 	c.mu.Unlock()
 	await(idle, d)
 }
 
-// Close ends the connection, drops what is queued and waits for the writer. Call
-// it once.
+// whenIdle returns what is closed when nobody writes any more. Call it with mu
+// held, while somebody does.
+func (c *Conn) whenIdle() <-chan struct{} {
+	if c.idle == nil {
+		c.idle = make(chan struct{})
+	}
+	return c.idle
+}
+
+// Close ends the connection, drops what is queued and waits for whoever writes:
+// when it returns, everything the kernel took is counted. Call it once.
 func (c *Conn) Close() {
 	c.Flags.Or(Closed)
 	c.mu.Lock()
@@ -312,9 +353,14 @@ func (c *Conn) Close() {
 	c.writers.Wait()
 
 	c.mu.Lock()
-	if !c.writing {
-		c.abandon()
+	if c.writing {
+		// A publisher, in the middle of a hand-over. The socket does not hold it up.
+		idle := c.whenIdle()
+		c.mu.Unlock()
+		<-idle
+		c.mu.Lock()
 	}
+	c.abandon()
 	c.mu.Unlock()
 	c.slots.give(c.slot)
 }

@@ -17,7 +17,9 @@ type Result struct {
 // one of them.
 type Group struct {
 	Name string
-	sets []*set
+	// The arrays as they were when the group was found: a member that is there
+	// all the time stays where it is in them, however the writer moves it.
+	arrays [][]atomic.Pointer[Sub]
 }
 
 // Match fills r with the subscriptions to a literal subject. An invalid subject
@@ -67,7 +69,7 @@ next:
 	for _, g := range groups {
 		for i := range r.groups {
 			if r.groups[i].Name == g.name {
-				r.groups[i].sets = append(r.groups[i].sets, &g.set)
+				r.groups[i].arrays = append(r.groups[i].arrays, g.set.all())
 				continue next
 			}
 		}
@@ -78,11 +80,11 @@ next:
 			r.groups = append(r.groups, Group{})
 		}
 		r.groups[n].Name = g.name
-		r.groups[n].sets = append(r.groups[n].sets[:0], &g.set)
+		r.groups[n].arrays = append(r.groups[n].arrays[:0], g.set.all())
 	}
 }
 
-// Empty reports whether nobody is interested.
+// Empty reports that nobody is interested. False says only that somebody may be.
 func (r *Result) Empty() bool { return len(r.found) == 0 }
 
 // Plain returns the number of arrays of plain subscriptions; see PlainAt.
@@ -98,8 +100,8 @@ func (r *Result) Groups() []Group { return r.groups }
 // that random points to and going round; nil if there is none.
 func (g *Group) Pick(random uint64, accept func(*Sub) bool) *Sub {
 	total := 0
-	for _, s := range g.sets {
-		total += len(s.all())
+	for _, subs := range g.arrays {
+		total += len(subs)
 	}
 	if total == 0 {
 		return nil
@@ -114,12 +116,11 @@ func (g *Group) Pick(random uint64, accept func(*Sub) bool) *Sub {
 }
 
 func (g *Group) at(i int) *Sub {
-	for _, s := range g.sets {
-		all := s.all()
-		if i < len(all) {
-			return all[i].Load()
+	for _, subs := range g.arrays {
+		if i < len(subs) {
+			return subs[i].Load()
 		}
-		i -= len(all)
+		i -= len(subs)
 	}
 	return nil
 }
