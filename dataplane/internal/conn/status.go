@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"crypto/x509"
 	"strings"
 	"time"
 
@@ -27,6 +28,10 @@ type Status struct {
 	Issuer        string // the key that signed the user; empty without one
 	Account       string // key
 	AccountName   string // for people
+
+	TLSVersion, TLSCipherSuite string            // empty in clear
+	TLSFirst                   bool              // the handshake came before INFO
+	Peer                       *x509.Certificate // what the client showed; nil for nothing
 }
 
 // SubscriptionStatus is a snapshot of one subscription.
@@ -53,6 +58,9 @@ func (c *Client) Status() Status {
 		id := who.identity
 		s.Name, s.Lang, s.Version = who.name, who.lang, who.version
 		s.User, s.Issuer, s.Account, s.AccountName = id.User, id.Issuer, id.Account.Key, id.Account.State().Name
+	}
+	if t := c.tls.Load(); t != nil {
+		s.TLSVersion, s.TLSCipherSuite, s.TLSFirst, s.Peer = t.Version(), t.CipherSuite(), t.First(), t.Peer()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

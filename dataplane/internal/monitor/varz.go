@@ -81,6 +81,7 @@ type Varz struct {
 	SlowConsumer    ByKind            `json:"slow_consumer_stats"`
 	StaleConnection ByKind            `json:"stale_connection_stats"`
 	DiskIOWait      DiskIOWait        `json:"disk_io_wait_stats"`
+	TLSCertNotAfter time.Time         `json:"tls_cert_not_after,omitzero"`
 }
 
 // ByKind counts by the kind of connection.
@@ -118,6 +119,10 @@ func (s *Server) varz(*query) (any, error) {
 		Start: s.static.Started.UTC(), Now: now, Uptime: uptime(now.Sub(s.static.Started)),
 		Cores: runtime.NumCPU(), GoMaxProcs: runtime.GOMAXPROCS(0),
 		HTTPReqStats: s.counts(), ConfigLoadTime: config.at, ConfigDigest: config.digest, SystemAccount: s.host.SystemAccount,
+	}
+	if t := o.TLS; t != nil {
+		v.TLSRequired, v.TLSVerify, v.TLSTimeout = !t.AllowPlain, t.Verify, t.Timeout.Seconds()
+		v.TLSCertNotAfter = t.NotAfter()
 	}
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
 		v.GoMemLimit = limit

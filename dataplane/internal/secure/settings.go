@@ -65,6 +65,14 @@ func Load(o Options) (*Settings, error) {
 	return s, s.load()
 }
 
+// NotAfter is when the first certificate expires; the zero time without one.
+func (s *Settings) NotAfter() time.Time {
+	if len(s.config.Certificates) == 0 || s.config.Certificates[0].Leaf == nil {
+		return time.Time{}
+	}
+	return s.config.Certificates[0].Leaf.NotAfter
+}
+
 func (s *Settings) load() error {
 	for _, p := range s.Certificates {
 		pair, err := tls.LoadX509KeyPair(p.CertFile, p.KeyFile)
