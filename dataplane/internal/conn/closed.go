@@ -107,7 +107,6 @@ func (c *Client) obituary() *Closed {
 		return nil // it never was one
 	}
 	ended := &Closed{Status: c.Status(), Stop: time.Now(), List: c.Subscriptions(closedListMax)}
-	ended.Peer = nil // certificates are large, and nats-server shows none either
 	if ended.Account == "" {
 		// It was nobody; what it said of itself may tell whose fault that was.
 		said := &c.connect

@@ -48,31 +48,32 @@ type ConnInfo struct {
 	Name          string      `json:"name,omitempty"`
 	Lang          string      `json:"lang,omitempty"`
 	Version       string      `json:"version,omitempty"`
-	TLSVersion    string      `json:"tls_version,omitempty"`
-	TLSCipher     string      `json:"tls_cipher_suite,omitempty"`
-	TLSPeerCerts  []PeerCert  `json:"tls_peer_certs,omitempty"`
-	TLSFirst      bool        `json:"tls_first,omitempty"`
 	User          string      `json:"authorized_user,omitempty"`
 	Account       string      `json:"account,omitempty"`
 	Subscriptions []string    `json:"subscriptions_list,omitempty"`
 	Details       []SubDetail `json:"subscriptions_list_detail,omitempty"`
+	TLSVersion    string      `json:"tls_version,omitempty"`
+	TLSSuite      string      `json:"tls_cipher_suite,omitempty"`
+	TLSPeers      []PeerCert  `json:"tls_peer_certs,omitempty"`
+	TLSFirst      bool        `json:"tls_first,omitempty"`
 	IssuerKey     string      `json:"issuer_key,omitempty"`
 	NameTag       string      `json:"name_tag,omitempty"`
 }
 
-// PeerCert is the certificate that a client showed.
+// PeerCert is a certificate that a client showed.
 type PeerCert struct {
 	Subject    string `json:"subject,omitempty"`
-	SPKISha256 string `json:"spki_sha256,omitempty"`
-	CertSha256 string `json:"cert_sha256,omitempty"`
+	KeySHA256  string `json:"spki_sha256,omitempty"`
+	CertSHA256 string `json:"cert_sha256,omitempty"`
 }
 
-func peerCerts(c *x509.Certificate) []PeerCert {
-	if c == nil {
-		return nil
+func peerCerts(certs []*x509.Certificate) []PeerCert {
+	all := make([]PeerCert, len(certs))
+	for i, c := range certs {
+		key, cert := sha256.Sum256(c.RawSubjectPublicKeyInfo), sha256.Sum256(c.Raw)
+		all[i] = PeerCert{Subject: c.Subject.String(), KeySHA256: hex.EncodeToString(key[:]), CertSHA256: hex.EncodeToString(cert[:])}
 	}
-	key, whole := sha256.Sum256(c.RawSubjectPublicKeyInfo), sha256.Sum256(c.Raw)
-	return []PeerCert{{Subject: c.Subject.String(), SPKISha256: hex.EncodeToString(key[:]), CertSha256: hex.EncodeToString(whole[:])}}
+	return all
 }
 
 // globalAccount is not named as the account of a connection, as in nats-server.
@@ -213,14 +214,17 @@ func (cq *connQuery) info(c *connection, now time.Time) ConnInfo {
 		Uptime: uptime(until.Sub(c.Start)), Idle: uptime(until.Sub(c.LastActivity)), Pending: c.PendingBytes,
 		InMsgs: c.Traffic.InMessages, OutMsgs: c.Traffic.OutMessages, InBytes: c.Traffic.InBytes, OutBytes: c.Traffic.OutBytes,
 		Stalls: c.Stalls, NumSubs: c.Subscriptions, Name: c.Name, Lang: c.Lang, Version: c.Version,
-		TLSVersion: c.TLSVersion, TLSCipher: c.TLSCipherSuite, TLSFirst: c.TLSFirst,
+		TLSVersion: c.TLSVersion, TLSSuite: c.TLSSuite, TLSFirst: c.TLSFirst,
 	}
 	if c.end != nil {
 		stop := c.end.Stop.UTC()
 		ci.Stop, ci.Reason = &stop, c.end.Reason
 	}
 	if cq.auth {
-		ci.User, ci.IssuerKey, ci.TLSPeerCerts = c.User, c.Issuer, peerCerts(c.Peer)
+		ci.User, ci.IssuerKey = c.User, c.Issuer
+		if c.client != nil {
+			ci.TLSPeers = peerCerts(c.client.Certificates())
+		}
 	}
 	if cq.auth && c.Account != "" {
 		if c.Account != globalAccount {

@@ -65,14 +65,6 @@ func Load(o Options) (*Settings, error) {
 	return s, s.load()
 }
 
-// NotAfter is when the first certificate expires; the zero time without one.
-func (s *Settings) NotAfter() time.Time {
-	if len(s.config.Certificates) == 0 || s.config.Certificates[0].Leaf == nil {
-		return time.Time{}
-	}
-	return s.config.Certificates[0].Leaf.NotAfter
-}
-
 func (s *Settings) load() error {
 	for _, p := range s.Certificates {
 		pair, err := tls.LoadX509KeyPair(p.CertFile, p.KeyFile)
@@ -109,6 +101,9 @@ func (s *Settings) checkPin(peer *x509.Certificate) error {
 	}
 	return nil
 }
+
+// NotAfter is when the first certificate ends.
+func (s *Settings) NotAfter() time.Time { return s.config.Certificates[0].Leaf.NotAfter }
 
 // Admit reports whether the rate of handshakes allows one more.
 func (s *Settings) Admit() bool { return s.RateLimit == 0 || s.rate.admit(s.RateLimit, time.Now()) }
