@@ -56,6 +56,7 @@ type Limits struct {
 type State struct {
 	Revision    int64 // 0 for accounts from a configuration file
 	Name        string
+	Tags        []string
 	Limits      Limits
 	Signers     map[string]*Scope // the keys that may sign users; a nil Scope is an unscoped key
 	Revocations map[string]int64  // user key, or "*", to the Unix second until which issues are void
@@ -78,6 +79,7 @@ type Identity struct {
 	State       *State // what of the account the rest was made from; nil without a JWT
 	User        string // public key, or the configured name
 	Name        string // for people
+	Tags        []string
 	Issuer      string // the key that signed the user; empty without a JWT
 	IssuedAt    int64  // Unix second
 	Expires     int64  // Unix second; 0 for never

@@ -29,6 +29,7 @@ func Decode(key, token string, revision int64, trusted func(string) bool) (*Stat
 	s := &State{
 		Revision: revision,
 		Name:     claims.Name,
+		Tags:     claims.Tags,
 		Limits: Limits{
 			Connections: claims.Limits.Conn, Leafs: claims.Limits.LeafNodeConn,
 			Subscriptions: claims.Limits.Subs, Payload: claims.Limits.Payload,

@@ -211,7 +211,7 @@ func checkSignature(user string, l *jwt.UserPermissionLimits, c *Connect, nonce 
 // identify makes the identity. Whether the account admits it is decided by Join.
 func identify(acct *account.Account, state *account.State, claims *jwt.UserClaims, l *jwt.UserPermissionLimits, scope *account.Scope) (*account.Identity, error) {
 	id := &account.Identity{
-		Account: acct, State: state, User: claims.Subject, Name: claims.Name, Issuer: claims.Issuer,
+		Account: acct, State: state, User: claims.Subject, Name: claims.Name, Tags: claims.Tags, Issuer: claims.Issuer,
 		IssuedAt: claims.IssuedAt, Expires: claims.Expires,
 		Limits: account.Limits{
 			Connections: account.NoLimit, Leafs: account.NoLimit,
