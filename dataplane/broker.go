@@ -97,7 +97,7 @@ func (b *Broker) assemble(ctx context.Context) error {
 		}
 		b.fleet = e
 		b.accounts = e.accounts
-		b.host.Auth = &auth.Operator{Accounts: e.accounts}
+		b.host.Auth = auth.NewOperator(e.accounts)
 		b.host.NewIntent = e.newIntent
 	} else if err := b.standAlone(); err != nil {
 		return err

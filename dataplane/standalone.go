@@ -14,7 +14,7 @@ import (
 func (b *Broker) standAlone() error {
 	if o := b.cfg.Operator; o != nil {
 		b.accounts = account.NewRegistry(o.PublicKey, preload(o.Accounts), countNothing, b.cfg.Logger)
-		b.host.Auth = &auth.Operator{Accounts: b.accounts}
+		b.host.Auth = auth.NewOperator(b.accounts)
 		b.host.SystemAccount = o.System
 		return b.accounts.SetOperator(o.Token)
 	}

@@ -33,14 +33,21 @@ func (u usage) Release() { u.released.Add(1) }
 
 // member is a connection that remembers what was done to it.
 type member struct {
-	id  *account.Identity
-	mu  sync.Mutex
-	end *account.Refusal
-	set *permission.Set
-	new int // how often it was given rules
+	mu   sync.Mutex
+	id   *account.Identity
+	end  *account.Refusal
+	set  *permission.Set
+	new  int // how often it was given rules
+	seat account.Seat
 }
 
-func (m *member) Identity() *account.Identity { return m.id }
+func (m *member) Identity() *account.Identity {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.id
+}
+
+func (m *member) Seat() *account.Seat { return &m.seat }
 
 func (m *member) Disconnect(r *account.Refusal) {
 	m.mu.Lock()
@@ -48,13 +55,17 @@ func (m *member) Disconnect(r *account.Refusal) {
 	m.end = r
 }
 
-func (m *member) Recheck() {}
-
-func (m *member) Permit(p *permission.Set) {
+func (m *member) Adopt(was, is *account.Identity) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.set = p
-	m.new++
+	if m.id != was {
+		return
+	}
+	m.id = is
+	if was.Permissions != is.Permissions {
+		m.set = is.Permissions
+		m.new++
+	}
 }
 
 func (m *member) ended() *account.Refusal {
@@ -104,7 +115,13 @@ func (w *world) get(t *testing.T, key string) *account.Account {
 // join makes a member with the identity that a user has now.
 func join(t *testing.T, a *account.Account, issuer, user string, issued, expires int64) *member {
 	t.Helper()
-	m := &member{id: &account.Identity{Account: a, State: a.State(), Issuer: issuer, User: user, Name: "ann", IssuedAt: issued, Expires: expires}}
+	id, r := a.State().Fit(&account.Identity{Account: a, Issuer: issuer, User: user, Name: "ann", IssuedAt: issued, Claimed: &account.Claimed{
+		Rules: account.NewRules(&jwt.NewUserClaims(user).UserPermissionLimits), Expires: expires, Blank: true,
+	}}, time.Now())
+	if r != nil {
+		t.Fatalf("Fit = %v", r)
+	}
+	m := &member{id: id}
 	if err := a.Join(m); err != nil {
 		t.Fatalf("Join = %v", err)
 	}
