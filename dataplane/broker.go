@@ -17,6 +17,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/config"
 	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/monitor"
+	"github.com/coveymq/covey/dataplane/internal/resolver"
 	"github.com/coveymq/covey/internal/errs"
 	"github.com/coveymq/covey/internal/lifecycle"
 )
@@ -32,9 +33,10 @@ type Broker struct {
 	clients  net.Listener
 	monitor  *monitor.Server // nil without monitoring
 	started  time.Time
-	static   *auth.Switch  // nil unless the configuration says who may connect
-	reloads  sync.Mutex    // held while the configuration changes
-	hurry    chan struct{} // closed when a goodbye that is under way must end at once
+	resolver *resolver.Resolver // nil without an operator of its own
+	static   *auth.Switch       // nil unless the configuration says who may connect
+	reloads  sync.Mutex         // held while the configuration changes
+	hurry    chan struct{}      // closed when a goodbye that is under way must end at once
 	hurried  sync.Once
 }
 
@@ -99,7 +101,7 @@ func (b *Broker) assemble(ctx context.Context) error {
 		b.accounts = e.accounts
 		b.host.Auth = auth.NewOperator(e.accounts)
 		b.host.NewIntent = e.newIntent
-	} else if err := b.standAlone(); err != nil {
+	} else if err := b.standAlone(ctx); err != nil {
 		return err
 	}
 	b.host.Accounts = b.accounts
@@ -240,6 +242,9 @@ func (b *Broker) release() error {
 	}
 	if b.monitor != nil {
 		all = append(all, b.monitor.Close())
+	}
+	if b.resolver != nil {
+		b.resolver.Close()
 	}
 	if b.fleet != nil {
 		all = append(all, b.fleet.close())

@@ -58,10 +58,10 @@ func launch(t *testing.T, conf string, args ...string) *program {
 	p.conf = filepath.Join(p.dir, "broker.conf")
 	p.write(t, conf)
 	all := append([]string{"-c", p.conf, "-p", "-1", "-m", "-1", "--ports_file_dir", p.dir}, args...)
-	// A signal that comes when the program no longer listens must not end the test.
+	// A signal that comes when the program no longer listens must not end the test,
+	// nor one that comes when this test is over: nothing stops it.
 	caught := make(chan os.Signal, 1)
 	signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
-	t.Cleanup(func() { signal.Stop(caught) })
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { p.done <- dataplane.Command(ctx, all, "v-test", &p.log, &p.log) })

@@ -55,6 +55,7 @@ type Limits struct {
 type State struct {
 	Revision    int64 // 0 for accounts from a configuration file
 	Name        string
+	Issuer      string // the operator's key that signed the claims; empty without claims
 	Tags        []string
 	Limits      Limits
 	Signers     map[string]*Scope // the keys that may sign users; a nil Scope is an unscoped key
@@ -63,6 +64,8 @@ type State struct {
 	Default     *permission.Set   // for users without permissions of their own
 	NoBearer    bool              // users whose JWT needs no signature are refused
 	Deleted     bool
+
+	token string // what was decoded; see Registry.Refresh
 }
 
 // Scope is a role: what every user signed with its key may do.

@@ -35,6 +35,8 @@ func Decode(key, token string, revision int64, trusted func(string) bool) (*Stat
 	s := &State{
 		Revision: revision,
 		Name:     claims.Name,
+		Issuer:   claims.Issuer,
+		token:    token,
 		Tags:     claims.Tags,
 		Limits: Limits{
 			Connections: claims.Limits.Conn, Leafs: claims.Limits.LeafNodeConn,
