@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/config"
@@ -48,6 +49,9 @@ func (s *service) reload(ctx context.Context) error {
 			return err
 		}
 	}
+	if s.broker.monitor != nil {
+		s.broker.monitor.Configured(time.Now(), next.Digest)
+	}
 	s.options = next
 	s.logger.Info(fmt.Sprintf("Reloaded server configuration (%s)", next.Digest))
 	return nil
@@ -64,6 +68,7 @@ func unreloadable(before, after *config.Options) []string {
 		{"port", func(o *config.Options) any { return o.Port }},
 		{"client_advertise", func(o *config.Options) any { return o.Advertise }},
 		{"http", func(o *config.Options) any { return joinPort(o.MonitorHost, o.MonitorPort) }},
+		{"http_base_path", func(o *config.Options) any { return o.MonitorBasePath }},
 		{"server_name", func(o *config.Options) any { return o.ServerName }},
 		{"no_header_support", func(o *config.Options) any { return o.NoHeaders }},
 		{"lame_duck_grace_period", func(o *config.Options) any { return o.LameDuckGrace }},

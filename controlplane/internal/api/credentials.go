@@ -57,12 +57,36 @@ func (s *credentials) ListCredentials(ctx context.Context, req *apiv1.ListCreden
 	if err != nil {
 		return nil, err
 	}
+	issuers, err := s.tenancy.IssuersOf(ctx, v, n.account)
+	if err != nil {
+		return nil, err
+	}
 	now := time.Now()
 	resp := &apiv1.ListCredentialsResponse{NextPageToken: store.Token(next)}
 	for _, c := range list {
-		resp.Credentials = append(resp.Credentials, credentialProto(n.organization, c, tenancy.LifeOf(c, r.Revocations, now)))
+		resp.Credentials = append(resp.Credentials, credentialProto(n.organization, c, issuers.LifeOf(c, r.Revocations, now)))
 	}
 	return resp, nil
+}
+
+// RenewCredential implements apiv1.CredentialServiceServer.
+func (s *credentials) RenewCredential(ctx context.Context, req *apiv1.RenewCredentialRequest) (*apiv1.RenewCredentialResponse, error) {
+	n, err := parseName(req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	in := tenancy.NewCredential{TTL: seconds(req.GetTtlSeconds()), Requester: callOf(ctx).principal.KeyID}
+	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.RenewCredentialResponse, error) {
+		out, err := s.tenancy.RenewCredential(ctx, tx, n.account, n.user, n.credential, req.GetEtag(), in)
+		if err != nil {
+			return nil, err
+		}
+		resp := &apiv1.RenewCredentialResponse{Credential: credentialProto(n.organization, out.Credential, tenancy.Active)}
+		if !req.GetValidateOnly() {
+			resp.Jwt = out.JWT
+		}
+		return resp, nil
+	})
 }
 
 // RevokeCredential implements apiv1.CredentialServiceServer.

@@ -37,13 +37,16 @@ func CredentialName(organization string, c store.Credential) string {
 
 // IssueCredential signs a JWT for a user.
 func (s *Service) IssueCredential(ctx context.Context, tx *store.Tx, account, user string, in NewCredential) (Issued, error) {
-	a, err := tx.Account(ctx, account)
+	a, err := liveAccount(ctx, tx, account)
 	if err != nil {
 		return Issued{}, err
 	}
 	u, err := tx.User(ctx, account, user)
 	if err != nil {
 		return Issued{}, err
+	}
+	if u.Suspended {
+		return Issued{}, errs.New(errs.Precondition, "USER_SUSPENDED", "the user %q is suspended", user).WithNext("resume it first")
 	}
 	r, err := tx.Revocations(ctx, account)
 	if err != nil {
@@ -68,7 +71,7 @@ func (s *Service) IssueCredential(ctx context.Context, tx *store.Tx, account, us
 
 // issue signs for a user that is there or about to be.
 func (s *Service) issue(ctx context.Context, tx *store.Tx, a store.Account, u store.User, role store.Role, in NewCredential) (Issued, error) {
-	ttl, err := accounts.CredentialTTL(in.TTL, time.Duration(a.CredentialTTLSeconds)*time.Second)
+	ttl, err := credentialTTL(a, role, in.TTL)
 	if err != nil {
 		return Issued{}, err
 	}
@@ -79,11 +82,7 @@ func (s *Service) issue(ctx context.Context, tx *store.Tx, a store.Account, u st
 	spec := accounts.UserSpec{
 		PublicKey: public, Name: u.ID, AccountKey: a.PublicKey, Permissions: u.Permissions, Expires: tx.Now.Add(ttl),
 	}
-	use, sealed := useRole+role.Name, role.SealedSeed
-	if u.Permissions != nil {
-		use, sealed = useDirect, a.SealedDirect
-	}
-	signer, err := s.signer(ctx, a.PublicKey, use, sealed)
+	signer, err := s.issuer(ctx, a, u, role)
 	if err != nil {
 		return Issued{}, err
 	}
@@ -111,6 +110,31 @@ func (s *Service) issue(ctx context.Context, tx *store.Tx, a store.Account, u st
 	return out, tx.PutCredential(out.Credential)
 }
 
+// credentialTTL decides the life of a credential within what its role allows.
+func credentialTTL(a store.Account, role store.Role, asked time.Duration) (time.Duration, error) {
+	ttl, err := accounts.CredentialTTL(asked, time.Duration(a.CredentialTTLSeconds)*time.Second)
+	longest := time.Duration(role.MaxTTLSeconds) * time.Second
+	switch {
+	case err != nil || longest == 0 || ttl <= longest:
+		return ttl, err
+	case asked > longest:
+		return 0, errs.New(errs.Invalid, "INVALID_TTL", "credentials of the role %q live %v at most", role.Name, longest).WithField("ttl_seconds")
+	}
+	return longest, nil
+}
+
+// issuer opens the key that signs for a user.
+func (s *Service) issuer(ctx context.Context, a store.Account, u store.User, role store.Role) (accounts.Signer, error) {
+	if u.Permissions != nil {
+		return s.signer(ctx, a.PublicKey, useDirect, a.SealedDirect)
+	}
+	key, err := activeKey(role)
+	if err != nil {
+		return nil, err
+	}
+	return s.signer(ctx, a.PublicKey, useRole+role.Name+"/"+key.PublicKey, key.SealedSeed)
+}
+
 func userKey(brought string) (string, accounts.Seed, error) {
 	if brought != "" {
 		return brought, accounts.Seed{}, accounts.ValidateUserKey("public_key", brought)
@@ -131,19 +155,22 @@ func makeRoom(ctx context.Context, tx *store.Tx, u store.User, r accounts.Revoca
 	if err != nil {
 		return err
 	}
-	live := 0
+	live, renewed := 0, 0
 	var dead []store.Credential // newest first
 	uses := map[string]int{brought: 1}
 	for _, c := range issued {
 		uses[c.PublicKey]++
-		if LifeOf(c, r, tx.Now) == Active {
+		switch LifeOf(c, r, tx.Now) {
+		case Active:
 			live++
-		} else {
+		case Superseded:
+			renewed++ // its JWT is good: its revocation needs the record
+		case Expired, Revoked, IssuerRetired:
 			dead = append(dead, c)
 		}
 	}
-	if live >= liveCredentialsMax {
-		return errs.New(errs.Exhausted, "CREDENTIAL_QUOTA", "the user %q has %d live credentials, and no more are allowed", u.ID, live).
+	if live >= liveCredentialsMax || live+renewed >= credentialsKept {
+		return errs.New(errs.Exhausted, "CREDENTIAL_QUOTA", "the user %q has %d live credentials and %d renewed ones, and no more are allowed", u.ID, live, renewed).
 			WithNext("revoke some, issue shorter-lived ones, or use more users")
 	}
 	for surplus := len(issued) + 1 - credentialsKept; surplus > 0 && len(dead) > 0; surplus-- {
@@ -153,6 +180,31 @@ func makeRoom(ctx context.Context, tx *store.Tx, u store.User, r accounts.Revoca
 		tx.ForgetCredential(oldest, uses[oldest.PublicKey] == 0)
 	}
 	return nil
+}
+
+// RenewCredential signs a new JWT for the key of a credential.
+func (s *Service) RenewCredential(ctx context.Context, tx *store.Tx, account, user, id, etag string, in NewCredential) (Issued, error) {
+	c, err := tx.Credential(ctx, account, user, id)
+	if err != nil {
+		return Issued{}, err
+	}
+	if err := checkEtag(etag, c.Revision); err != nil {
+		return Issued{}, err
+	}
+	r, err := tx.Revocations(ctx, account)
+	if err != nil {
+		return Issued{}, err
+	}
+	if LifeOf(c, r.Revocations, tx.Now) == Revoked {
+		return Issued{}, errs.New(errs.Precondition, "CREDENTIAL_REVOKED", "the credential %q is revoked", id).WithNext("issue one with a new key")
+	}
+	in.PublicKey = c.PublicKey
+	out, err := s.IssueCredential(ctx, tx, account, user, in)
+	if err != nil {
+		return Issued{}, err
+	}
+	c.Superseded = true
+	return out, tx.PutCredential(c)
 }
 
 // CredentialChange is a credential as a change leaves it.
@@ -230,7 +282,7 @@ func (s *Service) compact(ctx context.Context, tx *store.Tx, account string, r a
 			return r, err
 		}
 		for _, c := range issued {
-			if LifeOf(c, r, tx.Now) == Active {
+			if LifeOf(c, r, tx.Now).good() {
 				oldestGood = min(oldestGood, c.IssueTime.Unix())
 			}
 		}

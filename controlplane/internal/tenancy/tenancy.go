@@ -1,9 +1,10 @@
-// Package tenancy holds the rules of organizations, accounts, users and
-// credentials: what a change checks, what it writes, which keys it makes and
+// Package tenancy holds the rules of organizations, accounts, users,
+// credentials, service accounts and API keys: what a change checks, what it writes, which keys it makes and
 // which claims it signs. Its functions run inside a store.Tx and may run more
 // than once for one change.
 //
-// It knows nothing of gRPC, of roles of callers, or of brokers.
+// It knows nothing of gRPC or of brokers, and of who calls only what a Caller
+// says.
 package tenancy
 
 import (
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/coveymq/covey/accounts"
@@ -52,6 +54,9 @@ func newKey(ctx context.Context, c *custody.Custody, account, use string) (seale
 	if account == "" {
 		account = public
 	}
+	if strings.HasPrefix(use, useRole) {
+		use += "/" + public // a role has several
+	}
 	sealed, err := c.Seal(ctx, rowName(account, use), seed.Reveal())
 	if err != nil {
 		return sealedKey{}, fmt.Errorf("seal %s key: %w", use, err)
@@ -82,7 +87,7 @@ func rowName(account, use string) string { return "account/" + account + "/" + u
 const (
 	useIdentity = "identity"
 	useDirect   = "direct"
-	useRole     = "role/" // then the role's name
+	useRole     = "role/" // then the role's name, and the public key
 )
 
 // checkEtag refuses a change that its caller made up from an older state.
@@ -106,11 +111,11 @@ func Etag(revision int64) string {
 // that brings them to the brokers.
 func (s *Service) publish(tx *store.Tx, method, target string, a store.Account, roles []store.Role, r store.Revocations) (store.Operation, error) {
 	spec := accounts.AccountSpec{
-		PublicKey: a.PublicKey, Name: tx.Organization() + "/" + a.ID, Limits: a.Limits, Suspended: a.Suspended,
-		Keys: []string{a.DirectKey}, Revocations: r.Revocations,
+		PublicKey: a.PublicKey, Name: tx.Organization() + "/" + a.ID, Limits: a.Limits, Suspended: a.Suspended || a.Deleted(),
+		Keys: []string{a.DirectKey}, Revocations: r.All(),
 	}
 	for _, role := range roles {
-		spec.Roles = append(spec.Roles, accounts.Role{Name: role.Name, Permissions: role.Permissions, Keys: []string{role.Key}})
+		spec.Roles = append(spec.Roles, accounts.Role{Name: role.Name, Permissions: role.Permissions, Keys: liveKeys(role)})
 	}
 	text, err := accounts.SignAccount(spec, s.operator)
 	if err != nil {
@@ -141,7 +146,12 @@ const (
 	Active CredentialLife = iota
 	Expired
 	Revoked
+	IssuerRetired
+	Superseded // renewed, and good still
 )
+
+// good reports whether brokers let a credential in that is in this state.
+func (l CredentialLife) good() bool { return l == Active || l == Superseded }
 
 // LifeOf computes the state of a credential from its record and from what its
 // account refuses.
@@ -151,6 +161,8 @@ func LifeOf(c store.Credential, r accounts.Revocations, now time.Time) Credentia
 		return Revoked
 	case !c.ExpireTime.IsZero() && !now.Before(c.ExpireTime):
 		return Expired
+	case c.Superseded:
+		return Superseded
 	}
 	return Active
 }

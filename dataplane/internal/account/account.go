@@ -55,8 +55,8 @@ type Limits struct {
 type State struct {
 	Revision    int64 // 0 for accounts from a configuration file
 	Name        string
-	Issuer      string // the operator's key that signed the claims; empty without claims
-	Tags        []string
+	Issuer      string   // the operator key that signed the claims; empty without claims
+	Tags        []string // of the claims
 	Limits      Limits
 	Signers     map[string]*Scope // the keys that may sign users; a nil Scope is an unscoped key
 	Revocations map[string]int64  // user key, or "*", to the Unix second until which issues are void
@@ -111,12 +111,17 @@ type Account struct {
 	Index *interest.Index
 	Usage Usage
 
-	state atomic.Pointer[State]
+	state   atomic.Pointer[State]
+	updated atomic.Int64 // Unix nanosecond of when the state came into force
+
+	// SlowConsumers counts members that were given up for being too slow.
+	SlowConsumers atomic.Uint64
 
 	applying sync.Mutex // held while a state is put in force; taken before mu
 
 	mu      sync.Mutex
 	members members   // guarded by mu, as is all below
+	past    Traffic   // of members that have left
 	idle    time.Time // since when there are none
 	retired bool      // evicted or deleted: nobody may join any more
 	closed  bool      // Usage was given back
@@ -126,11 +131,15 @@ type Account struct {
 func New(key string, usage Usage, s *State) *Account {
 	a := &Account{Key: key, Index: interest.New(), Usage: usage}
 	a.state.Store(s)
+	a.updated.Store(time.Now().UnixNano())
 	return a
 }
 
 // State returns what is in force now.
 func (a *Account) State() *State { return a.state.Load() }
+
+// Updated returns since when it is.
+func (a *Account) Updated() time.Time { return time.Unix(0, a.updated.Load()) }
 
 // Errors of Join after which the connection is to be authenticated again.
 var (
@@ -171,6 +180,7 @@ func (a *Account) Leave(m Member) bool {
 	if !a.members.remove(m) {
 		return false
 	}
+	a.past.Add(carried(m))
 	if a.members.n == 0 {
 		a.idle = time.Now()
 		a.closeIfOver()
@@ -236,6 +246,7 @@ func (a *Account) Apply(s *State) {
 	defer a.applying.Unlock()
 	a.mu.Lock()
 	a.state.Store(s)
+	a.updated.Store(time.Now().UnixNano())
 	members := a.members.all()
 	a.mu.Unlock()
 

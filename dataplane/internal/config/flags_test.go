@@ -100,8 +100,8 @@ func TestBadCommandLines(t *testing.T) {
 	for args, want := range map[string]string{
 		"-js":                                 "not supported yet",
 		"--cluster nats://x:1":                "not supported yet",
-		"--tls":                               "not supported yet",
-		"--tlscert x":                         "not supported yet",
+		"--tls":                               "TLS Server certificate must be present and valid",
+		"--tlscert x":                         "TLS Server private key must be present and valid",
 		"-ms 8443":                            "not supported yet",
 		"-sd /x":                              "not supported yet",
 		"--nonsense":                          "not defined: -nonsense",

@@ -37,6 +37,13 @@ Who may connect:
         --pass <password>            Password required of clients
         --auth <token>               Token required of clients
 
+TLS:
+        --tls                        Encrypt clients' connections (default: false)
+        --tlscert <file>             The broker's certificate
+        --tlskey <file>              Its key
+        --tlsverify                  Demand certificates of clients
+        --tlscacert <file>           The authority that signed those
+
 Enrolment with a control plane (or the file's covey block):
         --control-plane <host:port>  Fleet service of the control plane
         --otlp <host:port>           Receiver of usage

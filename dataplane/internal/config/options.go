@@ -6,6 +6,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/natslog"
+	"github.com/coveymq/covey/dataplane/internal/secure"
 )
 
 // AnyPort asks for any free port.
@@ -32,6 +33,8 @@ type Options struct {
 	// not at all; it may be AnyPort.
 	MonitorHost string
 	MonitorPort int
+	// MonitorBasePath is in front of the paths of monitoring.
+	MonitorBasePath string
 	// ServerName is the broker's name for people.
 	ServerName string
 	// NoHeaders switches message headers off.
@@ -47,6 +50,10 @@ type Options struct {
 	Log natslog.Options
 	// Access says who may connect, unless Operator or Covey does.
 	Access auth.Access
+	// TLS says how clients' connections are encrypted; nil for not at all. What it
+	// names is in Clients. AllowPlain admits others as well.
+	TLS        *secure.Options
+	AllowPlain bool
 	// Operator is the trust root of accounts that the file carries; nil for none.
 	Operator *Operator
 	// Covey is our own block.
@@ -54,6 +61,8 @@ type Options struct {
 
 	// Warnings are what is accepted but worth a word.
 	Warnings Problems
+
+	authTimeout bool // it was given
 }
 
 // Operator is who signs the accounts of a broker that stands alone.
@@ -84,6 +93,11 @@ type Resolver struct {
 type Covey struct {
 	ControlPlane, OTLP, OperatorPublicKey string
 	JoinTokenFile, StateDir               string
+
+	// MetricsPush is the URL of an OTLP receiver for metrics, empty for none, and
+	// MetricsInterval how often they are pushed, 0 for once a minute.
+	MetricsPush     string
+	MetricsInterval time.Duration
 }
 
 // Default returns what holds without a file and flags.

@@ -23,7 +23,9 @@ func (c *Client) Seat() *account.Seat { return &c.seat }
 func (c *Client) show(id *account.Identity) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.shown.Store(&shown{identity: id, name: c.connect.Name, lang: c.connect.Lang, version: c.connect.Version})
+	c.shown.Store(&shown{
+		identity: id, name: c.connect.Name, lang: c.connect.Lang, version: c.connect.Version, before: c.Traffic(),
+	})
 	c.perms.Store(id.Permissions)
 	c.expires.Store(id.Expires)
 	c.maxPayload.Store(c.payloadLimit(id))

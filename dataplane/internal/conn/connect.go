@@ -28,6 +28,7 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 		}
 	}
 	c.greeted = true
+	c.greeting.CompareAndSwap(0, max(1, int64(time.Since(c.start))))
 	if r := c.authenticate(); r != nil {
 		return r
 	}

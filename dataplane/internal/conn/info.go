@@ -63,13 +63,19 @@ func (c *Client) info() Info {
 	i.ClientID = c.id
 	i.ClientIP = c.remote.Addr().Unmap().String()
 	i.LameDuckMode = c.host.lame.Load()
-	i.MaxPayload = c.host.Options().MaxPayload
+	o := c.host.Options()
+	i.MaxPayload = o.MaxPayload
+	if t := o.TLS; t != nil {
+		i.TLSRequired, i.TLSAvailable, i.TLSVerify = !t.AllowPlain, t.AllowPlain, t.Verify
+	}
 	return i
 }
 
-// sendInfo greets the client.
-func (c *Client) sendInfo() {
+// sendInfo greets the client. Secured says that it comes through TLS, which it
+// says was required then.
+func (c *Client) sendInfo(secured bool) {
 	i := c.info()
+	i.TLSRequired = i.TLSRequired || secured
 	greeting := c.host.Auth.Greeting()
 	i.AuthRequired = greeting.AuthRequired
 	if greeting.Nonce {

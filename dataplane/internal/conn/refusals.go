@@ -14,6 +14,8 @@ var (
 	slowDeadline         = &account.Refusal{Reason: "Slow Consumer (Write Deadline)", Log: "the client took nothing for too long"}
 	serverShutdown       = &account.Refusal{Reason: "Server Shutdown", Log: "the broker is shutting down"}
 	authTimeout          = &account.Refusal{Text: "Authentication Timeout", Reason: "Authentication Timeout", Log: "no CONNECT in time"}
+	tlsHandshake         = &account.Refusal{Reason: "TLS Handshake Failure", Log: "the TLS handshake failed"}
+	throttled            = &account.Refusal{Text: "Connection throttling is active. Please try again later.", Reason: "Maximum Connections Exceeded", Log: "too many TLS handshakes in a second"}
 	stale                = &account.Refusal{Text: "Stale Connection", Reason: "Stale Connection", Log: "PINGs were not answered"}
 	tooManyConnections   = &account.Refusal{Text: "maximum connections exceeded", Reason: "Maximum Connections Exceeded", Log: "the broker has as many connections as it may"}
 	tooManySubscriptions = &account.Refusal{Text: "maximum subscriptions exceeded", Reason: "Maximum Subscriptions Exceeded", Log: "the connection has more subscriptions than it may have now"}
@@ -25,6 +27,6 @@ var (
 	badProtocol          = &account.Refusal{Text: "invalid client protocol", Reason: "Bad Client Protocol Version", Log: "unknown client protocol version"}
 	needsHeaders         = &account.Refusal{Text: "no responders requires headers support", Reason: "No Responders Requires Headers", Log: "no_responders without headers"}
 	headersOff           = &account.Refusal{Reason: "Protocol Violation", Log: "HPUB without headers negotiated"}
-	clientErr            = &account.Refusal{Reason: "Protocol Violation", Log: "the client sent -ERR"}
+	clientErr            = &account.Refusal{Reason: "Parse Error", Log: "the client sent -ERR"}
 	recovered            = &account.Refusal{Reason: "Internal Client", Log: "a fault of ours"}
 )

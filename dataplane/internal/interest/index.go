@@ -20,8 +20,9 @@ type Index struct {
 	wild    level // a trie of the others
 	wilds   atomic.Int64
 
-	mu    sync.Mutex
-	count int64 // guarded by mu
+	mu      sync.Mutex
+	count   int64  // guarded by mu, as is all below
+	inserts uint64 // ever
 }
 
 // level is one level of the wildcard trie.
@@ -41,6 +42,13 @@ func (x *Index) Count() int64 {
 	return x.count
 }
 
+// Changes returns how many subscriptions were ever added and removed.
+func (x *Index) Changes() (added, removed uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.inserts, x.inserts - uint64(x.count) //nolint:gosec // never negative
+}
+
 // Add puts a subscription in. It reports false, and does nothing, if the
 // subject is not valid.
 func (x *Index) Add(sub *Sub) bool {
@@ -50,6 +58,7 @@ func (x *Index) Add(sub *Sub) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.count++
+	x.inserts++
 	if !subject.HasWildcard(sub.Subject) {
 		x.literal.put(x.seed, sub.Subject).add(sub)
 		return true

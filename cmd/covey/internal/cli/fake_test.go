@@ -27,6 +27,19 @@ type fakeAPI struct {
 	apiv1.UnimplementedCredentialServiceServer
 	apiv1.UnimplementedOperationServiceServer
 	apiv1.UnimplementedUsageServiceServer
+	apiv1.UnimplementedRoleServiceServer
+	apiv1.UnimplementedServiceAccountServiceServer
+	apiv1.UnimplementedAPIKeyServiceServer
+
+	deleted    *apiv1.DeleteAccountRequest // guarded by mu: the last one
+	changed    *apiv1.UpdateUserRequest    // guarded by mu: the last one
+	renewed    string                      // set before the call: the public key that a renewal answers with
+	renewedJWT string                      // set before the call: the JWT that it answers with
+
+	retired *apiv1.RetireKeyRequest            // guarded by mu: the last one
+	widened *apiv1.UpdateRoleRequest           // guarded by mu: the last one
+	made    *apiv1.CreateServiceAccountRequest // guarded by mu: the last one
+	rotated *apiv1.RotateAPIKeyRequest         // guarded by mu: the last one
 
 	mu       sync.Mutex
 	calls    []string                      // guarded by mu: methods with the key used
@@ -52,6 +65,9 @@ func startFake(t *testing.T) (*fakeAPI, string) {
 	apiv1.RegisterCredentialServiceServer(s, f)
 	apiv1.RegisterOperationServiceServer(s, f)
 	apiv1.RegisterUsageServiceServer(s, f)
+	apiv1.RegisterRoleServiceServer(s, f)
+	apiv1.RegisterServiceAccountServiceServer(s, f)
+	apiv1.RegisterAPIKeyServiceServer(s, f)
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = s.Serve(l) })
 	t.Cleanup(func() {
@@ -82,7 +98,7 @@ func (f *fakeAPI) SignUp(_ context.Context, r *apiv1.SignUpRequest) (*apiv1.Sign
 		Account:      &apiv1.Account{Name: org + "/accounts/default", PublicKey: "APUBLIC"},
 		User:         &apiv1.User{Name: org + "/accounts/default/users/admin"},
 		CredsFile:    "creds of " + r.GetOrganizationId(),
-		ApiKey:       "covey_" + r.GetOrganizationId() + "_secret",
+		ApiKey:       "covey_key_" + r.GetOrganizationId() + "_secret",
 	}, nil
 }
 
