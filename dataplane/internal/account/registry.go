@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/nats-io/jwt/v2"
 )
 
 // Source is where accounts come from.
@@ -29,12 +27,6 @@ var (
 	ErrUnknown     = errors.New("no such account")
 	ErrUnavailable = errors.New("account cannot be looked up now")
 )
-
-// trust is the operator's public keys. Immutable.
-type trust struct {
-	root    string
-	signers map[string]bool
-}
 
 // Registry holds the accounts a broker has loaded.
 type Registry struct {
@@ -65,32 +57,12 @@ func NewRegistry(operatorKey string, source Source, usage func(string) (Usage, e
 		source: source, usage: usage, log: log,
 		accounts: make(map[string]*Account), loading: make(map[string]*load),
 	}
-	r.trust.Store(&trust{root: operatorKey})
-	return r
-}
-
-// SetOperator takes an operator's JWT for the signing keys it names, if the
-// root key signed it.
-func (r *Registry) SetOperator(token string) error {
-	claims, err := jwt.DecodeOperatorClaims(token)
-	if err != nil {
-		return fmt.Errorf("operator claims: %w", err)
-	}
-	root := r.trust.Load().root
-	if claims.Subject != root || claims.Issuer != root {
-		return fmt.Errorf("operator claims of %s issued by %s: %w", claims.Subject, claims.Issuer, ErrUntrusted)
-	}
-	t := &trust{root: root, signers: make(map[string]bool)}
-	for _, key := range claims.SigningKeys {
-		t.signers[key] = true
+	t := &trust{root: operatorKey, keys: make(map[string]bool)}
+	if operatorKey != "" {
+		t.keys[operatorKey] = false
 	}
 	r.trust.Store(t)
-	return nil
-}
-
-func (r *Registry) trusted(key string) bool {
-	t := r.trust.Load()
-	return key == t.root || t.signers[key]
+	return r
 }
 
 // Get returns an account, loaded if need be.
@@ -132,6 +104,9 @@ func (r *Registry) lead(ctx context.Context, key string, l *load) {
 		close(l.done)
 		if l.err == nil {
 			r.source.Hold(key)
+			if s := l.account.State(); !r.trusted(s.Issuer) {
+				r.Delete(key, s.Revision) // the operators changed meanwhile
+			}
 		}
 	}()
 	l.account, l.err = r.load(ctx, key)
@@ -145,7 +120,7 @@ func (r *Registry) load(ctx context.Context, key string) (*Account, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := Decode(key, token, revision, r.trusted)
+	s, err := r.decode(key, token, revision)
 	if err != nil {
 		r.source.Drop(key)
 		return nil, err
@@ -174,7 +149,7 @@ func (r *Registry) Apply(key, token string, revision int64) error {
 	if a == nil || revision < a.State().Revision {
 		return nil
 	}
-	s, err := Decode(key, token, revision, r.trusted)
+	s, err := r.decode(key, token, revision)
 	if err != nil {
 		return err
 	}
