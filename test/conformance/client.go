@@ -37,7 +37,7 @@ type client struct {
 	// owned by the player
 	sent   []byte // all that was written
 	cursor int    // frames before it were consumed by wait
-	closed bool // closed by us
+	closed bool   // closed by us
 }
 
 // dial connects and starts recording. The first frame is awaited by the caller.
