@@ -16,6 +16,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/monitor"
+	"github.com/coveymq/covey/dataplane/internal/route"
 	"github.com/coveymq/covey/internal/errs"
 	"github.com/coveymq/covey/internal/lifecycle"
 )
@@ -29,6 +30,7 @@ type Broker struct {
 	accounts *account.Registry
 	fleet    *enrolment // nil when standing alone
 	clients  net.Listener
+	mesh     *route.Mesh     // nil outside of a cluster
 	monitor  *monitor.Server // nil without monitoring
 	started  time.Time
 }
@@ -65,6 +67,11 @@ func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	if b.clients, err = listen(ctx, "NATS", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port))); err != nil {
 		return nil, err
 	}
+	if cfg.Cluster != nil {
+		if err = b.join(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if err = b.assemble(ctx); err != nil {
 		return nil, err
 	}
@@ -76,7 +83,7 @@ func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		}
 		b.monitor = monitor.New(l, b.host, b.accounts, monitor.Static{
 			ServerID: b.id, ServerName: b.cfg.ServerName, Level: Level, Version: cfg.Version, Started: b.started,
-		})
+		}, b.mesh)
 	}
 	return b, nil
 }
@@ -90,6 +97,7 @@ func (b *Broker) assemble(ctx context.Context) error {
 		}
 		b.fleet = e
 		b.accounts = e.accounts
+		b.watchAccounts()
 		b.host.Auth = &auth.Operator{Accounts: e.accounts}
 		b.host.NewIntent = e.newIntent
 	} else {
@@ -98,12 +106,20 @@ func (b *Broker) assemble(ctx context.Context) error {
 			Subscriptions: account.NoLimit, Payload: account.NoLimit,
 		}
 		b.accounts = account.NewRegistry("", nil, nil, b.cfg.Logger)
+		b.watchAccounts()
 		global := account.New(GlobalAccount, account.NoUsage{}, &account.State{Limits: none})
 		b.accounts.Add(global)
 		b.host.Auth = &auth.Open{Account: global}
 	}
 	b.host.Accounts = b.accounts
 	return nil
+}
+
+// watchAccounts lets the mesh hear which accounts are loaded.
+func (b *Broker) watchAccounts() {
+	if b.mesh != nil {
+		b.accounts.Watch(b.mesh)
+	}
 }
 
 func (b *Broker) info() conn.Info {
@@ -164,6 +180,9 @@ func (b *Broker) Run(ctx context.Context) error {
 	if b.monitor != nil {
 		serving.Go(b.monitor.Run)
 	}
+	if b.mesh != nil {
+		serving.Go(b.mesh.Run)
+	}
 	if b.fleet != nil {
 		b.fleet.start(serving)
 	}
@@ -186,6 +205,9 @@ func (b *Broker) Run(ctx context.Context) error {
 // drain says goodbye to the clients and reports what they used.
 func (b *Broker) drain(serving *lifecycle.Group) {
 	b.cfg.Logger.Info("Entering lame duck mode, stop accepting new clients")
+	if b.mesh != nil {
+		b.mesh.LameDuck()
+	}
 	if b.host.Len() > 0 && serving.Context().Err() == nil {
 		b.host.LameDuck()
 		b.awaitClients(serving.Context())
@@ -260,6 +282,9 @@ func (b *Broker) release() error {
 		if err := b.clients.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			all = append(all, err)
 		}
+	}
+	if b.mesh != nil {
+		all = append(all, b.mesh.Close())
 	}
 	if b.monitor != nil {
 		all = append(all, b.monitor.Close())

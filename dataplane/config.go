@@ -34,6 +34,8 @@ type Config struct {
 	// ControlPlane enrols the broker. Nil lets it stand alone: one account,
 	// everybody admitted.
 	ControlPlane *ControlPlane
+	// Cluster joins the broker to others. Nil lets it stand alone.
+	Cluster *Cluster
 	// Drain bounds the goodbye.
 	Drain Drain
 	// Clients are the limits of client connections; nil for nats-server's.

@@ -44,6 +44,7 @@ type Registry struct {
 	log    *slog.Logger
 
 	trust atomic.Pointer[trust]
+	watch Watcher // nil if nobody does; set before the first account is loaded
 
 	mu       sync.Mutex
 	accounts map[string]*Account // guarded by mu
@@ -67,6 +68,34 @@ func NewRegistry(operatorKey string, source Source, usage func(string) (Usage, e
 	}
 	r.trust.Store(&trust{root: operatorKey})
 	return r
+}
+
+// Watcher hears which accounts are loaded. It is called without a lock held,
+// and may not call back.
+type Watcher interface {
+	// Loaded comes before anybody can use the account.
+	Loaded(*Account)
+	// Unloaded comes when nobody new can; connections of a deleted account may
+	// still be on their way out.
+	Unloaded(*Account)
+}
+
+// Watch says who hears of accounts. Call it before the first one is loaded.
+func (r *Registry) Watch(w Watcher) { r.watch = w }
+
+func (r *Registry) loadedNow(a *Account) {
+	if r.watch != nil {
+		r.watch.Loaded(a)
+	}
+}
+
+func (r *Registry) unloaded(a *Account) {
+	if r.watch != nil {
+		r.watch.Unloaded(a)
+	}
+	if r.source != nil {
+		r.source.Drop(a.Key)
+	}
 }
 
 // SetOperator takes an operator's JWT for the signing keys it names, if the
@@ -114,7 +143,9 @@ func (r *Registry) Get(ctx context.Context, key string) (*Account, error) {
 	r.loading[key] = l
 	r.mu.Unlock()
 
-	l.account, l.err = r.load(ctx, key)
+	if l.account, l.err = r.load(ctx, key); l.err == nil {
+		r.loadedNow(l.account)
+	}
 	r.mu.Lock()
 	delete(r.loading, key)
 	if l.err == nil {
@@ -153,6 +184,7 @@ func (r *Registry) load(ctx context.Context, key string) (*Account, error) {
 
 // Add puts an account from a configuration file in.
 func (r *Registry) Add(a *Account) {
+	r.loadedNow(a)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.accounts[a.Key] = a
@@ -186,7 +218,7 @@ func (r *Registry) Delete(key string, revision int64) {
 	delete(r.accounts, key)
 	r.mu.Unlock()
 	a.end(revision)
-	r.source.Drop(key)
+	r.unloaded(a)
 	r.log.Info("account deleted", "account", key, "rev", revision)
 }
 
@@ -231,6 +263,6 @@ func (r *Registry) Evict(now time.Time, after time.Duration) {
 		r.mu.Lock()
 		delete(r.accounts, a.Key)
 		r.mu.Unlock()
-		r.source.Drop(a.Key)
+		r.unloaded(a)
 	})
 }

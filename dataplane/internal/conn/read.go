@@ -191,6 +191,7 @@ func (c *Client) operate(w *worker, op *wire.Op) *account.Refusal {
 	case wire.Err:
 		return clientErr
 	case wire.OK, wire.Info, wire.None:
+	default: // of routes, which the parser of clients does not know
 	}
 	return nil
 }

@@ -10,7 +10,10 @@ type Message struct {
 	Tail []byte
 	// Size is the length of headers and payload: what is billed.
 	Size int
-	// Headers says that the sizes in Tail are two and the verb is HMSG.
+	// Verb stands before the subject, with the blank between: see VerbPlain,
+	// VerbHeaders and VerbRouted.
+	Verb string
+	// Headers says that the sizes in Tail are two.
 	Headers bool
 	// InBuffer says that Tail lies in the batch's read buffer, so that a large
 	// one need not be copied.
@@ -46,12 +49,17 @@ const (
 	// With few destinations much is copied for each before it is handed over;
 	// with many, less, to stay within the caches. What is only referred to costs
 	// no cache, so more of it goes in one hand-over.
-	fewDests    = 16
-	stageFew    = 64 << 10
-	stageMany   = 16 << 10
-	stageTotal  = 256 << 10
-	verbPlain   = "MSG "
-	verbHeaders = "HMSG "
+	fewDests   = 16
+	stageFew   = 64 << 10
+	stageMany  = 16 << 10
+	stageTotal = 256 << 10
+)
+
+// The verbs of messages. VerbHeaders serves clients and routes alike.
+const (
+	VerbPlain   = "MSG "
+	VerbHeaders = "HMSG "
+	VerbRouted  = "RMSG "
 )
 
 // Begin starts a batch whose messages lie in buffer.
@@ -86,18 +94,14 @@ func (b *Batch) add(c *Conn) *stage {
 func (b *Batch) Deliver(c *Conn, m *Message, sid string) {
 	s := b.to(c)
 	s.data = true
-	verb := verbPlain
-	if m.Headers {
-		verb = verbHeaders
-	}
-	head := len(verb) + len(m.Subject) + len(sid)
+	head := len(m.Verb) + len(m.Subject) + len(sid)
 	refer := m.InBuffer && len(m.Tail) >= referMin
 	need := head
 	if !refer {
 		need += len(m.Tail)
 	}
 	chunk := s.room(need)
-	p := append(chunk.b, verb...)
+	p := append(chunk.b, m.Verb...)
 	p = append(p, m.Subject...)
 	p = append(p, sid...)
 	if refer {
@@ -219,6 +223,13 @@ func (b *Batch) Stall() {
 			left -= c.waitForRoom(min(stallOne, left))
 		}
 	}
+	clear(b.full)
+	b.full = b.full[:0]
+}
+
+// Forget takes the place of Stall where waiting would hold up others than who
+// published: on a route, which many accounts share.
+func (b *Batch) Forget() {
 	clear(b.full)
 	b.full = b.full[:0]
 }

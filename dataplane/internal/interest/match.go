@@ -16,8 +16,9 @@ type Result struct {
 // Group is the members of a queue group that one message may go to; it goes to
 // one of them.
 type Group struct {
-	Name string
-	sets []*set
+	Name    string
+	sets    []*set
+	remotes []*set
 }
 
 // Match fills r with the subscriptions to a literal subject. An invalid subject
@@ -68,6 +69,7 @@ next:
 		for i := range r.groups {
 			if r.groups[i].Name == g.name {
 				r.groups[i].sets = append(r.groups[i].sets, &g.set)
+				r.groups[i].remotes = append(r.groups[i].remotes, &g.remote)
 				continue next
 			}
 		}
@@ -79,6 +81,7 @@ next:
 		}
 		r.groups[n].Name = g.name
 		r.groups[n].sets = append(r.groups[n].sets[:0], &g.set)
+		r.groups[n].remotes = append(r.groups[n].remotes[:0], &g.remote)
 	}
 }
 
@@ -94,7 +97,7 @@ func (r *Result) PlainAt(i int) []atomic.Pointer[Sub] { return r.found[i].plain.
 // Groups returns the queue groups.
 func (r *Result) Groups() []Group { return r.groups }
 
-// Pick returns a member of the group that accept takes, starting from the one
+// Pick returns a local member of the group that accept takes, starting from the one
 // that random points to and going round; nil if there is none.
 func (g *Group) Pick(random uint64, accept func(*Sub) bool) *Sub {
 	total := 0

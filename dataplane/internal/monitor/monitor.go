@@ -18,6 +18,7 @@ import (
 
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/conn"
+	"github.com/coveymq/covey/dataplane/internal/route"
 )
 
 // Static is what never changes while the broker runs.
@@ -34,6 +35,7 @@ type Server struct {
 	static   Static
 	host     *conn.Host
 	accounts *account.Registry
+	mesh     *route.Mesh // nil outside of a cluster
 	listener net.Listener
 	http     *http.Server
 
@@ -42,11 +44,13 @@ type Server struct {
 }
 
 // New returns a server on an open listener.
-func New(l net.Listener, host *conn.Host, accounts *account.Registry, static Static) *Server {
-	s := &Server{static: static, host: host, accounts: accounts, listener: l, requests: make(map[string]uint64)}
+// Mesh is nil outside of a cluster.
+func New(l net.Listener, host *conn.Host, accounts *account.Registry, static Static, mesh *route.Mesh) *Server {
+	s := &Server{static: static, host: host, accounts: accounts, mesh: mesh, listener: l, requests: make(map[string]uint64)}
 	mux := http.NewServeMux()
 	s.handle(mux, "/varz", s.varz)
 	s.handle(mux, "/connz", s.connz)
+	s.handle(mux, "/routez", s.routez)
 	s.handle(mux, "/subsz", s.subsz)
 	s.handle(mux, "/subscriptionsz", s.subsz)
 	s.handle(mux, "/accountz", s.accountz)
@@ -144,6 +148,7 @@ const indexPage = `<!doctype html>
 <body><h1>Covey broker %s</h1><p>%s</p><ul>
 <li><a href="/varz">General</a></li>
 <li><a href="/connz">Connections</a></li>
+<li><a href="/routez">Routes</a></li>
 <li><a href="/accountz">Accounts</a></li>
 <li><a href="/accstatz">Account statistics</a></li>
 <li><a href="/subsz">Subscriptions</a></li>

@@ -164,9 +164,9 @@ func (p *RouteParser) routed(buf []byte, sizes int) (first int, err error) {
 	}
 	p.Op.Subject, p.Op.Reply = p.arg(buf, first-1), nil
 	// One field in between is a reply, even if it looks like a mark.
-	switch n := last - first; {
-	case n == 0:
-	case n == 1:
+	switch last - first {
+	case 0:
+	case 1:
 		p.Op.Reply = p.arg(buf, first)
 	default:
 		queues := first + 1
