@@ -11,7 +11,7 @@ COUNT    ?= 10
 PKG      ?= ./...
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
-TESTENV  := COVEY_BIN=$(BIN) COVEY_JUDGE_SERVER=$(BIN)/nats-server
+TESTENV  := COVEY_BIN=$(BIN) COVEY_JUDGE_SERVER=$(BIN)/nats-server COVEY_CONFORMANCE_SUBJECT=$(BIN)/covey-broker
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/arm64
 

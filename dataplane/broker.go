@@ -14,6 +14,7 @@ import (
 
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/auth"
+	"github.com/coveymq/covey/dataplane/internal/config"
 	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/monitor"
 	"github.com/coveymq/covey/dataplane/internal/route"
@@ -33,11 +34,15 @@ type Broker struct {
 	mesh     *route.Mesh     // nil outside of a cluster
 	monitor  *monitor.Server // nil without monitoring
 	started  time.Time
+	static   *auth.Switch  // nil unless the configuration says who may connect
+	reloads  sync.Mutex    // held while the configuration changes
+	hurry    chan struct{} // closed when a goodbye that is under way must end at once
+	hurried  sync.Once
 }
 
 // GlobalAccount is the one account of a broker without authentication, by
 // nats-server's name.
-const GlobalAccount = "$G"
+const GlobalAccount = auth.GlobalAccount
 
 // New opens the listeners and, if the broker is to be enrolled, its state
 // directory and identity. The error says what is in the way and what to do.
@@ -48,7 +53,7 @@ func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	if cfg.Drain == (Drain{}) {
 		cfg.Drain = DefaultDrain()
 	}
-	b := &Broker{cfg: cfg, started: time.Now()}
+	b := &Broker{cfg: cfg, started: time.Now(), hurry: make(chan struct{})}
 	if b.id, err = newServerID(); err != nil {
 		return nil, err
 	}
@@ -60,10 +65,12 @@ func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
 			err = errors.Join(err, b.release())
 		}
 	}()
-	b.host = &conn.Host{Options: conn.DefaultOptions(), Log: cfg.Logger}
-	if cfg.Clients != nil {
-		b.host.Options = *cfg.Clients
+	b.host = &conn.Host{Log: cfg.Logger}
+	if b.cfg.Clients == nil {
+		o := conn.DefaultOptions()
+		b.cfg.Clients = &o
 	}
+	b.host.SetOptions(*b.cfg.Clients)
 	if b.clients, err = listen(ctx, "NATS", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port))); err != nil {
 		return nil, err
 	}
@@ -100,16 +107,8 @@ func (b *Broker) assemble(ctx context.Context) error {
 		b.watchAccounts()
 		b.host.Auth = &auth.Operator{Accounts: e.accounts}
 		b.host.NewIntent = e.newIntent
-	} else {
-		none := account.Limits{
-			Connections: account.NoLimit, Leafs: account.NoLimit,
-			Subscriptions: account.NoLimit, Payload: account.NoLimit,
-		}
-		b.accounts = account.NewRegistry("", nil, nil, b.cfg.Logger)
-		b.watchAccounts()
-		global := account.New(GlobalAccount, account.NoUsage{}, &account.State{Limits: none})
-		b.accounts.Add(global)
-		b.host.Auth = &auth.Open{Account: global}
+	} else if err := b.standAlone(); err != nil {
+		return err
 	}
 	b.host.Accounts = b.accounts
 	return nil
@@ -123,10 +122,14 @@ func (b *Broker) watchAccounts() {
 }
 
 func (b *Broker) info() conn.Info {
-	return conn.Info{
+	i := conn.Info{
 		ServerID: b.id, ServerName: b.cfg.ServerName, Version: Level, Proto: 1, Go: runtime.Version(),
-		Host: b.cfg.Host, Port: b.port(), Headers: true, MaxPayload: b.host.Options.MaxPayload,
+		Host: b.cfg.Host, Port: b.port(), Headers: !b.cfg.NoHeaders, MaxPayload: b.cfg.Clients.MaxPayload,
 	}
+	if host, port, err := config.HostPort(b.cfg.Advertise, i.Port); err == nil {
+		i.Host, i.Port = host, port
+	}
+	return i
 }
 
 // newServerID returns a fresh public server key, as nats-server uses.
@@ -188,8 +191,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	}
 	accepting := lifecycle.NewGroup(serving.Context())
 	accepting.Go(b.accept)
-	b.cfg.Logger.Info("Listening for client connections on " + b.clients.Addr().String())
-	b.cfg.Logger.Info("Server is ready", "server", b.id, "name", b.cfg.ServerName)
+	b.announce()
 
 	select {
 	case <-ctx.Done():
@@ -197,40 +199,11 @@ func (b *Broker) Run(ctx context.Context) error {
 	}
 	accepting.Stop()
 	err := accepting.Wait()
-	b.drain(serving)
+	b.drain(context.Cause(ctx), serving)
 	serving.Stop()
-	return errors.Join(err, serving.Wait(), b.release())
-}
-
-// drain says goodbye to the clients and reports what they used.
-func (b *Broker) drain(serving *lifecycle.Group) {
-	b.cfg.Logger.Info("Entering lame duck mode, stop accepting new clients")
-	if b.mesh != nil {
-		b.mesh.LameDuck()
-	}
-	if b.host.Len() > 0 && serving.Context().Err() == nil {
-		b.host.LameDuck()
-		b.awaitClients(serving.Context())
-	}
-	b.host.Close(b.cfg.Drain.Spread)
-	if b.fleet != nil {
-		b.fleet.finish(b.cfg.Drain.Flush)
-	}
-}
-
-// awaitClients waits for the grace period, or until all clients have left.
-func (b *Broker) awaitClients(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, b.cfg.Drain.Grace)
-	defer cancel()
-	poll := time.NewTicker(20 * time.Millisecond)
-	defer poll.Stop()
-	for b.host.Len() > 0 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-poll.C:
-		}
-	}
+	err = errors.Join(err, serving.Wait(), b.release())
+	b.cfg.Logger.Info("Server Exiting..")
+	return err
 }
 
 // accept serves each connection in its own goroutine; the host waits for them.

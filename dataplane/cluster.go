@@ -1,9 +1,12 @@
 package dataplane
 
 import (
+	"cmp"
 	"context"
 	"net"
+	"strconv"
 
+	"github.com/coveymq/covey/dataplane/internal/config"
 	"github.com/coveymq/covey/dataplane/internal/route"
 )
 
@@ -29,8 +32,8 @@ type Cluster struct {
 	ConnectRetries int
 	// NoAdvertise keeps the addresses for clients from the other brokers.
 	NoAdvertise bool
-	// SystemAccount has a connection of its own. Default $SYS, as in nats-server;
-	// with an operator it is the system account's public key, the same for all.
+	// SystemAccount has a connection of its own, and must be the same for all.
+	// Default is the configuration's, or $SYS.
 	SystemAccount string
 }
 
@@ -49,17 +52,14 @@ const defaultRouteAddr = "127.0.0.1:6222"
 // join opens the listener for routes.
 func (b *Broker) join(ctx context.Context) error {
 	c := b.cfg.Cluster
-	if c.Listen == "" {
-		c.Listen = defaultRouteAddr
-	}
-	l, err := listen(ctx, "routes", c.Listen)
+	l, err := listen(ctx, "routes", cmp.Or(c.Listen, defaultRouteAddr))
 	if err != nil {
 		return err
 	}
 	b.mesh, err = route.New(route.Config{
 		ServerID: b.id, ServerName: b.cfg.ServerName, Version: Level, Name: c.Name, Advertise: c.Advertise, Routes: c.Routes,
 		PoolSize: c.PoolSize, User: c.User, Password: c.Password, ConnectRetries: c.ConnectRetries, NoAdvertise: c.NoAdvertise,
-		SystemAccount: c.SystemAccount, ClientURLs: b.clientAddrs(), MaxPayload: b.host.Options.MaxPayload, Log: b.cfg.Logger,
+		SystemAccount: b.systemAccount(), ClientURLs: b.clientAddrs(), MaxPayload: b.cfg.Clients.MaxPayload, NoHeaders: b.cfg.NoHeaders, Log: b.cfg.Logger,
 	}, l, b.host)
 	if err != nil {
 		_ = l.Close() // the first error says more
@@ -67,9 +67,25 @@ func (b *Broker) join(ctx context.Context) error {
 	return err
 }
 
+// systemAccount is the account that has a connection of its own.
+func (b *Broker) systemAccount() string {
+	switch {
+	case b.cfg.Cluster.SystemAccount != "":
+		return b.cfg.Cluster.SystemAccount
+	case b.cfg.Operator != nil:
+		return b.cfg.Operator.System
+	case b.cfg.Access != nil:
+		return b.cfg.Access.System
+	}
+	return ""
+}
+
 // clientAddrs are the addresses that clients may use: the one that is listened
 // on or, for all interfaces, each of theirs.
 func (b *Broker) clientAddrs() []string {
+	if host, port, err := config.HostPort(b.cfg.Advertise, b.port()); err == nil {
+		return []string{net.JoinHostPort(host, strconv.Itoa(port))}
+	}
 	host, port, err := net.SplitHostPort(b.clients.Addr().String())
 	if err != nil {
 		return nil

@@ -4,13 +4,15 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/coveymq/covey/dataplane/internal/auth"
+	"github.com/coveymq/covey/dataplane/internal/config"
 	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/fleet"
 )
 
 // Level is the version of nats-server whose behaviour the broker implements.
 // Clients are told it, so that they switch their features on.
-const Level = "2.15.2"
+const Level = config.Level
 
 // JoinToken lets a broker enrol. It prints itself redacted.
 type JoinToken = fleet.JoinToken
@@ -28,14 +30,23 @@ type Config struct {
 	ServerName string
 	// Version is our own version, for the control plane and for /varz.
 	Version string
+	// Advertise is the host:port that clients are told, if not the listener's.
+	Advertise string
+	// NoHeaders switches message headers off.
+	NoHeaders bool
 	// StateDir holds usage counters and the cache of signed claims: scratch whose
 	// loss loses no truth. Required when enrolled.
 	StateDir string
-	// ControlPlane enrols the broker. Nil lets it stand alone: one account,
-	// everybody admitted.
+	// ControlPlane enrols the broker. Nil lets it stand alone.
 	ControlPlane *ControlPlane
 	// Cluster joins the broker to others. Nil lets it stand alone.
 	Cluster *Cluster
+	// Operator is the trust root of the accounts it carries, for a broker that
+	// stands alone; nil for none.
+	Operator *config.Operator
+	// Access says who may connect to a broker that stands alone without an
+	// operator; nil for everybody, to one account.
+	Access *auth.Access
 	// Drain bounds the goodbye.
 	Drain Drain
 	// Clients are the limits of client connections; nil for nats-server's.
@@ -64,6 +75,20 @@ type Drain struct {
 	// Flush bounds the wait for the receipt of the last usage.
 	Flush time.Duration
 }
+
+// Leave returns a cause to end the context of Broker.Run with, so that the
+// broker leaves in another way than its configuration says:
+//
+//	ctx, cancel := context.WithCancelCause(parent)
+//	...
+//	cancel(dataplane.Leave(dataplane.Drain{Flush: time.Second}))
+func Leave(d Drain) error { return &leave{d} }
+
+// leave is a way to leave.
+type leave struct{ drain Drain }
+
+// Error says that the broker was asked to leave.
+func (*leave) Error() string { return "the broker was asked to leave" }
 
 // DefaultDrain returns nats-server's lame duck times.
 func DefaultDrain() Drain {

@@ -59,6 +59,7 @@ var folders = map[string]string{
 	"dataplane":    "the broker",
 	"internal":     "plumbing",
 	"proto":        "contracts",
+	"docs":         "documents; docs/api is a package so that the OpenAPI document can be embedded",
 	"terraform":    "the provider",
 	"test":         "tests of several processes",
 }

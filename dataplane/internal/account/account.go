@@ -61,6 +61,7 @@ type State struct {
 	Revocations map[string]int64  // user key, or "*", to the Unix second until which issues are void
 	Expires     int64             // Unix second; 0 for never
 	Default     *permission.Set   // for users without permissions of their own
+	NoBearer    bool              // users whose JWT needs no signature are refused
 	Deleted     bool
 }
 
@@ -74,6 +75,7 @@ type Scope struct {
 // Identity is who a connection is. Immutable.
 type Identity struct {
 	Account     *Account
+	State       *State // what of the account the rest was made from; nil without a JWT
 	User        string // public key, or the configured name
 	Name        string // for people
 	Issuer      string // the key that signed the user; empty without a JWT
@@ -91,6 +93,8 @@ type Member interface {
 	Disconnect(*Refusal)
 	// Permit replaces the connection's rules.
 	Permit(*permission.Set)
+	// Recheck looks at the times again after which the connection must end.
+	Recheck()
 }
 
 // Account is one isolated messaging world.
@@ -119,12 +123,18 @@ func New(key string, usage Usage, s *State) *Account {
 // State returns what is in force now.
 func (a *Account) State() *State { return a.state.Load() }
 
-// ErrRetired is what Join returns for an account that was evicted meanwhile:
-// get it from the registry again.
-var ErrRetired = errors.New("account was evicted")
+// Errors of Join after which the connection is to be authenticated again.
+var (
+	// ErrRetired is an account that was evicted meanwhile: get it from the
+	// registry again.
+	ErrRetired = errors.New("account was evicted")
+	// ErrChanged is an account that has a new state: the identity may have been
+	// given permissions that no longer hold.
+	ErrChanged = errors.New("account has changed")
+)
 
-// Join makes m a member. The error is ErrRetired, or a *Refusal when a limit or
-// the account's state forbids it.
+// Join makes m a member. The error is ErrRetired or ErrChanged, or a *Refusal
+// when a limit or the account's state forbids it.
 func (a *Account) Join(m Member) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -132,6 +142,9 @@ func (a *Account) Join(m Member) error {
 		return ErrRetired
 	}
 	s := a.State()
+	if made := m.Identity().State; made != nil && made != s {
+		return ErrChanged
+	}
 	if r := s.Admits(m.Identity(), time.Now()); r != nil {
 		return r
 	}
@@ -209,11 +222,13 @@ func (a *Account) idleSince() time.Time {
 	return a.idle
 }
 
-// Apply puts a new state in force: when it returns, no member that the state
-// forbids is delivered to or heard any more. Members over the connection limit
-// go newest first.
+// Apply puts a new state in force: when it returns, nothing more is staged for a
+// member that the state forbids, and it is heard no longer than to the end of
+// the batch being read from it. Members over the connection limit go newest
+// first.
 func (a *Account) Apply(s *State) {
 	a.mu.Lock()
+	expires := a.State().Expires
 	a.state.Store(s)
 	members := append([]Member(nil), a.members...)
 	a.mu.Unlock()
@@ -223,6 +238,10 @@ func (a *Account) Apply(s *State) {
 	for _, m := range members {
 		id := m.Identity()
 		refusal := s.Admits(id, now)
+		var permit func()
+		if refusal == nil {
+			permit, refusal = s.rules(m, id)
+		}
 		if refusal == nil && s.Limits.Connections != NoLimit && kept >= s.Limits.Connections {
 			refusal = TooManyAccountConnections
 		}
@@ -231,20 +250,33 @@ func (a *Account) Apply(s *State) {
 			continue
 		}
 		kept++
-		if p, ok := s.rules(id); ok {
-			m.Permit(p)
+		if s.Expires != expires {
+			m.Recheck()
 		}
+		permit()
 	}
 }
 
-// rules returns the permissions that a scope now gives to a user it signed.
-func (s *State) rules(id *Identity) (*permission.Set, bool) {
+// rules returns how to give a member the permissions that a scope now gives to
+// users it signed. A member that cannot be given any must go: what it has may
+// be more than the new state means it to have.
+func (s *State) rules(m Member, id *Identity) (permit func(), _ *Refusal) {
+	nothing := func() {}
+	if id.Issuer == "" {
+		return nothing, nil
+	}
 	scope := s.Signers[id.Issuer]
-	if scope == nil || scope.Template == nil {
-		return nil, false
+	if id.State != nil && (scope == nil) != (id.State.Signers[id.Issuer] == nil) {
+		return nil, RoleChanged
+	}
+	if scope == nil {
+		return nothing, nil
 	}
 	p, err := scope.Template(id)
-	return p, err == nil
+	if err != nil {
+		return nil, Violation("the user's role " + scope.Role + ": " + err.Error())
+	}
+	return func() { m.Permit(p) }, nil
 }
 
 // Admits says whether a user may be connected under this state.

@@ -36,6 +36,7 @@ func Decode(key, token string, revision int64, trusted func(string) bool) (*Stat
 		Signers:     map[string]*Scope{key: nil},
 		Revocations: claims.Revocations,
 		Expires:     claims.Expires,
+		NoBearer:    claims.Limits.DisallowBearer,
 		Default:     permission.New(&claims.DefaultPermissions),
 	}
 	for signer, scope := range claims.SigningKeys {

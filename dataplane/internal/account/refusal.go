@@ -40,6 +40,10 @@ var (
 		Text: "Authorization Violation", Reason: "Authentication Failure",
 		Log: "the account does not list the key that signed the user",
 	}
+	RoleChanged = &Refusal{
+		Text: "Authorization Violation", Reason: "Authentication Failure",
+		Log: "the key that signed the user has become a role, or is none any more",
+	}
 )
 
 // Violation is a refusal that tells the client no more than that it is one.

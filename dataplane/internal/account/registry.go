@@ -83,21 +83,6 @@ type Watcher interface {
 // Watch says who hears of accounts. Call it before the first one is loaded.
 func (r *Registry) Watch(w Watcher) { r.watch = w }
 
-func (r *Registry) loadedNow(a *Account) {
-	if r.watch != nil {
-		r.watch.Loaded(a)
-	}
-}
-
-func (r *Registry) unloaded(a *Account) {
-	if r.watch != nil {
-		r.watch.Unloaded(a)
-	}
-	if r.source != nil {
-		r.source.Drop(a.Key)
-	}
-}
-
 // SetOperator takes an operator's JWT for the signing keys it names, if the
 // root key signed it.
 func (r *Registry) SetOperator(token string) error {
@@ -143,20 +128,29 @@ func (r *Registry) Get(ctx context.Context, key string) (*Account, error) {
 	r.loading[key] = l
 	r.mu.Unlock()
 
-	if l.account, l.err = r.load(ctx, key); l.err == nil {
-		r.loadedNow(l.account)
-	}
-	r.mu.Lock()
-	delete(r.loading, key)
-	if l.err == nil {
-		r.accounts[key] = l.account
-	}
-	r.mu.Unlock()
-	close(l.done)
-	if l.err == nil {
-		r.source.Hold(key)
-	}
+	r.lead(ctx, key, l)
 	return l.account, l.err
+}
+
+// lead does the lookup that others wait for. They hear of its end even if it is
+// a panic.
+func (r *Registry) lead(ctx context.Context, key string, l *load) {
+	l.err = ErrUnavailable
+	defer func() {
+		r.mu.Lock()
+		delete(r.loading, key)
+		if l.err == nil {
+			r.accounts[key] = l.account
+		}
+		r.mu.Unlock()
+		close(l.done)
+		if l.err == nil {
+			r.source.Hold(key)
+		}
+	}()
+	if l.account, l.err = r.load(ctx, key); l.err == nil && r.watch != nil {
+		r.watch.Loaded(l.account)
+	}
 }
 
 func (r *Registry) load(ctx context.Context, key string) (*Account, error) {
@@ -184,7 +178,9 @@ func (r *Registry) load(ctx context.Context, key string) (*Account, error) {
 
 // Add puts an account from a configuration file in.
 func (r *Registry) Add(a *Account) {
-	r.loadedNow(a)
+	if r.watch != nil {
+		r.watch.Loaded(a)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.accounts[a.Key] = a
@@ -193,7 +189,7 @@ func (r *Registry) Add(a *Account) {
 // Apply puts new claims in force, if the account is loaded and the claims are
 // not older than what it has. It returns when they are in force.
 func (r *Registry) Apply(key, token string, revision int64) error {
-	a := r.loaded(key)
+	a := r.Loaded(key)
 	if a == nil || revision < a.State().Revision {
 		return nil
 	}
@@ -209,20 +205,34 @@ func (r *Registry) Apply(key, token string, revision int64) error {
 // Delete ends an account: its clients are disconnected, new ones refused until
 // the source knows it again.
 func (r *Registry) Delete(key string, revision int64) {
-	r.mu.Lock()
-	a := r.accounts[key]
+	a := r.Loaded(key)
 	if a == nil || revision < a.State().Revision {
-		r.mu.Unlock()
 		return
 	}
-	delete(r.accounts, key)
-	r.mu.Unlock()
 	a.end(revision)
-	r.unloaded(a)
+	r.unload(a)
 	r.log.Info("account deleted", "account", key, "rev", revision)
 }
 
-func (r *Registry) loaded(key string) *Account {
+// unload takes out an account that nobody may join any more. The source hears of
+// it first: as long as the account is here nobody loads it anew, so that this
+// Drop cannot undo the Hold of the next load.
+func (r *Registry) unload(a *Account) {
+	if r.source != nil {
+		r.source.Drop(a.Key)
+	}
+	if r.watch != nil {
+		r.watch.Unloaded(a)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.accounts[a.Key] == a {
+		delete(r.accounts, a.Key)
+	}
+}
+
+// Loaded returns an account if it is loaded, else nil.
+func (r *Registry) Loaded(key string) *Account {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.accounts[key]
@@ -257,12 +267,8 @@ func (r *Registry) Evict(now time.Time, after time.Duration) {
 		if since.IsZero() || now.Sub(since) < after || a.State().Revision == 0 {
 			return
 		}
-		if !a.retire() {
-			return
+		if a.retire() {
+			r.unload(a)
 		}
-		r.mu.Lock()
-		delete(r.accounts, a.Key)
-		r.mu.Unlock()
-		r.unloaded(a)
 	})
 }

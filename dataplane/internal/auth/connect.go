@@ -32,6 +32,12 @@ type Connect struct {
 // DefaultConnect is what holds before CONNECT, and for fields it leaves out.
 func DefaultConnect() Connect { return Connect{Echo: true, Verbose: true, Pedantic: true} }
 
+// showsNothing reports whether the client shows neither a user nor a secret. A
+// key counts only where keys are asked for.
+func (c *Connect) showsNothing() bool {
+	return c.Username == "" && c.Password == "" && c.Token == ""
+}
+
 // Forget drops what was only needed to authenticate.
 func (c *Connect) Forget() {
 	c.Nkey, c.JWT, c.Sig, c.Token, c.Username, c.Password = "", "", "", "", "", ""

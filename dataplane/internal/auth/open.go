@@ -15,11 +15,10 @@ type Open struct {
 // Required is always false.
 func (o *Open) Required() bool { return false }
 
+// Greeting asks for nothing.
+func (o *Open) Greeting() Greeting { return Greeting{} }
+
 // Authenticate admits the client whatever it shows.
 func (o *Open) Authenticate(context.Context, *Connect, string, netip.Addr) (*account.Identity, error) {
-	none := account.Limits{
-		Connections: account.NoLimit, Leafs: account.NoLimit,
-		Subscriptions: account.NoLimit, Payload: account.NoLimit,
-	}
-	return &account.Identity{Account: o.Account, Limits: none}, nil
+	return &account.Identity{Account: o.Account, Limits: Unlimited()}, nil
 }

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"net/netip"
 	"slices"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/jwt/v2"
-	"github.com/nats-io/nkeys"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/permission"
@@ -18,11 +16,23 @@ import (
 
 // Authenticator decides who a connection is.
 type Authenticator interface {
-	// Required says whether clients must show something.
+	// Required says whether clients are asked before they may do anything.
 	Required() bool
+	// Greeting is what a client is told before it says anything.
+	Greeting() Greeting
 	// Authenticate checks what the client showed. The error is an
 	// *account.Refusal.
 	Authenticate(ctx context.Context, c *Connect, nonce string, remote netip.Addr) (*account.Identity, error)
+}
+
+// Greeting is what depends on authentication before a client has said who it is.
+type Greeting struct {
+	// AuthRequired tells the client to show something.
+	AuthRequired bool
+	// Nonce says that somebody may have to sign one.
+	Nonce bool
+	// Anonymous admits a client that does not even send CONNECT.
+	Anonymous bool
 }
 
 // Operator authenticates by user JWTs whose accounts an operator signed.
@@ -32,6 +42,9 @@ type Operator struct {
 
 // Required is always true.
 func (o *Operator) Required() bool { return true }
+
+// Greeting asks for a JWT and a signature.
+func (o *Operator) Greeting() Greeting { return Greeting{AuthRequired: true, Nonce: true} }
 
 // Authenticate verifies the user JWT, the signature of the nonce, and that the
 // account trusts the key that signed the user.
@@ -47,13 +60,20 @@ func (o *Operator) Authenticate(ctx context.Context, c *Connect, nonce string, r
 	if r := checkTimes(claims, now); r != nil {
 		return nil, r
 	}
+	if err := checkClaims(claims); err != nil {
+		return nil, account.Violation("invalid user JWT: " + firstLine(err))
+	}
 	acct, err := o.Accounts.Get(ctx, accountOf(claims))
 	if err != nil {
 		return nil, lookupRefusal(accountOf(claims), err)
 	}
-	limits, scope, err := effective(acct, claims)
+	state := acct.State()
+	limits, scope, err := effective(acct, state, claims)
 	if err != nil {
 		return nil, err
+	}
+	if limits.BearerToken && state.NoBearer {
+		return nil, account.Violation("the account does not allow bearer tokens")
 	}
 	if err := checkSource(limits, remote, now); err != nil {
 		return nil, account.Violation(err.Error())
@@ -61,12 +81,12 @@ func (o *Operator) Authenticate(ctx context.Context, c *Connect, nonce string, r
 	if err := checkSignature(claims.Subject, limits, c, nonce); err != nil {
 		return nil, account.Violation(err.Error())
 	}
-	return identify(acct, claims, limits, scope)
+	return identify(acct, state, claims, limits, scope)
 }
 
 // effective returns the limits that hold for a user: its own, or its role's.
-func effective(acct *account.Account, claims *jwt.UserClaims) (*jwt.UserPermissionLimits, *account.Scope, error) {
-	scope, listed := acct.State().Signers[claims.Issuer]
+func effective(acct *account.Account, state *account.State, claims *jwt.UserClaims) (*jwt.UserPermissionLimits, *account.Scope, error) {
+	scope, listed := state.Signers[claims.Issuer]
 	switch {
 	case !listed:
 		return nil, nil, account.Violation("the user is signed by " + claims.Issuer + ", which account " + acct.Key + " does not list")
@@ -114,6 +134,14 @@ func checkTimes(claims *jwt.UserClaims, now time.Time) *account.Refusal {
 		return account.Violation("the user's credential is not valid before " + time.Unix(claims.NotBefore, 0).UTC().Format(time.RFC3339))
 	}
 	return nil
+}
+
+// checkClaims refuses what the jwt library finds impossible, as nats-server does:
+// a malformed subject in a deny list would deny nothing.
+func checkClaims(claims *jwt.UserClaims) error {
+	vr := jwt.CreateValidationResults()
+	claims.Validate(vr)
+	return errors.Join(vr.Errors()...)
 }
 
 func checkSource(l *jwt.UserPermissionLimits, remote netip.Addr, now time.Time) error {
@@ -177,29 +205,13 @@ func checkSignature(user string, l *jwt.UserPermissionLimits, c *Connect, nonce 
 	if l.BearerToken {
 		return nil
 	}
-	if c.Sig == "" {
-		return errors.New("the nonce was not signed")
-	}
-	sig, err := base64.RawURLEncoding.DecodeString(c.Sig)
-	if err != nil {
-		if sig, err = base64.StdEncoding.DecodeString(c.Sig); err != nil {
-			return errors.New("the signature of the nonce is not base64")
-		}
-	}
-	pub, err := nkeys.FromPublicKey(user)
-	if err != nil {
-		return errors.New("the user JWT's subject is not a user's public key")
-	}
-	if pub.Verify([]byte(nonce), sig) != nil {
-		return errors.New("the nonce was signed by another key than the user JWT's: " + user)
-	}
-	return nil
+	return verifyNonce(user, c.Sig, nonce)
 }
 
 // identify makes the identity. Whether the account admits it is decided by Join.
-func identify(acct *account.Account, claims *jwt.UserClaims, l *jwt.UserPermissionLimits, scope *account.Scope) (*account.Identity, error) {
+func identify(acct *account.Account, state *account.State, claims *jwt.UserClaims, l *jwt.UserPermissionLimits, scope *account.Scope) (*account.Identity, error) {
 	id := &account.Identity{
-		Account: acct, User: claims.Subject, Name: claims.Name, Issuer: claims.Issuer,
+		Account: acct, State: state, User: claims.Subject, Name: claims.Name, Issuer: claims.Issuer,
 		IssuedAt: claims.IssuedAt, Expires: claims.Expires,
 		Limits: account.Limits{
 			Connections: account.NoLimit, Leafs: account.NoLimit,
@@ -219,7 +231,7 @@ func identify(acct *account.Account, claims *jwt.UserClaims, l *jwt.UserPermissi
 	}
 	id.Permissions = permission.New(&claims.Permissions)
 	if id.Permissions == nil {
-		id.Permissions = acct.State().Default
+		id.Permissions = state.Default
 	}
 	return id, nil
 }

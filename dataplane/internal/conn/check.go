@@ -18,7 +18,7 @@ const maxWait = (wheelBuckets - 1) * wheelTick
 func (c *Client) check() time.Duration {
 	now := time.Now()
 	if !c.admitted.Load() {
-		left := c.host.Options.AuthTimeout - now.Sub(c.start)
+		left := c.host.Options().AuthTimeout - now.Sub(c.start)
 		if left > 0 {
 			return min(left, maxWait)
 		}
@@ -29,10 +29,13 @@ func (c *Client) check() time.Duration {
 	if wait == 0 {
 		return 0
 	}
-	if e := c.expires.Load(); e != 0 {
-		left := time.Unix(e, 0).Sub(now)
+	for _, end := range c.ends() {
+		if end.at == 0 {
+			continue
+		}
+		left := time.Unix(end.at, 0).Sub(now)
 		if left <= 0 {
-			c.Disconnect(account.UserExpired)
+			c.Disconnect(end.refusal)
 			return 0
 		}
 		wait = min(wait, left)
@@ -40,10 +43,28 @@ func (c *Client) check() time.Duration {
 	return min(wait, maxWait)
 }
 
+// expiry is a time after which the connection must end; 0 for none.
+type expiry struct {
+	at      int64 // Unix second
+	refusal *account.Refusal
+}
+
+// ends returns when the user's and the account's claims expire.
+func (c *Client) ends() [2]expiry {
+	ends := [2]expiry{{c.expires.Load(), account.UserExpired}, {refusal: account.AccountExpired}}
+	if who := c.shown.Load(); who != nil {
+		ends[1].at = who.identity.Account.State().Expires
+	}
+	return ends
+}
+
+// Recheck has the times looked at again, soon.
+func (c *Client) Recheck() { c.host.wheel.schedule(c, wheelTick) }
+
 // checkPing sends a PING when one is due, or gives the connection up as stale.
 // It returns the time to the next; zero when the connection was given up.
 func (c *Client) checkPing(now time.Time) time.Duration {
-	o := &c.host.Options
+	o := c.host.Options()
 	last := time.Duration(c.lastIn.Load()) * wheelTick
 	quiet := time.Duration(c.host.wheel.now.Load())*wheelTick - last
 	due := c.nextPing.Load()

@@ -40,7 +40,6 @@ type Client struct {
 	intent   Intent
 	ponged   bool // the first PONG was sent
 	greeted  bool // CONNECT was received
-	canReply bool // the rules let the client answer requests it got
 	identity *account.Identity
 
 	// Read and written by anyone.
@@ -64,6 +63,7 @@ type Client struct {
 
 	mu      sync.Mutex
 	subs    map[string]*interest.Sub // by sid; guarded by mu, as is all below
+	home    *account.Account         // where subs are; nil before the first
 	replies map[string]*allowance
 }
 
@@ -80,25 +80,27 @@ func (h *Host) Go(nc net.Conn) { h.wg.Go(func() { h.serve(nc) }) }
 func (h *Host) serve(nc net.Conn) {
 	c := &Client{host: h, nc: nc, start: time.Now(), timer: timer{bucket: -1}}
 	c.remote = addrPort(nc.RemoteAddr())
-	c.out = egress.New(nc, &h.Slots, &h.Options.Egress, c.writeFailed)
+	o := h.Options()
+	c.out = egress.New(nc, &h.Slots, &o.Egress, c.writeFailed)
 	c.out.Owner = c
 	c.connect = auth.DefaultConnect()
-	c.parser.MaxControlLine = h.Options.MaxControlLine
-	c.parser.MaxPayload = h.Options.MaxPayload
+	c.parser.MaxControlLine = o.MaxControlLine
+	c.parser.MaxPayload = o.MaxPayload
 	defer c.close()
 	defer c.recover()
-	if r := h.add(c); r != nil {
-		c.end(r)
+	refusal := h.add(c)
+	c.sendInfo() // even to who is not admitted: clients expect it first
+	if refusal != nil {
+		c.end(refusal)
 		return
 	}
-	c.sendInfo()
 	if !h.Auth.Required() {
 		if r := c.authenticate(); r != nil {
 			c.end(r)
 			return
 		}
 	}
-	h.wheel.schedule(c, min(h.Options.AuthTimeout, firstPing))
+	h.wheel.schedule(c, min(o.AuthTimeout, firstPing))
 	c.read()
 }
 

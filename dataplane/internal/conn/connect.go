@@ -18,9 +18,14 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 	if err := json.Unmarshal(arg, &c.connect); err != nil {
 		return badConnect
 	}
+	if !c.host.Info.Headers {
+		c.connect.Headers = false
+	}
 	if c.admitted.Load() {
 		c.finishBatch(w) // what was published before belongs to the old identity
-		c.rebind()
+		if r := c.rebind(); r != nil {
+			return r
+		}
 	}
 	c.greeted = true
 	if r := c.authenticate(); r != nil {
@@ -43,42 +48,63 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 
 // rebind takes a client out of the account it is in, before it authenticates
 // anew. Only what was subscribed before the first CONNECT, where none is needed,
-// stays: it stays in the same account.
-func (c *Client) rebind() {
+// stays, unless the client turns out to belong to another account. What is
+// queued is the old account's delivery and is counted there; a client that does
+// not take it must go.
+func (c *Client) rebind() *account.Refusal {
 	if c.greeted {
 		c.dropSubscriptions()
+		if c.out.Finish(lastWords); c.out.Pending() > 0 {
+			return slowDeadline
+		}
 	}
 	c.admitted.Store(false)
 	c.identity.Account.Leave(c)
 	c.identity = nil
 	c.shown.Store(nil)
+	return nil
 }
 
-// authenticate finds out who the client is and joins its account. An account
-// that is evicted just then is loaded again.
+// authenticate finds out who the client is and joins its account. If the
+// account is evicted or changed just then, it begins again.
 func (c *Client) authenticate() *account.Refusal {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
 	for {
+		epoch := c.host.epoch.Load()
 		id, err := c.host.Auth.Authenticate(ctx, &c.connect, c.nonce, c.remote.Addr())
 		if err == nil {
-			c.identity = id
-			c.apply(id)
-			if err = id.Account.Join(c); err == nil {
-				c.admitted.Store(true)
-				return nil
+			err = c.join(id)
+		}
+		switch {
+		case errors.Is(err, account.ErrRetired) || errors.Is(err, account.ErrChanged):
+		case err != nil:
+			c.host.Totals.AuthErrors.Add(1)
+			var r *account.Refusal
+			if !errors.As(err, &r) {
+				r = account.Violation(err.Error())
 			}
-			if errors.Is(err, account.ErrRetired) {
-				continue
+			return r
+		case c.host.epoch.Load() == epoch:
+			return nil
+		default:
+			if r := c.rebind(); r != nil {
+				return r
 			}
 		}
-		c.host.Totals.AuthErrors.Add(1)
-		var r *account.Refusal
-		if !errors.As(err, &r) {
-			r = account.Violation(err.Error())
-		}
-		return r
 	}
+}
+
+// join makes the client a member of the account that it belongs to.
+func (c *Client) join(id *account.Identity) error {
+	c.settle(id.Account)
+	c.identity = id
+	c.apply(id)
+	if err := id.Account.Join(c); err != nil {
+		return err
+	}
+	c.admitted.Store(true)
+	return nil
 }
 
 // apply sets the connection up for an identity.
@@ -90,15 +116,14 @@ func (c *Client) apply(id *account.Identity) {
 	if !c.connect.Headers {
 		flags |= egress.NoHeaders
 	}
-	c.canReply = id.Permissions.Responses() != nil
-	if c.canReply {
+	if id.Permissions.Responses() != nil {
 		flags |= egress.Filtered
 	}
 	c.out.Flags.Store(flags)
 	c.shown.Store(&shown{identity: id, name: c.connect.Name, lang: c.connect.Lang, version: c.connect.Version})
 	c.perms.Store(id.Permissions)
 	c.expires.Store(id.Expires)
-	c.parser.MaxPayload = c.host.Options.MaxPayload
+	c.parser.MaxPayload = c.host.Options().MaxPayload
 	for _, limit := range [...]int64{id.Limits.Payload, id.Account.State().Limits.Payload} {
 		if limit != account.NoLimit && limit < int64(c.parser.MaxPayload) {
 			c.parser.MaxPayload = int(limit)

@@ -12,10 +12,6 @@ import (
 func (w *worker) prepare(op *wire.Op) {
 	m := &w.message
 	m.Subject, m.Size, m.Headers = op.Subject, op.Size, op.HeaderLen > 0
-	m.Verb = egress.VerbPlain
-	if m.Headers {
-		m.Verb = egress.VerbHeaders
-	}
 	w.stripped.Tail = nil
 	switch {
 	case op.HeaderLen == 0:
@@ -38,7 +34,7 @@ func (w *worker) withoutHeaders(op *wire.Op) *egress.Message {
 		plain := *op
 		plain.HeaderLen, plain.Size, plain.Body = -1, op.Size-op.HeaderLen, op.Body[op.HeaderLen:]
 		w.cut = plain.AppendTail(w.cut[:0])
-		w.stripped = egress.Message{Subject: op.Subject, Tail: w.cut, Size: plain.Size, Verb: egress.VerbPlain}
+		w.stripped = egress.Message{Subject: op.Subject, Tail: w.cut, Size: plain.Size}
 	}
 	return &w.stripped
 }

@@ -59,9 +59,7 @@ func (w *worker) forward(acct string, op *wire.Op) {
 		if r.flags&egress.NoHeaders != 0 && m.Headers {
 			m = *w.withoutHeaders(op)
 		}
-		if !m.Headers {
-			m.Verb = egress.VerbRouted
-		}
+		m.Routed = true
 		head := w.head[:0]
 		if r.flags&egress.Dedicated == 0 {
 			head = append(append(head, acct...), ' ')

@@ -10,6 +10,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/egress"
+	"github.com/coveymq/covey/dataplane/internal/permission"
 )
 
 // Options are the limits and times of client connections, with nats-server's
@@ -49,7 +50,6 @@ type Intent interface {
 // Host is what all client connections of a broker share.
 type Host struct {
 	// Immutable once the first connection is served.
-	Options  Options
 	Auth     auth.Authenticator
 	Accounts *account.Registry
 	Info     Info // what every client is told; see Client.sendInfo
@@ -59,9 +59,12 @@ type Host struct {
 	// SystemAccount is the key of the account for the broker's own subjects.
 	SystemAccount string
 
+	options atomic.Pointer[Options]
+
 	Slots egress.Slots
 	wheel wheel
 	lame  atomic.Bool
+	epoch atomic.Uint64 // of what Auth says; see Review
 
 	cluster atomic.Pointer[Cluster] // nil when standing alone
 
@@ -88,6 +91,15 @@ type Totals struct {
 	AuthErrors    atomic.Uint64
 }
 
+// Options returns the options in force. They are not to be changed; see
+// SetOptions.
+func (h *Host) Options() *Options { return h.options.Load() }
+
+// SetOptions puts options in force. It must be called before the first
+// connection is served. Later changes to what a connection may hold or send are
+// for those that connect after them; times and counts are for all.
+func (h *Host) SetOptions(o Options) { h.options.Store(&o) }
+
 // Run keeps the connections' timers until ctx ends.
 func (h *Host) Run(ctx context.Context) error { return h.wheel.run(ctx) }
 
@@ -104,7 +116,7 @@ func (h *Host) add(c *Client) *account.Refusal {
 	h.nextID++
 	c.id = h.nextID
 	h.Totals.Connections.Add(1)
-	if h.Options.MaxConnections > 0 && len(h.clients) >= h.Options.MaxConnections {
+	if limit := h.Options().MaxConnections; limit > 0 && len(h.clients) >= limit {
 		return tooManyConnections
 	}
 	h.clients[c.id] = c
@@ -133,6 +145,25 @@ func (h *Host) Len() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.clients)
+}
+
+// Review asks of every connection whether it may stay and by which rules, after
+// what Auth says has changed. Connections that were being admitted just then ask
+// Auth again.
+func (h *Host) Review(judge func(*account.Identity) (*permission.Set, *account.Refusal)) {
+	h.epoch.Add(1)
+	for _, c := range h.Clients() {
+		who := c.shown.Load()
+		if who == nil {
+			continue
+		}
+		rules, refusal := judge(who.identity)
+		if refusal != nil {
+			c.Disconnect(refusal)
+			continue
+		}
+		c.Permit(rules)
+	}
 }
 
 // LameDuck tells every client that can hear it that the broker is going away.
@@ -165,8 +196,9 @@ func (h *Host) announce() {
 }
 
 // Close ends all connections, evenly over the given time, and returns when they
-// are gone. No new ones are admitted.
-func (h *Host) Close(over time.Duration) {
+// are gone. Once ctx ends, those that are left go at once. No new ones are
+// admitted.
+func (h *Host) Close(ctx context.Context, over time.Duration) {
 	h.mu.Lock()
 	h.closing = true
 	h.mu.Unlock()
@@ -175,15 +207,15 @@ func (h *Host) Close(over time.Duration) {
 	for i, c := range clients {
 		due := start.Add(over * time.Duration(i) / time.Duration(len(clients)))
 		if wait := time.Until(due); wait > time.Millisecond {
-			pause(wait)
+			pause(ctx, wait)
 		}
 		c.Disconnect(serverShutdown)
 	}
 	h.wg.Wait()
 }
 
-func pause(d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	<-t.C
+func pause(ctx context.Context, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	<-ctx.Done()
 }

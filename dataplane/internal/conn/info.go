@@ -66,14 +66,16 @@ func (c *Client) info() Info {
 	if cluster := c.host.cluster.Load(); cluster != nil {
 		i.Cluster, i.ClusterDynamic, i.ConnectURLs = cluster.Name, cluster.Dynamic, cluster.URLs
 	}
+	i.MaxPayload = c.host.Options().MaxPayload
 	return i
 }
 
 // sendInfo greets the client.
 func (c *Client) sendInfo() {
 	i := c.info()
-	i.AuthRequired = c.host.Auth.Required()
-	if i.AuthRequired {
+	greeting := c.host.Auth.Greeting()
+	i.AuthRequired = greeting.AuthRequired
+	if greeting.Nonce {
 		c.nonce = newNonce()
 		i.Nonce = c.nonce
 	}
@@ -84,8 +86,7 @@ func (c *Client) sendInfo() {
 // first PONG, as in nats-server.
 func (c *Client) connectInfo() []byte {
 	i := c.info()
-	i.AuthRequired = c.host.Auth.Required()
-	i.Nonce = c.nonce
+	i.AuthRequired = c.host.Auth.Greeting().AuthRequired
 	i.RemoteAccount = c.identity.Account.Key
 	i.IsSystemAccount = c.identity.Account.Key == c.host.SystemAccount
 	i.ConnectInfo = true
@@ -98,6 +99,6 @@ func (c *Client) announce() {
 		return
 	}
 	i := c.info()
-	i.AuthRequired = c.host.Auth.Required()
+	i.AuthRequired = c.host.Auth.Greeting().AuthRequired
 	c.out.Control(i.line())
 }

@@ -59,7 +59,7 @@ func (c *Client) mayPublish(w *worker, op *wire.Op) bool {
 	if reserved(op.Subject) && c.reservedSubject(op.Subject) {
 		return c.publishViolation(w, op.Subject)
 	}
-	if p := c.perms.Load(); p != nil && !p.Publish(op.Subject) && (!c.canReply || !c.mayReply(op.Subject)) {
+	if p := c.perms.Load(); p != nil && !p.Publish(op.Subject) && (p.Responses() == nil || !c.mayReply(op.Subject)) {
 		return c.publishViolation(w, op.Subject)
 	}
 	if reserved(op.Reply) && reservedReply(op.Reply) {
@@ -98,7 +98,7 @@ func (c *Client) noResponders(w *worker, op *wire.Op) {
 			if sub == nil || sub.Dst != c.out {
 				continue
 			}
-			w.batch.Control(c.out, noRespondersFrame(op, sub.SID))
+			w.batch.Status(c.out, noRespondersFrame(op, sub.SID))
 			return
 		}
 	}

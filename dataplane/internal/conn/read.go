@@ -25,7 +25,12 @@ const (
 // works until there is nothing more; false means wait for the socket.
 func (c *Client) readable(fd uintptr) bool {
 	w := getWorker()
-	defer putWorker(w)
+	over := c.drain(w, fd)
+	putWorker(w) // not after a panic: half a batch of this account would be in it
+	return over
+}
+
+func (c *Client) drain(w *worker, fd uintptr) (over bool) {
 	b, used := c.open()
 	for {
 		if c.refusal.Load() != nil {
@@ -52,7 +57,6 @@ func (c *Client) readable(fd uintptr) bool {
 // readStream does the same for connections that are not plain sockets.
 func (c *Client) readStream() {
 	w := getWorker()
-	defer putWorker(w)
 	b, used := c.open()
 	for c.refusal.Load() == nil {
 		n, err := c.nc.Read(b.B[used:])
@@ -68,6 +72,7 @@ func (c *Client) readStream() {
 		}
 	}
 	b.Release()
+	putWorker(w) // see readable
 }
 
 // open returns a buffer with what is left of the last batch.
@@ -131,7 +136,9 @@ func (c *Client) operations(w *worker, buf []byte) (int, *account.Refusal) {
 	pos := 0
 	for pos < len(buf) {
 		if c.identity == nil && buf[pos] != 'C' && buf[pos] != 'c' {
-			return pos, account.Violation("the first operation was not CONNECT")
+			if r := c.unannounced(); r != nil {
+				return pos, r
+			}
 		}
 		n, err := c.parser.Next(buf[pos:])
 		pos += n
@@ -146,6 +153,16 @@ func (c *Client) operations(w *worker, buf []byte) (int, *account.Refusal) {
 		}
 	}
 	return pos, nil
+}
+
+// unannounced handles a first operation other than CONNECT: it is for those who
+// are somebody without showing anything.
+func (c *Client) unannounced() *account.Refusal {
+	if !c.host.Auth.Greeting().Anonymous {
+		return account.Violation("the first operation was not CONNECT")
+	}
+	c.greeted = true
+	return c.authenticate()
 }
 
 func refusalOf(err error) *account.Refusal {

@@ -32,7 +32,7 @@ func (c *Client) subscribe(w *worker, arg []byte) *account.Refusal {
 		c.complain(w, subscribeViolation(subj, queue))
 		return nil
 	}
-	if most := c.host.Options.MaxSubTokens; most > 0 && subject.Tokens(f[0]) > most {
+	if most := c.host.Options().MaxSubTokens; most > 0 && subject.Tokens(f[0]) > most {
 		c.complain(w, fmt.Sprintf("Permissions Violation for Subscription to %q, too many tokens", subj))
 		return nil
 	}
@@ -69,7 +69,7 @@ const (
 func (c *Client) add(sub *interest.Sub, sid string) addition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if most := c.subscriptionLimit(); most > 0 && int64(len(c.subs)) >= most {
+	if most := c.subscriptionLimit(); most != account.NoLimit && int64(len(c.subs)) >= most {
 		return full
 	}
 	if c.subs[sid] != nil {
@@ -78,6 +78,7 @@ func (c *Client) add(sub *interest.Sub, sid string) addition {
 	if !c.identity.Account.Index.Add(sub) {
 		return invalid
 	}
+	c.home = c.identity.Account
 	if c.subs == nil {
 		c.subs = make(map[string]*interest.Sub)
 	}
@@ -85,12 +86,15 @@ func (c *Client) add(sub *interest.Sub, sid string) addition {
 	return added
 }
 
-// subscriptionLimit returns how many subscriptions the connection may have; 0
-// for no limit.
+// subscriptionLimit returns how many subscriptions the connection may have, or
+// NoLimit. In claims, unlike in the options, 0 means none at all.
 func (c *Client) subscriptionLimit() int64 {
-	most := int64(c.host.Options.MaxSubscriptions)
+	most := int64(account.NoLimit)
+	if n := c.host.Options().MaxSubscriptions; n > 0 {
+		most = int64(n)
+	}
 	for _, limit := range [...]int64{c.identity.Limits.Subscriptions, c.identity.Account.State().Limits.Subscriptions} {
-		if limit > 0 && (most == 0 || limit < most) {
+		if limit != account.NoLimit && (most == account.NoLimit || limit < most) {
 			most = limit
 		}
 	}
@@ -108,15 +112,23 @@ func (c *Client) unsubscribe(w *worker, arg []byte) *account.Refusal {
 	if n == 2 {
 		most = int64(wire.ParseSize(f[1]))
 	}
-	c.mu.Lock()
-	if sub := c.subs[string(f[0])]; sub != nil {
-		if sub.Max.Store(max(most, 0)); most <= 0 || sub.Delivered.Load() >= most {
-			c.removeLocked(sub)
-		}
-	}
-	c.mu.Unlock()
+	c.endAfter(string(f[0]), most)
 	c.ok(w)
 	return nil
+}
+
+// endAfter ends a subscription once it has got that many messages; at once if
+// there is no such number.
+func (c *Client) endAfter(sid string, most int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sub := c.subs[sid]
+	if sub == nil {
+		return
+	}
+	if sub.Max.Store(max(most, 0)); most <= 0 || sub.Delivered.Load() >= most {
+		c.removeLocked(sub)
+	}
 }
 
 // exhausted ends a subscription that got all the messages it asked for. Any
@@ -136,24 +148,32 @@ func (c *Client) removeLocked(sub *interest.Sub) {
 	if len(c.subs) == 0 {
 		c.subs = nil
 	}
-	c.identity.Account.Index.Remove(sub)
+	c.home.Index.Remove(sub)
 }
 
 // dropSubscriptions ends all of them.
-func (c *Client) dropSubscriptions() {
+func (c *Client) dropSubscriptions() { c.settle(nil) }
+
+// settle ends the subscriptions that are in another account than the given one.
+func (c *Client) settle(home *account.Account) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, sub := range c.subs {
-		c.identity.Account.Index.Remove(sub)
+	if c.home == home {
+		return
 	}
-	c.subs = nil
-	c.replies = nil
+	for _, sub := range c.subs {
+		c.home.Index.Remove(sub)
+	}
+	c.home, c.subs, c.replies = nil, nil, nil
 }
 
 // Permit replaces the connection's rules. Subscriptions that they no longer
 // allow end, and the client is told.
 func (c *Client) Permit(p *permission.Set) {
 	c.perms.Store(p)
+	if p.Responses() != nil {
+		c.out.Flags.Or(egress.Filtered)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, sub := range c.subs {
@@ -180,7 +200,7 @@ const repliesMax = 4096
 // publisher may call it.
 func (c *Client) admit(subj []byte, queue string, reply []byte) bool {
 	p := c.perms.Load()
-	if !p.Deliver(string(subj), queue) {
+	if !p.Deliver(subj, queue) {
 		return false
 	}
 	if r := p.Responses(); r != nil && len(reply) > 0 {

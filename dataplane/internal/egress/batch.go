@@ -10,11 +10,11 @@ type Message struct {
 	Tail []byte
 	// Size is the length of headers and payload: what is billed.
 	Size int
-	// Verb stands before the subject, with the blank between: see VerbPlain,
-	// VerbHeaders and VerbRouted.
-	Verb string
-	// Headers says that the sizes in Tail are two.
+	// Headers says that the sizes in Tail are two and the verb is HMSG.
 	Headers bool
+	// Routed says that the message goes to another broker: the verb is RMSG if it
+	// is not HMSG, and Subject has the rest of what stands before Tail, too.
+	Routed bool
 	// InBuffer says that Tail lies in the batch's read buffer, so that a large
 	// one need not be copied.
 	InBuffer bool
@@ -55,11 +55,10 @@ const (
 	stageTotal = 256 << 10
 )
 
-// The verbs of messages. VerbHeaders serves clients and routes alike.
 const (
-	VerbPlain   = "MSG "
-	VerbHeaders = "HMSG "
-	VerbRouted  = "RMSG "
+	verbPlain   = "MSG "
+	verbHeaders = "HMSG "
+	verbRouted  = "RMSG "
 )
 
 // Begin starts a batch whose messages lie in buffer.
@@ -94,20 +93,26 @@ func (b *Batch) add(c *Conn) *stage {
 func (b *Batch) Deliver(c *Conn, m *Message, sid string) {
 	s := b.to(c)
 	s.data = true
-	head := len(m.Verb) + len(m.Subject) + len(sid)
+	verb := verbPlain
+	if m.Headers {
+		verb = verbHeaders
+	} else if m.Routed {
+		verb = verbRouted
+	}
+	head := len(verb) + len(m.Subject) + len(sid)
 	refer := m.InBuffer && len(m.Tail) >= referMin
 	need := head
 	if !refer {
 		need += len(m.Tail)
 	}
 	chunk := s.room(need)
-	p := append(chunk.b, m.Verb...)
+	p := append(chunk.b, verb...)
 	p = append(p, m.Subject...)
 	p = append(p, sid...)
 	if refer {
 		chunk.b = p
 		s.cut(true)
-		s.segs = append(s.segs, segment{buf: m.Tail, shared: b.buffer, frames: 1, size: uint64(m.Size)})
+		s.segs = append(s.segs, segment{buf: m.Tail, shared: b.buffer, frames: 1, size: uint64(m.Size), rest: true})
 	} else {
 		chunk.b = append(p, m.Tail...)
 		s.frames++
@@ -127,6 +132,17 @@ func (b *Batch) Control(c *Conn, line string) {
 	chunk := s.room(len(line))
 	chunk.b = append(chunk.b, line...)
 	s.total += len(line)
+}
+
+// Status stages a frame of the broker's own for c, in order with the messages. It
+// is no delivery to be counted, so it gets a segment to itself.
+func (b *Batch) Status(c *Conn, frame string) {
+	s := b.to(c)
+	chunk := s.room(len(frame))
+	s.cut(false)
+	chunk.b = append(chunk.b, frame...)
+	s.cut(false)
+	s.total += len(frame)
 }
 
 // room returns the current chunk with at least n free bytes.

@@ -90,6 +90,7 @@ type segment struct {
 	frames uint32  // messages whose last byte is in buf
 	size   uint64  // their headers and payloads, in bytes: what is billed
 	open   bool    // the last frame in buf continues in the next segment
+	rest   bool    // buf is the rest of a frame that began in the segment before
 }
 
 func (s *segment) release() {

@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"github.com/coveymq/covey/dataplane/internal/wire"
 )
 
 // Reason is why a Conn gave up.
@@ -78,21 +76,22 @@ type Conn struct {
 	writers sync.WaitGroup // the writer goroutine, if there is one
 
 	// Owned by whoever set writing.
-	vec *vector
+	vec                  *vector
+	midFrame             bool   // the last byte written was inside a message
+	partFrames, partSize uint64 // of the segment that is partly written: what is counted already
 
-	mu       sync.Mutex
-	queue    []segment // guarded by mu, as is all below
-	head     int       // the first segment of queue that is not through
-	off      int       // bytes of queue[head] that are through
-	ctrl     []byte    // control lines that overtake the queue
-	midFrame bool      // the last byte written was inside a message
-	pending  int64     // bytes in queue and ctrl and under way
-	writing  bool
-	closed   bool
-	failed   bool
-	meter    Meter
-	room     chan struct{} // closed when pending falls to half; nil if nobody waits
-	idle     chan struct{} // closed when nothing is left to write; nil if nobody waits
+	mu      sync.Mutex
+	queue   []segment // guarded by mu, as is all below
+	head    int       // the first segment of queue that is not through
+	off     int       // bytes of queue[head] that are through
+	ctrl    []byte    // control lines that overtake the queue
+	pending int64     // bytes in queue and ctrl and under way
+	writing bool
+	closed  bool
+	failed  bool
+	meter   Meter
+	room    chan struct{} // closed when pending falls to half; nil if nobody waits
+	idle    chan struct{} // closed when nothing is left to write; nil if nobody waits
 }
 
 // New returns the outbound half of nc. Fail is called when writing is over.
@@ -211,13 +210,8 @@ func (c *Conn) drained() bool {
 	return true
 }
 
-// abandon drops what is queued. Whole messages at the beginning of a segment
-// that was written in part were delivered, and are counted.
+// abandon drops what is queued.
 func (c *Conn) abandon() {
-	if c.off > 0 && c.head < len(c.queue) && c.queue[c.head].shared == nil {
-		frames, size := wire.CountFrames(c.queue[c.head].buf[:c.off])
-		c.delivered(c.meter, frames, size)
-	}
 	discardOwned(c.queue[c.head:])
 	c.queue, c.head, c.off, c.ctrl = nil, 0, 0, nil
 }
@@ -311,16 +305,22 @@ func (c *Conn) Finish(d time.Duration) {
 		c.mu.Unlock()
 		return
 	}
-	if c.idle == nil {
-		c.idle = make(chan struct{})
-	}
-	idle := c.idle
+	idle := c.whenIdle()
 	c.mu.Unlock()
 	await(idle, d)
 }
 
-// Close ends the connection, drops what is queued and waits for the writer. Call
-// it once.
+// whenIdle returns what is closed when nobody writes any more. Call it with mu
+// held, while somebody does.
+func (c *Conn) whenIdle() <-chan struct{} {
+	if c.idle == nil {
+		c.idle = make(chan struct{})
+	}
+	return c.idle
+}
+
+// Close ends the connection, drops what is queued and waits for whoever writes:
+// when it returns, everything the kernel took is counted. Call it once.
 func (c *Conn) Close() {
 	c.Flags.Or(Closed)
 	c.mu.Lock()
@@ -334,9 +334,14 @@ func (c *Conn) Close() {
 	c.writers.Wait()
 
 	c.mu.Lock()
-	if !c.writing {
-		c.abandon()
+	if c.writing {
+		// A publisher, in the middle of a hand-over. The socket does not hold it up.
+		idle := c.whenIdle()
+		c.mu.Unlock()
+		<-idle
+		c.mu.Lock()
 	}
+	c.abandon()
 	c.mu.Unlock()
 	c.slots.give(c.slot)
 }

@@ -5,6 +5,8 @@ import (
 	"syscall"
 	"time"
 	"unsafe"
+
+	"github.com/coveymq/covey/dataplane/internal/wire"
 )
 
 // vector is one writev call in the making.
@@ -169,17 +171,39 @@ func (c *Conn) through(segs []segment, n int, meter Meter) (left []segment, off 
 	var frames, size uint64
 	for len(segs) > 0 && n >= len(segs[0].buf) {
 		n -= len(segs[0].buf)
-		frames += uint64(segs[0].frames)
-		size += segs[0].size
-		c.midFrame = segs[0].open
+		f, b := c.wholly(&segs[0])
+		frames, size = frames+f, size+b
 		segs[0].release()
 		segs = segs[1:]
 	}
-	c.delivered(meter, frames, size)
 	if n > 0 {
-		c.midFrame = true
+		f, b := c.partly(&segs[0], n)
+		frames, size = frames+f, size+b
 	}
+	c.delivered(meter, frames, size)
 	return segs, n
+}
+
+// partly notes that the first n bytes of a segment are written, and returns the
+// whole messages that this completes.
+func (c *Conn) partly(s *segment, n int) (frames, size uint64) {
+	c.midFrame = true
+	if s.rest || s.frames == 0 {
+		return 0, 0
+	}
+	f, b := wire.CountFrames(s.buf[:n])
+	frames, size = f-c.partFrames, b-c.partSize
+	c.partFrames, c.partSize = f, b
+	return frames, size
+}
+
+// wholly notes that a segment is written to its end, and returns the whole
+// messages that this completes.
+func (c *Conn) wholly(s *segment) (frames, size uint64) {
+	c.midFrame = s.open
+	frames, size = uint64(s.frames)-c.partFrames, s.size-c.partSize
+	c.partFrames, c.partSize = 0, 0
+	return frames, size
 }
 
 // delivered ends what Delivering began.
@@ -258,9 +282,8 @@ func (c *Conn) consume(n, lane int, meter Meter) {
 	for n > 0 && n >= len(c.queue[c.head].buf)-c.off {
 		s := &c.queue[c.head]
 		n -= len(s.buf) - c.off
-		frames += uint64(s.frames)
-		size += s.size
-		c.midFrame = s.open
+		f, b := c.wholly(s)
+		frames, size = frames+f, size+b
 		s.disown()
 		*s = segment{}
 		c.head++
@@ -268,7 +291,8 @@ func (c *Conn) consume(n, lane int, meter Meter) {
 	}
 	if n > 0 {
 		c.off += n
-		c.midFrame = true
+		f, b := c.partly(&c.queue[c.head], c.off)
+		frames, size = frames+f, size+b
 	}
 	if c.head == len(c.queue) {
 		c.queue, c.head = nil, 0 // an idle connection holds nothing

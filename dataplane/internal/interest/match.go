@@ -16,9 +16,11 @@ type Result struct {
 // Group is the members of a queue group that one message may go to; it goes to
 // one of them.
 type Group struct {
-	Name    string
-	sets    []*set
-	remotes []*set
+	Name string
+	// The arrays as they were when the group was found: a member that is there
+	// all the time stays where it is in them, however the writer moves it.
+	arrays [][]atomic.Pointer[Sub]
+	remote [][]atomic.Pointer[Sub] // other brokers' members, likewise
 }
 
 // Match fills r with the subscriptions to a literal subject. An invalid subject
@@ -68,8 +70,7 @@ next:
 	for _, g := range groups {
 		for i := range r.groups {
 			if r.groups[i].Name == g.name {
-				r.groups[i].sets = append(r.groups[i].sets, &g.set)
-				r.groups[i].remotes = append(r.groups[i].remotes, &g.remote)
+				r.groups[i].add(g)
 				continue next
 			}
 		}
@@ -80,12 +81,19 @@ next:
 			r.groups = append(r.groups, Group{})
 		}
 		r.groups[n].Name = g.name
-		r.groups[n].sets = append(r.groups[n].sets[:0], &g.set)
-		r.groups[n].remotes = append(r.groups[n].remotes[:0], &g.remote)
+		r.groups[n].arrays, r.groups[n].remote = r.groups[n].arrays[:0], r.groups[n].remote[:0]
+		r.groups[n].add(g)
 	}
 }
 
-// Empty reports whether nobody is interested.
+func (g *Group) add(from *group) {
+	g.arrays = append(g.arrays, from.set.all())
+	if remote := from.remote.all(); remote != nil {
+		g.remote = append(g.remote, remote)
+	}
+}
+
+// Empty reports that nobody is interested. False says only that somebody may be.
 func (r *Result) Empty() bool { return len(r.found) == 0 }
 
 // Plain returns the number of arrays of plain subscriptions; see PlainAt.
@@ -101,8 +109,8 @@ func (r *Result) Groups() []Group { return r.groups }
 // that random points to and going round; nil if there is none.
 func (g *Group) Pick(random uint64, accept func(*Sub) bool) *Sub {
 	total := 0
-	for _, s := range g.sets {
-		total += len(s.all())
+	for _, subs := range g.arrays {
+		total += len(subs)
 	}
 	if total == 0 {
 		return nil
@@ -117,12 +125,11 @@ func (g *Group) Pick(random uint64, accept func(*Sub) bool) *Sub {
 }
 
 func (g *Group) at(i int) *Sub {
-	for _, s := range g.sets {
-		all := s.all()
-		if i < len(all) {
-			return all[i].Load()
+	for _, subs := range g.arrays {
+		if i < len(subs) {
+			return subs[i].Load()
 		}
-		i -= len(all)
+		i -= len(subs)
 	}
 	return nil
 }

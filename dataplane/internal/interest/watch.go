@@ -90,8 +90,7 @@ func (g *Group) PickRemote(random uint64, accept func(*Sub) bool) *Sub {
 func weight(sub *Sub) uint64 { return uint64(max(sub.Weight.Load(), 1)) }
 
 func (g *Group) eachRemote(visit func(*Sub) bool) {
-	for _, s := range g.remotes {
-		all := s.all()
+	for _, all := range g.remote {
 		for i := range all {
 			if sub := all[i].Load(); sub != nil && !visit(sub) {
 				return

@@ -53,7 +53,7 @@ type Varz struct {
 }
 
 func (s *Server) varz(*http.Request) (any, error) {
-	o, info, now := &s.host.Options, &s.host.Info, time.Now()
+	o, info, now := s.host.Options(), &s.host.Info, time.Now()
 	host, port := splitPort(s.Addr())
 	v := Varz{
 		ServerID: s.static.ServerID, ServerName: s.static.ServerName,

@@ -39,7 +39,7 @@ const (
 // everything.
 func New(p *jwt.Permissions) *Set {
 	s := &Set{
-		pubAllow: p.Pub.Allow, pubDeny: p.Pub.Deny,
+		pubAllow: p.Pub.Allow, pubDeny: subjects(p.Pub.Deny),
 		subAllow: rules(p.Sub.Allow), subDeny: rules(p.Sub.Deny),
 	}
 	if r := p.Resp; r != nil {
@@ -61,11 +61,27 @@ func New(p *jwt.Permissions) *Set {
 	return s
 }
 
+// rules compiles a subscribe list. An empty list, which allows nothing, stays
+// distinct from no list, which allows everything.
 func rules(list []string) []rule {
-	var out []rule
+	if list == nil {
+		return nil
+	}
+	out := make([]rule, 0, len(list))
 	for _, entry := range list {
 		s, queue, _ := strings.Cut(entry, " ")
 		out = append(out, rule{subject: s, queue: strings.TrimSpace(queue)})
+	}
+	return out
+}
+
+// subjects drops queue names, which mean nothing in a publish list. In a deny
+// list the subject counts, as in nats-server; in an allow list such an entry
+// covers nothing.
+func subjects(list []string) []string {
+	out := make([]string, 0, len(list))
+	for _, r := range rules(list) {
+		out = append(out, r.subject)
 	}
 	return out
 }
@@ -84,7 +100,7 @@ func (s *Set) Publish(subj []byte) bool {
 
 func covered(subj []byte, patterns []string) bool {
 	for _, p := range patterns {
-		if subject.Matches(subj, p) {
+		if subject.MatchesLiteral(subj, p) {
 			return true
 		}
 	}
@@ -98,7 +114,7 @@ func (s *Set) Subscribe(subj, queue string) bool {
 		return true
 	}
 	if s.subAllow != nil {
-		plain, matched, named := look(s.subAllow, subj, queue)
+		plain, matched, named := look(s.subAllow, subj, queue, subject.Matches[string, string])
 		allowed := plain
 		if queue != "" && named {
 			allowed = matched
@@ -107,20 +123,20 @@ func (s *Set) Subscribe(subj, queue string) bool {
 			return false
 		}
 	}
-	return !s.denied(subj, queue)
+	return !denied(s, subj, queue, subject.Matches[string, string])
 }
 
 // denied reports whether a subscription, or a delivery to it, is ruled out.
-func (s *Set) denied(subj, queue string) bool {
-	plain, matched, _ := look(s.subDeny, subj, queue)
+func denied[S ~string | ~[]byte](s *Set, subj S, queue string, match func(S, string) bool) bool {
+	plain, matched, _ := look(s.subDeny, subj, queue, match)
 	return plain || queue != "" && matched
 }
 
-// look finds the entries that cover a subject: one without a queue, one whose
+// look finds the entries that match a subject: one without a queue, one whose
 // queue covers the given one, one with any queue.
-func look(list []rule, subj, queue string) (plain, matched, named bool) {
+func look[S ~string | ~[]byte](list []rule, subj S, queue string, match func(S, string) bool) (plain, matched, named bool) {
 	for _, r := range list {
-		if !subject.Matches(subj, r.subject) {
+		if !match(subj, r.subject) {
 			continue
 		}
 		if r.queue == "" {
@@ -148,7 +164,9 @@ func (s *Set) Filter(subj, queue string) bool {
 }
 
 // Deliver reports whether a message may reach a subscription with this queue.
-func (s *Set) Deliver(subj, queue string) bool { return s == nil || !s.denied(subj, queue) }
+func (s *Set) Deliver(subj []byte, queue string) bool {
+	return s == nil || !denied(s, subj, queue, subject.MatchesLiteral[[]byte, string])
+}
 
 // Responses returns the rule for answers, or nil.
 func (s *Set) Responses() *Responses {

@@ -44,7 +44,9 @@ type Config struct {
 	// ClientURLs are where clients find this broker, as host:port.
 	ClientURLs []string
 	MaxPayload int
-	Log        *slog.Logger
+	// NoHeaders says that messages have no headers.
+	NoHeaders bool
+	Log       *slog.Logger
 }
 
 // Defaults, as in nats-server.

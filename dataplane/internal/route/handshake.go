@@ -146,7 +146,7 @@ func (l *link) hello() []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := &connect{
-		Echo: true, User: l.target.url.User, Pass: l.target.url.Password.Reveal(), Headers: true,
+		Echo: true, User: l.target.url.User, Pass: l.target.url.Password.Reveal(), Headers: !m.cfg.NoHeaders,
 		Name: m.cfg.ServerID, Cluster: m.name, Dynamic: m.dynamic,
 	}
 	return c.line()

@@ -82,7 +82,7 @@ func (m *Mesh) info() *info {
 	host, port := m.address()
 	i := &info{
 		ID: m.cfg.ServerID, Name: m.cfg.ServerName, Version: m.cfg.Version, Proto: protoAccounts, Go: runtime.Version(),
-		Host: host, Port: port, Headers: true, AuthRequired: m.cfg.User != "", MaxPayload: m.cfg.MaxPayload,
+		Host: host, Port: port, Headers: !m.cfg.NoHeaders, AuthRequired: m.cfg.User != "", MaxPayload: m.cfg.MaxPayload,
 		Cluster: m.name, Dynamic: m.dynamic, Compression: notSupported, PoolSize: m.cfg.PoolSize, LameDuck: m.lame, Covey: true,
 	}
 	if m.cfg.Advertise != "" {

@@ -81,6 +81,13 @@ func New(cfg Config, l net.Listener, host *conn.Host) (*Mesh, error) {
 // Addr is where other brokers connect.
 func (m *Mesh) Addr() string { return m.listener.Addr().String() }
 
+// Name is the cluster's name now.
+func (m *Mesh) Name() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.name
+}
+
 func (m *Mesh) address() (host string, port int) {
 	host, text, err := net.SplitHostPort(m.Addr())
 	if err != nil {
@@ -111,7 +118,6 @@ func (m *Mesh) Run(ctx context.Context) error {
 func (m *Mesh) accept(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = m.listener.Close() })
 	defer stop()
-	m.cfg.Log.Info("Listening for route connections on "+m.Addr(), "cluster", m.cfg.Name)
 	pause := lifecycle.Backoff{Min: 10 * time.Millisecond, Max: time.Second}
 	for {
 		nc, err := m.listener.Accept()

@@ -83,6 +83,24 @@ func Matches[S ~string | ~[]byte, P ~string | ~[]byte](s S, pattern P) bool {
 	}
 }
 
+// MatchesLiteral reports whether pattern matches the subject of a message. There
+// a `*` or `>` in s is a token like any other: `foo.>` is matched by `foo.*`.
+func MatchesLiteral[S ~string | ~[]byte, P ~string | ~[]byte](s S, pattern P) bool {
+	for {
+		want, patternTail, patternMore := Next(pattern)
+		have, tail, more := Next(s)
+		switch {
+		case isRest(want):
+			return true
+		case !isOne(want) && string(have) != string(want):
+			return false
+		case !more || !patternMore:
+			return more == patternMore
+		}
+		s, pattern = tail, patternTail
+	}
+}
+
 // Overlaps reports whether there is a subject that both patterns match.
 func Overlaps[A ~string | ~[]byte, B ~string | ~[]byte](a A, b B) bool {
 	for {

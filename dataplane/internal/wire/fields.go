@@ -11,18 +11,22 @@ type fields struct {
 	start, end [maxFields]int
 }
 
+// blank reports whether b separates fields. A CR or LF inside a line does too:
+// in a subject it would end the line that subscribers are sent.
+func blank(b byte) bool { return b == ' ' || b == '\t' || b == '\r' || b == '\n' }
+
 // split fills f from buf[from:to]. Fields beyond maxFields are not kept.
 func (f *fields) split(buf []byte, from, to int) {
 	i := from
 	for i < to && f.n < maxFields {
-		for i < to && (buf[i] == ' ' || buf[i] == '\t') {
+		for i < to && blank(buf[i]) {
 			i++
 		}
 		if i == to {
 			return
 		}
 		f.start[f.n] = i
-		for i < to && buf[i] != ' ' && buf[i] != '\t' {
+		for i < to && !blank(buf[i]) {
 			i++
 		}
 		f.end[f.n] = i
@@ -68,15 +72,15 @@ func appendInt(dst []byte, n int) []byte { return strconv.AppendInt(dst, int64(n
 func Args(arg []byte, into [][]byte) int {
 	n, start := 0, -1
 	for i := 0; i <= len(arg); i++ {
-		blank := i == len(arg) || arg[i] == ' ' || arg[i] == '\t' || arg[i] == '\r' || arg[i] == '\n'
+		between := i == len(arg) || blank(arg[i])
 		switch {
-		case blank && start >= 0:
+		case between && start >= 0:
 			if n < len(into) {
 				into[n] = arg[start:i]
 			}
 			n++
 			start = -1
-		case !blank && start < 0:
+		case !between && start < 0:
 			start = i
 		}
 	}

@@ -185,12 +185,11 @@ func (p *Parser) argument(buf []byte, verbLen int) (start, lf int, err error) {
 		start++
 	}
 	switch {
-	case start == len(buf):
+	case start-verbLen > p.MaxControlLine:
 		// Blanks are skipped without a bound by nats-server, which keeps none of
-		// them; we hold them, so they count as part of the line.
-		if start-verbLen > p.MaxControlLine {
-			return 0, -1, ErrMaxControlLine
-		}
+		// them; we hold them, so there may be no more of them than of a line.
+		return 0, -1, ErrMaxControlLine
+	case start == len(buf):
 		return 0, -1, nil
 	case start == verbLen:
 		return 0, -1, ErrUnknownOperation
@@ -210,7 +209,7 @@ func (p *Parser) lineEnd(buf []byte, start int) (int, error) {
 	i := bytes.IndexByte(buf[from:], '\n')
 	if i < 0 {
 		p.scanned = len(buf)
-		if len(buf)-start > p.MaxControlLine {
+		if len(buf)-start > p.MaxControlLine && len(trimCR(buf[start:])) > p.MaxControlLine {
 			return -1, ErrMaxControlLine
 		}
 		return -1, nil

@@ -1,0 +1,88 @@
+package auth
+
+import (
+	"github.com/nats-io/jwt/v2"
+
+	"github.com/coveymq/covey/dataplane/internal/account"
+)
+
+// The accounts that every broker has which stands alone, by nats-server's names.
+const (
+	// GlobalAccount is where connections are that no account was named for.
+	GlobalAccount = "$G"
+	// SystemAccount is for the broker's own subjects unless another is named.
+	SystemAccount = "$SYS"
+)
+
+// Access is who may connect to a broker that stands alone, as its configuration
+// says. The zero value lets everybody into the global account. Immutable once
+// it is in use.
+type Access struct {
+	// Token, or User and Password, is what everybody must show.
+	Token    Secret
+	User     string
+	Password Secret
+	// Users may connect each with a secret of its own. HasUsers says that there
+	// is a list, though it may be empty.
+	Users    []User
+	HasUsers bool
+	// NoAuthUser is who a connection is that shows nothing; empty to refuse it.
+	NoAuthUser string
+	// SystemOnly says that only the system account has users and that there is no
+	// authorization block: whoever shows nothing is in the global account.
+	SystemOnly bool
+	// Accounts are those named in the configuration.
+	Accounts []Account
+	// System is the name of the system account; empty for none.
+	System string
+}
+
+// Account is an account of a configuration.
+type Account struct {
+	Name   string
+	Limits account.Limits
+}
+
+// User is a user of a configuration: one with a name and a password, or one
+// with the public key of a user.
+type User struct {
+	Name     string
+	Password Secret
+	Nkey     string
+	// Account is the name of its account; empty for the global one.
+	Account string
+	// Permissions are what it may do; nil for everything.
+	Permissions *jwt.Permissions
+	// Kinds are the kinds of connections it may use; nil for all.
+	Kinds []string
+}
+
+// ID is the name or the key.
+func (u *User) ID() string {
+	if u.Nkey != "" {
+		return u.Nkey
+	}
+	return u.Name
+}
+
+// AccountNames returns the names of all accounts, the implied ones included.
+func (a *Access) AccountNames() []string {
+	names := []string{GlobalAccount}
+	for i := range a.Accounts {
+		names = append(names, a.Accounts[i].Name)
+	}
+	if a.System == SystemAccount && a.Limits(SystemAccount) == nil {
+		names = append(names, SystemAccount)
+	}
+	return names
+}
+
+// Limits returns the limits of an account that the configuration names, or nil.
+func (a *Access) Limits(name string) *account.Limits {
+	for i := range a.Accounts {
+		if a.Accounts[i].Name == name {
+			return &a.Accounts[i].Limits
+		}
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package config
+
+// Usage is the text of --help.
+const Usage = `
+Usage: covey-broker [options]
+
+A NATS broker. Options may be written with one dash or two; those given here
+take precedence over the configuration file.
+
+Server:
+    -a, --addr, --net <host>         Host to listen on (default: 127.0.0.1)
+    -p, --port <port>                Port for clients (default: 4222; 0 or -1 for any free one)
+    -n, --name, --server_name <name> Name of this broker (default: its id)
+    -P, --pid <file>                 File to write the process id to
+    -m, --http_port <port>           Port for monitoring (default: none; 0 or -1 for any free one)
+    -c, --config <file>              Configuration file
+    -t                               Check the configuration file and exit
+    -sl, --signal <signal>[=<pid>]   Signal a running broker: ldm, stop, quit, term, reopen, reload;
+                                     <pid> is a process id or the path of a pid file
+        --client_advertise <host:port>
+                                     What clients are told to connect to
+        --ports_file_dir <dir>       Directory for a file that lists the ports in use
+
+Logging:
+    -l, --log <file>                 Log file (default: standard error)
+    -T, --logtime                    Stamp log lines with the time (default: true)
+        --logtime_utc                Stamp them in UTC
+    -s, --syslog                     Log to the system log
+    -r, --remote_syslog <addr>       Log to a remote system log (udp://localhost:514)
+    -D, --debug                      Log debugging lines
+    -V, --trace                      Log at trace level
+    -DV                              Both
+        --log_size_limit <bytes>     Size from which on a log file is moved aside
+
+Who may connect:
+        --user <user>                User required of clients
+        --pass <password>            Password required of clients
+        --auth <token>               Token required of clients
+
+Enrolment with a control plane (or the file's covey block):
+        --control-plane <host:port>  Fleet service of the control plane
+        --otlp <host:port>           Receiver of usage
+        --operator-public-key <key>  The operator whose accounts are served
+        --join-token-file <file>     Join token, until the broker is enrolled
+        --state-dir <dir>            Directory for usage counters and cached claims
+
+Other:
+    -h, --help                       This text
+    -v, --version                    Version
+`

@@ -1,0 +1,110 @@
+package config
+
+import (
+	"math"
+	"strings"
+)
+
+// keys says how each top-level key is read.
+func (f *file) keys() table {
+	t := table{}
+	f.addListeners(t)
+	f.addLimits(t)
+	f.addLogging(t)
+	f.addAccess(t)
+	f.addUnsupported(t)
+	return t
+}
+
+func (f *file) addListeners(t table) {
+	o := f.o
+	t.add(f.listen(&o.Host, &o.Port), "listen")
+	t.add(f.str(&o.Host), "host", "net")
+	t.add(f.port(&o.Port), "port")
+	t.add(f.advertise, "client_advertise")
+	t.add(f.listen(&o.MonitorHost, &o.MonitorPort), "http")
+	t.add(f.port(&o.MonitorPort), "http_port", "monitor_port")
+	t.add(f.serverName, "server_name")
+	t.add(f.boolean(&o.NoHeaders), "no_header_support")
+	t.add(f.str(&o.PidFile), "pidfile", "pid_file")
+	t.add(f.str(&o.PortsFileDir), "ports_file_dir")
+	t.add(f.seen("lame duck", f.duration(&o.LameDuckDuration, false)), "lame_duck_duration")
+	t.add(f.seen("lame duck", f.duration(&o.LameDuckGrace, false)), "lame_duck_grace_period")
+}
+
+// advertise reads the address clients are told: a host, or host:port.
+func (f *file) advertise(n node) {
+	v, ok := as[string](&f.reader, n, "a string")
+	if !ok {
+		return
+	}
+	if _, _, err := HostPort(v, 1); err != nil {
+		f.problem(n, "%s is %q: %v", n.key, v, err)
+		return
+	}
+	f.o.Advertise = v
+}
+
+func (f *file) serverName(n node) {
+	if v, ok := as[string](&f.reader, n, "a string"); ok {
+		if strings.Contains(v, " ") {
+			f.problem(n, "%s cannot contain spaces", n.key)
+			return
+		}
+		f.o.ServerName = v
+	}
+}
+
+func (f *file) addLimits(t table) {
+	c := &f.o.Clients
+	t.add(integer(&f.reader, &c.MaxControlLine, 0, math.MaxInt32), "max_control_line")
+	t.add(f.seen("max_payload", integer(&f.reader, &c.MaxPayload, 0, math.MaxInt32)), "max_payload")
+	t.add(f.seen("max_pending", integer(&f.reader, &c.Egress.MaxPending, 0, math.MaxInt64)), "max_pending")
+	t.add(integer(&f.reader, &c.MaxConnections, -1, math.MaxInt32), "max_connections", "max_conn")
+	t.add(integer(&f.reader, &c.MaxSubscriptions, -1, math.MaxInt32), "max_subscriptions", "max_subs")
+	t.add(integer(&f.reader, &c.MaxSubTokens, 1, math.MaxUint8), "max_sub_tokens", "max_subscription_tokens")
+	t.add(f.seen("ping_interval", f.duration(&c.PingInterval, true)), "ping_interval")
+	t.add(integer(&f.reader, &c.PingMax, 0, math.MaxInt32), "ping_max")
+	t.add(f.seen("write_deadline", f.duration(&c.Egress.WriteDeadline, true)), "write_deadline")
+	t.add(f.writeTimeout, "write_timeout")
+}
+
+// writeTimeout accepts the policy that connections have.
+func (f *file) writeTimeout(n node) {
+	switch v, ok := as[string](&f.reader, n, "a string"); {
+	case !ok || v == "default" || v == "close":
+	case v == "retry":
+		f.problem(n, "%s \"retry\" is not supported yet", n.key)
+	default:
+		f.problem(n, "%s must be 'default', 'close' or 'retry'", n.key)
+	}
+}
+
+func (f *file) addLogging(t table) {
+	l := &f.o.Log
+	t.add(f.boolean(&l.Debug), "debug")
+	t.add(f.boolean(&l.Trace), "trace")
+	t.add(f.boolean(&l.Time), "logtime")
+	t.add(f.boolean(&l.UTC), "logtime_utc")
+	t.add(f.str(&l.File), "logfile", "log_file")
+	t.add(integer(&f.reader, &l.SizeLimit, 0, math.MaxInt64), "logfile_size_limit", "log_size_limit")
+	t.add(integer(&f.reader, &l.MaxFiles, 0, math.MaxInt32), "logfile_max_num", "log_max_num")
+	t.add(f.boolean(&l.Syslog), "syslog")
+	t.add(f.str(&l.RemoteSyslog), "remote_syslog")
+}
+
+// addUnsupported refuses the keys whose features do not exist yet, but for
+// values that ask for what is so anyway.
+func (f *file) addUnsupported(t table) {
+	t.add(f.unsupported,
+		"cluster", "gateway", "leaf", "leafnodes", "websocket", "ws", "mqtt",
+		"tls", "https", "http_base_path", "ocsp", "ocsp_cache", "proxies",
+		"mappings", "maps", "default_sentinel", "store_dir", "storedir", "default_js_domain",
+		"trusted", "trusted_keys", "resolver_tls", "resolver_pinned_accounts",
+		"max_traced_msg_len", "max_closed_clients", "connect_error_reports", "reconnect_error_reports",
+		"server_tags", "server_metadata", "feature_flags", "prof_block_rate")
+	t.add(f.unsupportedUnless(int64(0)), "https_port", "prof_port")
+	t.add(f.unsupportedUnless(false),
+		"jetstream", "allow_non_tls", "proxy_protocol", "trace_verbose", "trace_headers",
+		"disable_sublist_cache", "no_sublist_cache", "no_fast_producer_stall")
+}

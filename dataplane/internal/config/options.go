@@ -1,0 +1,97 @@
+package config
+
+import (
+	"time"
+
+	"github.com/coveymq/covey/dataplane/internal/auth"
+	"github.com/coveymq/covey/dataplane/internal/conn"
+	"github.com/coveymq/covey/dataplane/internal/natslog"
+)
+
+// AnyPort asks for any free port.
+const AnyPort = -1
+
+// Defaults of what Options leaves open.
+const (
+	DefaultHost = "127.0.0.1"
+	DefaultPort = 4222
+)
+
+// Options is everything a broker can be told.
+type Options struct {
+	// File is the configuration file and Digest what it says, as nats-server
+	// digests it; both empty without a file.
+	File, Digest string
+
+	// Host and Port are where clients connect. Port may be AnyPort.
+	Host string
+	Port int
+	// Advertise is the host:port that clients are told, if not the listener's.
+	Advertise string
+	// MonitorHost and MonitorPort are where monitoring is served. Port 0 is for
+	// not at all; it may be AnyPort.
+	MonitorHost string
+	MonitorPort int
+	// ServerName is the broker's name for people.
+	ServerName string
+	// NoHeaders switches message headers off.
+	NoHeaders bool
+	// Clients are the limits of connections.
+	Clients conn.Options
+	// LameDuckGrace is how long clients may leave by themselves, LameDuckDuration
+	// how long the whole goodbye takes.
+	LameDuckGrace, LameDuckDuration time.Duration
+	// PidFile and PortsFileDir are where the process says who and where it is.
+	PidFile, PortsFileDir string
+	// Log says where log lines go.
+	Log natslog.Options
+	// Access says who may connect, unless Operator or Covey does.
+	Access auth.Access
+	// Operator is the trust root of accounts that the file carries; nil for none.
+	Operator *Operator
+	// Covey is our own block.
+	Covey Covey
+
+	// Warnings are what is accepted but worth a word.
+	Warnings Problems
+}
+
+// Operator is an operator whose signed accounts are in the file.
+type Operator struct {
+	PublicKey string
+	// Token is the operator's JWT.
+	Token string
+	// Accounts are the signed claims by the account's public key.
+	Accounts map[string]string
+	// System is the public key of the system account; empty for none.
+	System string
+}
+
+// Covey is where a broker is enrolled.
+type Covey struct {
+	ControlPlane, OTLP, OperatorPublicKey string
+	JoinTokenFile, StateDir               string
+}
+
+// Default returns what holds without a file and flags.
+func Default() *Options {
+	return &Options{
+		Clients:       conn.DefaultOptions(),
+		LameDuckGrace: 10 * time.Second, LameDuckDuration: 2 * time.Minute,
+		Log:    natslog.Options{Time: true},
+		Access: auth.Access{System: auth.SystemAccount},
+	}
+}
+
+// resolve fills in what depends on something else.
+func (o *Options) resolve() {
+	if o.Host == "" {
+		o.Host = DefaultHost
+	}
+	if o.Port == 0 {
+		o.Port = DefaultPort
+	}
+	if o.MonitorHost == "" {
+		o.MonitorHost = o.Host
+	}
+}

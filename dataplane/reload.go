@@ -1,0 +1,76 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/coveymq/covey/dataplane/internal/auth"
+	"github.com/coveymq/covey/dataplane/internal/config"
+	"github.com/coveymq/covey/dataplane/internal/conn"
+)
+
+var errNoFile = errors.New("can only reload config when a file is provided using -c or --config")
+
+// reload reads the configuration again and puts in force what may change while
+// the broker runs. If anything else has changed, or the file is bad, all stays
+// as it is.
+func (s *service) reload() error {
+	if s.command.File == "" {
+		return errNoFile
+	}
+	next, err := s.command.Options()
+	if err != nil {
+		return err
+	}
+	if fixed := unreloadable(s.options, next); len(fixed) > 0 {
+		return fmt.Errorf("config reload not supported for %s; restart the broker", strings.Join(fixed, ", "))
+	}
+	if err := s.log.Apply(next.Log); err != nil {
+		return err
+	}
+	sayWarnings(s.logger, next)
+	var clients *conn.Options
+	if s.options.Clients != next.Clients {
+		clients = &next.Clients
+	}
+	var access *auth.Access
+	if !reflect.DeepEqual(s.options.Access, next.Access) {
+		access = &next.Access
+	}
+	if err := s.broker.Reload(access, clients); err != nil {
+		return err
+	}
+	s.options = next
+	s.logger.Info(fmt.Sprintf("Reloaded server configuration (%s)", next.Digest))
+	return nil
+}
+
+// unreloadable returns what has changed and cannot while the broker runs.
+func unreloadable(before, after *config.Options) []string {
+	var names []string
+	for _, key := range []struct {
+		name  string
+		value func(*config.Options) any
+	}{
+		{"host", func(o *config.Options) any { return o.Host }},
+		{"port", func(o *config.Options) any { return o.Port }},
+		{"client_advertise", func(o *config.Options) any { return o.Advertise }},
+		{"http", func(o *config.Options) any { return joinPort(o.MonitorHost, o.MonitorPort) }},
+		{"server_name", func(o *config.Options) any { return o.ServerName }},
+		{"no_header_support", func(o *config.Options) any { return o.NoHeaders }},
+		{"lame_duck_grace_period", func(o *config.Options) any { return o.LameDuckGrace }},
+		{"lame_duck_duration", func(o *config.Options) any { return o.LameDuckDuration }},
+		{"pid_file", func(o *config.Options) any { return o.PidFile }},
+		{"ports_file_dir", func(o *config.Options) any { return o.PortsFileDir }},
+		{"system_account", func(o *config.Options) any { return o.Access.System }},
+		{"operator", func(o *config.Options) any { return o.Operator }},
+		{"covey", func(o *config.Options) any { return o.Covey }},
+	} {
+		if !reflect.DeepEqual(key.value(before), key.value(after)) {
+			names = append(names, key.name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,119 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+
+	"github.com/coveymq/covey/dataplane/internal/account"
+	"github.com/coveymq/covey/dataplane/internal/auth"
+	"github.com/coveymq/covey/dataplane/internal/conn"
+	"github.com/coveymq/covey/dataplane/internal/permission"
+)
+
+// standAlone builds accounts and authentication from the configuration.
+func (b *Broker) standAlone() error {
+	if o := b.cfg.Operator; o != nil {
+		b.accounts = account.NewRegistry(o.PublicKey, preload(o.Accounts), countNothing, b.cfg.Logger)
+		b.watchAccounts()
+		b.host.Auth = &auth.Operator{Accounts: b.accounts}
+		b.host.SystemAccount = o.System
+		return b.accounts.SetOperator(o.Token)
+	}
+	if b.cfg.Access == nil {
+		b.cfg.Access = &auth.Access{System: auth.SystemAccount}
+	}
+	b.accounts = account.NewRegistry("", nil, nil, b.cfg.Logger)
+	b.watchAccounts()
+	b.defineAccounts(b.cfg.Access)
+	b.static = auth.NewSwitch(auth.NewStatic(b.cfg.Access, b.accounts.Loaded))
+	b.host.Auth = b.static
+	b.host.SystemAccount = b.cfg.Access.System
+	return nil
+}
+
+// defineAccounts makes the accounts of a configuration, or changes their limits.
+func (b *Broker) defineAccounts(a *auth.Access) {
+	for _, name := range a.AccountNames() {
+		limits := auth.Unlimited()
+		if l := a.Limits(name); l != nil {
+			limits = *l
+		}
+		s := &account.State{Name: name, Limits: limits}
+		if existing := b.accounts.Loaded(name); existing != nil {
+			existing.Apply(s)
+		} else {
+			b.accounts.Add(account.New(name, account.NoUsage{}, s))
+		}
+	}
+}
+
+// errFixedAccess is the answer to a change of users that are not the
+// configuration's.
+var errFixedAccess = errors.New("who may connect is not up to the configuration")
+
+// Reload puts another access and other limits in force; nil leaves what is.
+// When it returns, whoever the new access does not admit is disconnected.
+func (b *Broker) Reload(access *auth.Access, clients *conn.Options) error {
+	b.reloads.Lock()
+	defer b.reloads.Unlock()
+	if access != nil && b.static == nil {
+		return errFixedAccess
+	}
+	if clients != nil {
+		b.host.SetOptions(*clients)
+	}
+	if access == nil {
+		return nil
+	}
+	b.defineAccounts(access)
+	before, after := b.static.Current(), auth.NewStatic(access, b.accounts.Loaded)
+	b.static.Set(after)
+	b.host.Review(func(id *account.Identity) (*permission.Set, *account.Refusal) {
+		if rules, ok := before.Keeps(after, id); ok {
+			return rules, nil
+		}
+		// It may have connected by the new configuration already.
+		if after.Made(id) {
+			return id.Permissions, nil
+		}
+		return nil, account.Violation("the configuration does not admit the user any more")
+	})
+	b.removeAccounts(access)
+	return nil
+}
+
+// removeAccounts ends the accounts that a configuration has no more.
+func (b *Broker) removeAccounts(a *auth.Access) {
+	wanted := make(map[string]bool)
+	for _, name := range a.AccountNames() {
+		wanted[name] = true
+	}
+	b.accounts.Each(func(acct *account.Account) {
+		if !wanted[acct.Key] {
+			b.accounts.Delete(acct.Key, 0)
+		}
+	})
+}
+
+// preload is the accounts that a configuration carries, as a source.
+type preload map[string]string
+
+// preloadRevision is above 0, which marks accounts that cannot be loaded again.
+const preloadRevision = 1
+
+// Lookup returns an account's claims.
+func (p preload) Lookup(_ context.Context, key string) (string, int64, error) {
+	token, ok := p[key]
+	if !ok {
+		return "", 0, account.ErrUnknown
+	}
+	return token, preloadRevision, nil
+}
+
+// Hold does nothing: the claims do not change.
+func (preload) Hold(string) {}
+
+// Drop does nothing.
+func (preload) Drop(string) {}
+
+func countNothing(string) (account.Usage, error) { return account.NoUsage{}, nil }
