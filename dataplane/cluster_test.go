@@ -41,15 +41,15 @@ func covey(t *testing.T, pool int, seeds ...member) *running {
 		must(t, err)
 		c.Routes = append(c.Routes, u)
 	}
-	return coveyWith(t, c)
+	return coveyConfig(t, dataplane.Config{Cluster: c})
 }
 
-func coveyWith(t *testing.T, c *dataplane.Cluster) *running {
+// coveyConfig runs a broker that needs more than a cluster.
+func coveyConfig(t *testing.T, cfg dataplane.Config) *running {
 	t.Helper()
-	b, err := dataplane.New(t.Context(), dataplane.Config{
-		MonitorAddr: "127.0.0.1:0", Version: "test", Logger: slog.New(testLog{t}),
-		Drain: dataplane.Drain{Grace: time.Millisecond}, Cluster: c,
-	})
+	cfg.MonitorAddr, cfg.Version, cfg.Logger = "127.0.0.1:0", "test", slog.New(testLog{t})
+	cfg.Drain = dataplane.Drain{Grace: time.Millisecond}
+	b, err := dataplane.New(t.Context(), cfg)
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	g := lifecycle.NewGroup(ctx)

@@ -38,8 +38,9 @@ type Client struct {
 	connect  auth.Connect
 	nonce    string
 	intent   Intent
-	ponged   bool // the first PONG was sent
-	greeted  bool // CONNECT was received
+	ponged   bool  // the first PONG was sent
+	told     *told // until that PONG is on its way, and only if the client understands a second INFO
+	greeted  bool  // CONNECT was received
 	identity *account.Identity
 
 	// Read and written by anyone.

@@ -40,7 +40,9 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 	if c.connect.NoResponders && !c.connect.Headers {
 		return needsHeaders
 	}
-	c.asyncInfo.Store(c.connect.Protocol >= 1)
+	if c.ponged {
+		c.asyncInfo.Store(c.connect.Protocol >= 1)
+	}
 	c.connect.Forget()
 	c.ok(w)
 	return nil

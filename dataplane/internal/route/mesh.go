@@ -201,15 +201,14 @@ func (m *Mesh) register(l *link) *ending {
 		delete(m.pending, at)
 	}
 	p := m.peers[at.peer]
-	first := p == nil
-	if first {
+	if p == nil {
 		p = &peer{info: l.remote, links: make(map[slot]*link)}
 		m.peers[at.peer] = p
 	}
-	p.links[at.slot] = l
-	if first || l.slot.account != "" {
+	if l.slot.account != "" || !p.pool() {
 		m.gossip(l)
 	}
+	p.links[at.slot] = l
 	tenants := make([]*tenant, 0, len(m.tenants))
 	for key, t := range m.tenants {
 		if m.carries(l, key) {
@@ -331,6 +330,16 @@ func (m *Mesh) LameDuck() {
 			l.out.Post(line)
 		}
 	}
+}
+
+// pool reports whether one of the pool's links stands.
+func (p *peer) pool() bool {
+	for s := range p.links {
+		if s.account == "" {
+			return true
+		}
+	}
+	return false
 }
 
 // any returns one link of a peer, of the pool if there is one.
