@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 
+	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/config"
 	"github.com/coveymq/covey/dataplane/internal/route"
 )
@@ -67,17 +68,18 @@ func (b *Broker) join(ctx context.Context) error {
 	return err
 }
 
-// systemAccount is the account that has a connection of its own.
+// systemAccount is the account that has a connection of its own; empty for none.
 func (b *Broker) systemAccount() string {
 	switch {
 	case b.cfg.Cluster.SystemAccount != "":
 		return b.cfg.Cluster.SystemAccount
+	case b.cfg.ControlPlane != nil:
 	case b.cfg.Operator != nil:
 		return b.cfg.Operator.System
 	case b.cfg.Access != nil:
 		return b.cfg.Access.System
 	}
-	return ""
+	return auth.SystemAccount
 }
 
 // clientAddrs are the addresses that clients may use: the one that is listened

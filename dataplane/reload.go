@@ -66,6 +66,7 @@ func unreloadable(before, after *config.Options) []string {
 		{"ports_file_dir", func(o *config.Options) any { return o.PortsFileDir }},
 		{"system_account", func(o *config.Options) any { return o.Access.System }},
 		{"operator", func(o *config.Options) any { return o.Operator }},
+		{"cluster", func(o *config.Options) any { return o.Cluster }},
 		{"covey", func(o *config.Options) any { return o.Covey }},
 	} {
 		if !reflect.DeepEqual(key.value(before), key.value(after)) {

@@ -110,7 +110,7 @@ func (c *Command) checkFlags(o *Options) error {
 			return fmt.Errorf("client_advertise is %q: %w", o.Advertise, err)
 		}
 	}
-	return nil
+	return o.Cluster.fault()
 }
 
 // parser defines flags that note what they override.
@@ -220,9 +220,10 @@ func (p *parser) define() {
 	p.defineServer()
 	p.defineLogging()
 	p.defineAccess()
-	p.refuse("ms", "https_port", "sd", "store_dir", "tlscert", "tlskey", "tlscacert", "routes", "cluster",
-		"cluster_listen", "cluster_name", "cluster_advertise", "connect_retries", "profile", "max_traced_msg_len")
-	p.refuseTrue("js", "jetstream", "tls", "tlsverify", "no_advertise", "help_tls", "VV", "DVV")
+	p.defineCluster()
+	p.refuse("ms", "https_port", "sd", "store_dir", "tlscert", "tlskey", "tlscacert",
+		"profile", "max_traced_msg_len")
+	p.refuseTrue("js", "jetstream", "tls", "tlsverify", "help_tls", "VV", "DVV")
 }
 
 func (p *parser) defineServer() {

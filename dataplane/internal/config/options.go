@@ -49,6 +49,8 @@ type Options struct {
 	Access auth.Access
 	// Operator is the trust root of accounts that the file carries; nil for none.
 	Operator *Operator
+	// Cluster joins the broker to others; nil to stand alone.
+	Cluster *Cluster
 	// Covey is our own block.
 	Covey Covey
 

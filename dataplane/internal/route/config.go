@@ -39,7 +39,7 @@ type Config struct {
 	// NoAdvertise keeps our clients' addresses from the other brokers, and theirs
 	// from our clients.
 	NoAdvertise bool
-	// SystemAccount has a connection of its own beside the pool.
+	// SystemAccount has a connection of its own beside the pool; empty for none.
 	SystemAccount string
 	// ClientURLs are where clients find this broker, as host:port.
 	ClientURLs []string
@@ -51,17 +51,16 @@ type Config struct {
 
 // Defaults, as in nats-server.
 const (
-	defaultPoolSize      = 3
-	defaultSystemAccount = "$SYS"
-	maxControlLine       = 16 * 4096
-	handshakeTimeout     = 2 * time.Second
-	dialTimeout          = time.Second
-	writeDeadline        = 10 * time.Second
-	firstPing            = time.Second
-	pingInterval         = 30 * time.Second
-	pingMax              = 2
-	retryMin             = time.Second
-	retryMax             = 30 * time.Second
+	defaultPoolSize  = 3
+	maxControlLine   = 16 * 4096
+	handshakeTimeout = 2 * time.Second
+	dialTimeout      = time.Second
+	writeDeadline    = 10 * time.Second
+	firstPing        = time.Second
+	pingInterval     = 30 * time.Second
+	pingMax          = 2
+	retryMin         = time.Second
+	retryMax         = 30 * time.Second
 )
 
 // maxPending bounds what waits for one peer. Beyond it the link is given up, and
@@ -73,9 +72,6 @@ func (c *Config) complete() (dynamic bool, err error) {
 		c.PoolSize = defaultPoolSize
 	}
 	c.PoolSize = max(c.PoolSize, 0)
-	if c.SystemAccount == "" {
-		c.SystemAccount = defaultSystemAccount
-	}
 	if strings.HasPrefix(c.Password.Reveal(), "$2") {
 		return false, errs.New(errs.Invalid, "CLUSTER_PASSWORD_HASHED", "the cluster's password is a bcrypt hash, which is not supported").
 			WithNext("give the password itself")

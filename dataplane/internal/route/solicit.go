@@ -124,7 +124,9 @@ func (t *target) grow(l *link) {
 	for i := range max(t.mesh.cfg.PoolSize, l.remote.PoolSize) {
 		t.start(slot{index: i})
 	}
-	t.start(slot{account: t.mesh.cfg.SystemAccount})
+	if acct := t.mesh.cfg.SystemAccount; acct != "" {
+		t.start(slot{account: acct})
+	}
 }
 
 func (t *target) start(s slot) {
