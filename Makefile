@@ -8,6 +8,8 @@ BIN      := $(CURDIR)/bin
 DATA     ?=
 FUZZTIME ?= 10s
 COUNT    ?= 10
+ROUNDS   ?= 5
+SECONDS_EACH ?= 2
 PKG      ?= ./...
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
@@ -53,7 +55,11 @@ fuzz: ## Every fuzz target for FUZZTIME (default 10s)
 	done
 
 .PHONY: bench
-bench: ## Every benchmark COUNT times; BASE=old.txt compares with an earlier run
+bench: build judges ## The broker beside stock nats-server: ONLY=names ROUNDS=5 SECONDS_EACH=2; results in test/bench/results
+	$(GO) run ./test/bench -subject $(BIN)/covey-broker -judge $(BIN)/nats-server -rounds $(ROUNDS) -seconds $(SECONDS_EACH) $(if $(ONLY),-only '$(ONLY)') $(BENCHFLAGS)
+
+.PHONY: microbench
+microbench: ## Every Go benchmark COUNT times; BASE=old.txt compares with an earlier run
 	@mkdir -p $(BIN)
 	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) $(PKG) | tee $(BIN)/bench.txt
 	$(if $(BASE),$(TOOL) benchstat $(BASE) $(BIN)/bench.txt)

@@ -20,6 +20,7 @@ const (
 	PrefixUser         Prefix = "usr_"
 	PrefixCredential   Prefix = "crd_"
 	PrefixAPIKey       Prefix = "key_"
+	PrefixService      Prefix = "sva_"
 	PrefixOperation    Prefix = "opn_"
 	PrefixRequest      Prefix = "req_"
 )

@@ -84,5 +84,6 @@ func (s *Server) assemble(ctx context.Context, cfg Config, dir *dataDir) (err er
 	s.onClose(s.gateway.Close)
 	s.gateway.Handle(resolver.Path, resolver.Handler(s.store, cfg.Logger))
 	s.background(s.forgetOldOperations)
+	s.background(s.api.NoteUses)
 	return nil
 }

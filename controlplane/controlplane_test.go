@@ -72,18 +72,24 @@ func TestOrganizationsCannotSeeEachOther(t *testing.T) {
 	globex, asGlobex := p.signUp(t, "globex")
 	_ = acme
 	ctx := t.Context()
+	globexKey := must[*apiv1.ListAPIKeysResponse](t, "list")(asGlobex.keys.ListAPIKeys(ctx, &apiv1.ListAPIKeysRequest{
+		Parent: "organizations/globex/serviceAccounts/-",
+	})).GetApiKeys()[0].GetName()
 
 	list := must[*apiv1.ListOrganizationsResponse](t, "list")(asAcme.orgs.ListOrganizations(ctx, &apiv1.ListOrganizationsRequest{}))
 	if len(list.GetOrganizations()) != 1 || list.GetOrganizations()[0].GetName() != "organizations/acme" {
 		t.Errorf("acme sees %v", list.GetOrganizations())
 	}
 	for foreign, absent := range map[string]string{
-		"organizations/globex":                  "organizations/nobody",
-		"organizations/globex/accounts/default": "organizations/nobody/accounts/default",
-		"organizations/globex/accounts/guess":   "organizations/acme/accounts/guess",
-		globex.GetUser().GetName():              acmeAccount + "/users/nobody",
-		globex.GetCredential().GetName():        acmeUser + "/credentials/crd_0",
-		globex.GetOperation().GetName():         "organizations/acme/operations/opn_0",
+		"organizations/globex":                                "organizations/nobody",
+		"organizations/globex/accounts/default":               "organizations/nobody/accounts/default",
+		"organizations/globex/accounts/guess":                 "organizations/acme/accounts/guess",
+		globex.GetUser().GetName():                            acmeAccount + "/users/nobody",
+		globex.GetCredential().GetName():                      acmeUser + "/credentials/crd_0",
+		globex.GetOperation().GetName():                       "organizations/acme/operations/opn_0",
+		"organizations/globex/serviceAccounts/owner":          "organizations/acme/serviceAccounts/nobody",
+		"organizations/globex/accounts/default/roles/default": "organizations/acme/accounts/default/roles/nobody",
+		globexKey: "organizations/acme/serviceAccounts/owner/apiKeys/key_0",
 	} {
 		for _, probe := range probes(asAcme) {
 			onForeign, onAbsent := probe(ctx, foreign), probe(ctx, absent)

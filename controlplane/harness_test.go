@@ -82,6 +82,9 @@ type caller struct {
 	credentials apiv1.CredentialServiceClient
 	operations  apiv1.OperationServiceClient
 	usage       apiv1.UsageServiceClient
+	roles       apiv1.RoleServiceClient
+	services    apiv1.ServiceAccountServiceClient
+	keys        apiv1.APIKeyServiceClient
 	conn        *grpc.ClientConn
 }
 
@@ -101,6 +104,7 @@ func (p *plane) as(t *testing.T, key string) *caller {
 	return &caller{
 		orgs: apiv1.NewOrganizationServiceClient(conn), accounts: apiv1.NewAccountServiceClient(conn), users: apiv1.NewUserServiceClient(conn),
 		credentials: apiv1.NewCredentialServiceClient(conn), operations: apiv1.NewOperationServiceClient(conn), usage: apiv1.NewUsageServiceClient(conn), conn: conn,
+		roles: apiv1.NewRoleServiceClient(conn), services: apiv1.NewServiceAccountServiceClient(conn), keys: apiv1.NewAPIKeyServiceClient(conn),
 	}
 }
 

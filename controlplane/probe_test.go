@@ -91,6 +91,80 @@ func probes(c *caller) []func(context.Context, string) error {
 			_, err := c.usage.QueryUsage(ctx, &apiv1.QueryUsageRequest{Parent: n})
 			return err
 		},
+		func(ctx context.Context, n string) error {
+			_, err := c.roles.CreateRole(ctx, &apiv1.CreateRoleRequest{Parent: n, RoleId: "mine"})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.roles.GetRole(ctx, &apiv1.GetRoleRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.roles.ListRoles(ctx, &apiv1.ListRolesRequest{Parent: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.roles.DeleteRole(ctx, &apiv1.DeleteRoleRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.roles.StageKey(ctx, &apiv1.StageKeyRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.roles.PromoteKey(ctx, &apiv1.PromoteKeyRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.roles.RotateKeyNow(ctx, &apiv1.RotateKeyNowRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.roles.ListKeyDependents(ctx, &apiv1.ListKeyDependentsRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.services.CreateServiceAccount(ctx, &apiv1.CreateServiceAccountRequest{Parent: n, ServiceAccountId: "mine", ServiceAccount: &apiv1.ServiceAccount{}})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.services.GetServiceAccount(ctx, &apiv1.GetServiceAccountRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.services.ListServiceAccounts(ctx, &apiv1.ListServiceAccountsRequest{Parent: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.services.UpdateServiceAccount(ctx, &apiv1.UpdateServiceAccountRequest{
+				ServiceAccount: &apiv1.ServiceAccount{Name: n}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"disabled"}},
+			})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.services.DeleteServiceAccount(ctx, &apiv1.DeleteServiceAccountRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.keys.CreateAPIKey(ctx, &apiv1.CreateAPIKeyRequest{Parent: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.keys.ListAPIKeys(ctx, &apiv1.ListAPIKeysRequest{Parent: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.keys.RotateAPIKey(ctx, &apiv1.RotateAPIKeyRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.keys.DisableAPIKey(ctx, &apiv1.DisableAPIKeyRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.keys.DeleteAPIKey(ctx, &apiv1.DeleteAPIKeyRequest{Name: n})
+			return err
+		},
 	}
 }
 

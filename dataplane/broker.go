@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nkeys"
+	"go.opentelemetry.io/otel/metric"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/auth"
@@ -18,6 +19,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/monitor"
 	"github.com/coveymq/covey/dataplane/internal/route"
+	"github.com/coveymq/covey/dataplane/internal/telemetry"
 	"github.com/coveymq/covey/internal/errs"
 	"github.com/coveymq/covey/internal/lifecycle"
 )
@@ -31,8 +33,10 @@ type Broker struct {
 	accounts *account.Registry
 	fleet    *enrolment // nil when standing alone
 	clients  net.Listener
-	mesh     *route.Mesh     // nil outside of a cluster
-	monitor  *monitor.Server // nil without monitoring
+	mesh     *route.Mesh         // nil outside of a cluster
+	monitor  *monitor.Server     // nil without monitoring
+	metrics  *telemetry.Provider // nil without metrics of its own
+	readings metric.Registration // of metrics; nil without any
 	started  time.Time
 	static   *auth.Switch  // nil unless the configuration says who may connect
 	reloads  sync.Mutex    // held while the configuration changes
@@ -83,6 +87,9 @@ func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	b.host.Info = b.info()
+	if err = b.openMetrics(ctx); err != nil {
+		return nil, err
+	}
 	if cfg.MonitorAddr != "" {
 		var l net.Listener
 		if l, err = listen(ctx, "monitoring", cfg.MonitorAddr); err != nil {
@@ -90,6 +97,7 @@ func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		}
 		b.monitor = monitor.New(l, b.host, b.accounts, monitor.Static{
 			ServerID: b.id, ServerName: b.cfg.ServerName, Level: Level, Version: cfg.Version, Started: b.started,
+			BasePath: cfg.MonitorBasePath, Digest: cfg.ConfigDigest, Metrics: b.scrape(),
 		}, b.mesh)
 	}
 	return b, nil
@@ -143,7 +151,9 @@ func newServerID() (string, error) {
 
 // listen opens a TCP listener and explains why it cannot.
 func listen(ctx context.Context, what, addr string) (net.Listener, error) {
-	var lc net.ListenConfig
+	// PINGs find dead connections; the kernel's own probes would cost four more
+	// system calls for each accept.
+	lc := net.ListenConfig{KeepAlive: -1}
 	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, errs.New(errs.Unavailable, "LISTEN_FAILED", "cannot listen for %s on %s", what, addr).
@@ -262,6 +272,7 @@ func (b *Broker) release() error {
 	if b.monitor != nil {
 		all = append(all, b.monitor.Close())
 	}
+	all = append(all, b.closeMetrics())
 	if b.fleet != nil {
 		all = append(all, b.fleet.close())
 	}

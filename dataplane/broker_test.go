@@ -17,7 +17,10 @@ import (
 	"github.com/coveymq/covey/internal/lifecycle"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	surviveSignals()
+	goleak.VerifyTestMain(m)
+}
 
 // start runs a stand-alone broker until the test ends.
 func start(t *testing.T) *dataplane.Broker {

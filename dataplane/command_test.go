@@ -58,10 +58,6 @@ func launch(t *testing.T, conf string, args ...string) *program {
 	p.conf = filepath.Join(p.dir, "broker.conf")
 	p.write(t, conf)
 	all := append([]string{"-c", p.conf, "-p", "-1", "-m", "-1", "--ports_file_dir", p.dir}, args...)
-	// A signal that comes when the program no longer listens must not end the test.
-	caught := make(chan os.Signal, 1)
-	signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
-	t.Cleanup(func() { signal.Stop(caught) })
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { p.done <- dataplane.Command(ctx, all, "v-test", &p.log, &p.log) })
@@ -91,18 +87,16 @@ func (p *program) write(t *testing.T, conf string) {
 	must(t, os.WriteFile(p.conf, []byte(conf), 0o600))
 }
 
-// signal signals the program if it still runs; another process it is not, and
-// without the program the signal would end the test.
+// surviveSignals keeps a signal that comes when the program has just left from
+// ending the tests: it may come late, so this is for good.
+func surviveSignals() {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+}
+
+// signal signals the program, which is this process.
 func (p *program) signal(t *testing.T, sig syscall.Signal) {
 	t.Helper()
-	select {
-	case code := <-p.done:
-		p.done <- code
-	default:
-		if !strings.Contains(p.log.String(), "Server Exiting..") {
-			must(t, syscall.Kill(os.Getpid(), sig))
-		}
-	}
+	must(t, syscall.Kill(os.Getpid(), sig))
 }
 
 func (p *program) exit(t *testing.T) int {

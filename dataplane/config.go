@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/config"
 	"github.com/coveymq/covey/dataplane/internal/conn"
@@ -26,6 +28,16 @@ type Config struct {
 	Port int
 	// MonitorAddr is host:port of the HTTP monitoring endpoints; empty for none.
 	MonitorAddr string
+	// MonitorBasePath is in front of the paths of the monitoring endpoints.
+	MonitorBasePath string
+	// ConfigDigest tells in /varz which configuration file is in force.
+	ConfigDigest string
+	// Metrics say where OpenTelemetry metrics are pushed. They are served at
+	// /metrics too, if MonitorAddr is set.
+	Metrics Metrics
+	// Meters takes the metrics instead, if it is not nil; then none are served
+	// nor pushed by the broker.
+	Meters metric.MeterProvider
 	// ServerName is the broker's name for people; the default is its id.
 	ServerName string
 	// Version is our own version, for the control plane and for /varz.
@@ -52,6 +64,14 @@ type Config struct {
 	// Clients are the limits of client connections; nil for nats-server's.
 	Clients *conn.Options
 	Logger  *slog.Logger
+}
+
+// Metrics are where OpenTelemetry metrics go.
+type Metrics struct {
+	// Push is the URL of an OTLP receiver over gRPC; empty for none.
+	Push string
+	// Interval is how often; 0 for once a minute.
+	Interval time.Duration
 }
 
 // ControlPlane is where a broker is enrolled.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/config"
@@ -42,6 +43,9 @@ func (s *service) reload() error {
 	if err := s.broker.Reload(access, clients); err != nil {
 		return err
 	}
+	if s.broker.monitor != nil {
+		s.broker.monitor.Configured(time.Now(), next.Digest)
+	}
 	s.options = next
 	s.logger.Info(fmt.Sprintf("Reloaded server configuration (%s)", next.Digest))
 	return nil
@@ -58,6 +62,7 @@ func unreloadable(before, after *config.Options) []string {
 		{"port", func(o *config.Options) any { return o.Port }},
 		{"client_advertise", func(o *config.Options) any { return o.Advertise }},
 		{"http", func(o *config.Options) any { return joinPort(o.MonitorHost, o.MonitorPort) }},
+		{"http_base_path", func(o *config.Options) any { return o.MonitorBasePath }},
 		{"server_name", func(o *config.Options) any { return o.ServerName }},
 		{"no_header_support", func(o *config.Options) any { return o.NoHeaders }},
 		{"lame_duck_grace_period", func(o *config.Options) any { return o.LameDuckGrace }},

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 
+	"github.com/coveymq/covey/controlplane/internal/authn"
 	"github.com/coveymq/covey/controlplane/internal/operation"
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
@@ -67,6 +68,7 @@ type Server struct {
 	validate protovalidate.Validator
 	log      *slog.Logger
 	health   *health.Server
+	uses     *authn.Uses
 }
 
 // New returns a server of the API.
@@ -78,6 +80,7 @@ func New(cfg Config) (*Server, error) {
 	return &Server{
 		store: cfg.Store, tenancy: cfg.Tenancy, fleet: cfg.Fleet, usage: cfg.Usage,
 		validate: validate, log: cfg.Logger.With("component", "api"), health: health.NewServer(),
+		uses: authn.NewUses(cfg.Store.NoteUse, cfg.Logger),
 	}, nil
 }
 
@@ -96,11 +99,17 @@ func (s *Server) GRPC(options ...grpc.ServerOption) *grpc.Server {
 	apiv1.RegisterUserServiceServer(g, &users{Server: s})
 	apiv1.RegisterCredentialServiceServer(g, &credentials{Server: s})
 	apiv1.RegisterOperationServiceServer(g, &operations{Server: s})
+	apiv1.RegisterRoleServiceServer(g, &roles{Server: s})
 	apiv1.RegisterUsageServiceServer(g, &usageService{Server: s})
+	apiv1.RegisterServiceAccountServiceServer(g, &serviceAccounts{Server: s})
+	apiv1.RegisterAPIKeyServiceServer(g, &apiKeys{Server: s})
 	healthpb.RegisterHealthServer(g, s.health)
 	reflection.Register(g)
 	return g
 }
+
+// NoteUses writes down when API keys are used, until ctx ends.
+func (s *Server) NoteUses(ctx context.Context) error { return s.uses.Run(ctx) }
 
 // Drain tells health checks that this server is going away.
 func (s *Server) Drain() { s.health.Shutdown() }

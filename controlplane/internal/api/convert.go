@@ -62,15 +62,20 @@ func userProto(organization string, u store.User) *apiv1.User {
 		Name: tenancy.UserName(organization, u.Account, u.ID), Uid: u.UID, DisplayName: u.DisplayName, Role: u.Role,
 		CreateTime: timestamp(u.CreateTime), UpdateTime: timestamp(u.UpdateTime), Etag: tenancy.Etag(u.Revision),
 	}
-	if p := u.Permissions; p != nil {
-		out.Permissions = &apiv1.Permissions{
-			Publish:   &apiv1.SubjectRules{Allow: p.Publish.Allow, Deny: p.Publish.Deny},
-			Subscribe: &apiv1.SubjectRules{Allow: p.Subscribe.Allow, Deny: p.Subscribe.Deny},
-		}
-		if r := p.Responses; r != nil {
-			out.Permissions.Responses = &apiv1.ResponsePermission{
-				MaxMessages: int32(r.MaxMessages), TtlSeconds: int64(r.TTL / time.Second), //nolint:gosec // validated
-			}
+	if u.Permissions != nil {
+		out.Permissions = permissionsProto(*u.Permissions)
+	}
+	return out
+}
+
+func permissionsProto(p accounts.Permissions) *apiv1.Permissions {
+	out := &apiv1.Permissions{
+		Publish:   &apiv1.SubjectRules{Allow: p.Publish.Allow, Deny: p.Publish.Deny},
+		Subscribe: &apiv1.SubjectRules{Allow: p.Subscribe.Allow, Deny: p.Subscribe.Deny},
+	}
+	if r := p.Responses; r != nil {
+		out.Responses = &apiv1.ResponsePermission{
+			MaxMessages: int32(r.MaxMessages), TtlSeconds: int64(r.TTL / time.Second), //nolint:gosec // validated
 		}
 	}
 	return out
@@ -102,6 +107,8 @@ func credentialProto(organization string, c store.Credential, life tenancy.Crede
 		tenancy.Active:  apiv1.Credential_STATE_ACTIVE,
 		tenancy.Expired: apiv1.Credential_STATE_EXPIRED,
 		tenancy.Revoked: apiv1.Credential_STATE_REVOKED,
+
+		tenancy.IssuerRetired: apiv1.Credential_STATE_ISSUER_RETIRED,
 	}[life]
 	return &apiv1.Credential{
 		Name: tenancy.CredentialName(organization, c), Uid: c.ID, PublicKey: c.PublicKey, TokenId: c.TokenID, IssuerKey: c.IssuerKey,

@@ -57,10 +57,14 @@ func (s *credentials) ListCredentials(ctx context.Context, req *apiv1.ListCreden
 	if err != nil {
 		return nil, err
 	}
+	issuers, err := s.tenancy.IssuersOf(ctx, v, n.account)
+	if err != nil {
+		return nil, err
+	}
 	now := time.Now()
 	resp := &apiv1.ListCredentialsResponse{NextPageToken: store.Token(next)}
 	for _, c := range list {
-		resp.Credentials = append(resp.Credentials, credentialProto(n.organization, c, tenancy.LifeOf(c, r.Revocations, now)))
+		resp.Credentials = append(resp.Credentials, credentialProto(n.organization, c, issuers.LifeOf(c, r.Revocations, now)))
 	}
 	return resp, nil
 }

@@ -45,6 +45,7 @@ func NewGateway(ctx context.Context) (*Gateway, error) {
 	for _, register := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
 		apiv1.RegisterOrganizationServiceHandler, apiv1.RegisterAccountServiceHandler, apiv1.RegisterUserServiceHandler,
 		apiv1.RegisterCredentialServiceHandler, apiv1.RegisterOperationServiceHandler, apiv1.RegisterUsageServiceHandler,
+		apiv1.RegisterRoleServiceHandler, apiv1.RegisterServiceAccountServiceHandler, apiv1.RegisterAPIKeyServiceHandler,
 	} {
 		if err := register(ctx, mux, conn); err != nil {
 			return nil, fmt.Errorf("register gateway: %w", err)

@@ -80,7 +80,7 @@ func (s *Server) logFailure(ctx context.Context, c *call, st *status.Status, err
 		from += " for " + forwarded[0] // the REST gateway says for whom; others may claim anything
 	}
 	s.log.Log(ctx, level, "call refused", "method", path.Base(c.method), "code", st.Code().String(), "reason", err,
-		"key", c.principal.KeyID, "role", c.principal.Role, "organization", c.principal.Organization,
+		"key", c.principal.KeyID, "role", c.principal.Roles(), "organization", c.principal.Organization,
 		"resource", c.resource, "peer", from, "call", c.id)
 }
 
@@ -110,13 +110,14 @@ func (s *Server) admit(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if !ok {
 		return nil, fmt.Errorf("request of type %T is not a message", req)
 	}
+	s.uses.Note(principal.KeyID, time.Now())
 	c.resource = resourceOf(message)
-	switch authz.Decide(principal, info.FullMethod, organizationOf(c.resource)) {
+	switch authz.Decide(principal, info.FullMethod, aboutOf(c.resource)) {
 	case authz.Allowed:
 	case authz.Hidden:
 		return nil, notFound(c.resource)
 	case authz.Denied:
-		return nil, errs.New(errs.Denied, "ROLE_DENIED", "an API key with the role %q may not call %s", principal.Role, path.Base(info.FullMethod)).
+		return nil, errs.New(errs.Denied, "ROLE_DENIED", "an API key with the role %q may not call %s", principal.Roles(), path.Base(info.FullMethod)).
 			WithNext("ask an owner of the organization")
 	}
 	if err := s.check(message); err != nil {

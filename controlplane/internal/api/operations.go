@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coveymq/covey/controlplane/internal/authz"
 	"github.com/coveymq/covey/controlplane/internal/operation"
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/internal/errs"
@@ -44,6 +45,9 @@ func (s *operations) read(ctx context.Context, resource string) (*apiv1.Operatio
 	o, err := v.Operation(ctx, n.operation)
 	if err != nil {
 		return nil, err
+	}
+	if !authz.Reaches(callOf(ctx).principal, aboutOf(o.Target).Account) {
+		return nil, store.ErrNotFound
 	}
 	return operationProto(n.organization, o), nil
 }

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/coveymq/covey/accounts"
+	"github.com/coveymq/covey/controlplane/internal/authz"
 	"github.com/coveymq/covey/internal/errs"
 )
 
@@ -23,7 +24,7 @@ func resourceOf(req proto.Message) string {
 			return m.Get(f).String()
 		}
 	}
-	for _, field := range []protoreflect.Name{"account"} {
+	for _, field := range []protoreflect.Name{"account", "service_account", "role"} {
 		f := m.Descriptor().Fields().ByName(field)
 		if f != nil && f.Message() != nil {
 			return resourceOf(m.Get(f).Message().Interface())
@@ -32,15 +33,18 @@ func resourceOf(req proto.Message) string {
 	return ""
 }
 
-// organizationOf returns the organization's id in a resource name, "" if the
-// name has none.
-func organizationOf(resource string) string {
-	rest, ok := strings.CutPrefix(resource, "organizations/")
-	if !ok {
-		return ""
+// aboutOf returns the organization and the account in a resource name, "" for
+// what the name does not have.
+func aboutOf(resource string) authz.Target {
+	parts := strings.Split(resource, "/")
+	var t authz.Target
+	if len(parts) > 1 && parts[0] == "organizations" {
+		t.Organization = parts[1]
 	}
-	id, _, _ := strings.Cut(rest, "/")
-	return id
+	if len(parts) > 3 && parts[2] == "accounts" && t.Organization != "" {
+		t.Account = parts[3]
+	}
+	return t
 }
 
 // check validates a request. Ids that callers choose are checked first,
@@ -51,6 +55,10 @@ func (s *Server) check(req proto.Message) error {
 		"organization_id": accounts.ValidateOrganizationID,
 		"account_id":      accounts.ValidateAccountID,
 		"user_id":         accounts.ValidateUserID,
+
+		"role_id": accounts.ValidateRole,
+
+		"service_account_id": accounts.ValidateServiceAccountID,
 	} {
 		if f := m.Descriptor().Fields().ByName(field); f != nil {
 			if err := validate(m.Get(f).String()); err != nil {
@@ -74,9 +82,13 @@ func (s *Server) check(req proto.Message) error {
 // name is a resource name, parsed. Parts that it does not have are empty.
 type name struct {
 	organization, account, user, credential, operation string
+	role, serviceAccount, apiKey                       string
 }
 
-var nameRE = regexp.MustCompile(`^organizations/([^/]+)(?:/accounts/([^/]+)(?:/users/([^/]+)(?:/credentials/([^/]+))?)?)?(?:/operations/([^/]+))?$`)
+var nameRE = regexp.MustCompile(`^organizations/(?P<organization>[^/]+)(?:` +
+	`/accounts/(?P<account>[^/]+)(?:/users/(?P<user>[^/]+)(?:/credentials/(?P<credential>[^/]+))?|/roles/(?P<role>[^/]+))?` +
+	`|/serviceAccounts/(?P<serviceAccount>[^/]+)(?:/apiKeys/(?P<apiKey>[^/]+))?` +
+	`|/operations/(?P<operation>[^/]+))?$`)
 
 func parseName(text string) (name, error) {
 	m := nameRE.FindStringSubmatch(text)
@@ -84,5 +96,9 @@ func parseName(text string) (name, error) {
 		return name{}, errs.New(errs.Invalid, "INVALID_NAME", "%q is not the name of a resource", text).
 			WithNext("names look like organizations/acme/accounts/orders")
 	}
-	return name{organization: m[1], account: m[2], user: m[3], credential: m[4], operation: m[5]}, nil
+	part := func(group string) string { return m[nameRE.SubexpIndex(group)] }
+	return name{
+		organization: part("organization"), account: part("account"), user: part("user"), credential: part("credential"),
+		operation: part("operation"), role: part("role"), serviceAccount: part("serviceAccount"), apiKey: part("apiKey"),
+	}, nil
 }

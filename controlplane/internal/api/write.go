@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
@@ -89,7 +90,10 @@ func changeOf(ctx context.Context, req writeRequest, organization string) (store
 func targetOf(req proto.Message) string {
 	resource := resourceOf(req)
 	m := req.ProtoReflect()
-	for field, collection := range map[string]string{"account_id": "/accounts/", "user_id": "/users/", "organization_id": "organizations/"} {
+	for field, collection := range map[string]string{
+		"account_id": "/accounts/", "user_id": "/users/", "organization_id": "organizations/",
+		"service_account_id": "/serviceAccounts/", "role_id": "/roles/",
+	} {
 		if f := m.Descriptor().Fields().ByTextName(field); f != nil {
 			return strings.TrimPrefix(resource+collection+m.Get(f).String(), "/")
 		}
@@ -107,6 +111,10 @@ func keep(resp proto.Message) (store.Outcome, error) {
 	case *apiv1.IssueCredentialResponse:
 		outcome.Secret = r.GetCredsFile() != ""
 		r.CredsFile = ""
+	case *apiv1.CreateAPIKeyResponse:
+		r.Secret, outcome.Secret = "", true
+	case *apiv1.RotateAPIKeyResponse:
+		r.Secret, outcome.Secret = "", true
 	}
 	text, err := proto.Marshal(clean)
 	if err != nil {
@@ -120,22 +128,12 @@ func keep(resp proto.Message) (store.Outcome, error) {
 // etags, the revision of the claims, and how far the operation is. A dry run
 // has none of them, and begins no operation.
 func (s *Server) stamp(ctx context.Context, resp proto.Message, revision int64) {
-	etag := tenancy.Etag(revision)
-	if r, ok := resp.(interface{ GetOrganization() *apiv1.Organization }); ok && r.GetOrganization() != nil {
-		r.GetOrganization().Etag = etag
-	}
-	if r, ok := resp.(interface{ GetUser() *apiv1.User }); ok && r.GetUser() != nil {
-		r.GetUser().Etag = etag
-	}
-	if r, ok := resp.(interface{ GetCredential() *apiv1.Credential }); ok && r.GetCredential() != nil {
-		r.GetCredential().Etag = etag
-	}
+	stampEtags(resp, tenancy.Etag(revision))
 	var op *apiv1.Operation
 	if r, ok := resp.(interface{ GetOperation() *apiv1.Operation }); ok {
 		op = r.GetOperation()
 	}
 	if r, ok := resp.(interface{ GetAccount() *apiv1.Account }); ok && r.GetAccount() != nil {
-		r.GetAccount().Etag = etag
 		if op != nil {
 			r.GetAccount().Revision = revision
 		}
@@ -144,6 +142,18 @@ func (s *Server) stamp(ctx context.Context, resp proto.Message, revision int64) 
 		op.Revision = revision
 		s.stampOperation(ctx, op)
 	}
+}
+
+// stampEtags puts the etag into every resource of an answer.
+func stampEtags(resp proto.Message, etag string) {
+	resp.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if f.Message() != nil && !f.IsList() {
+			if e := f.Message().Fields().ByName("etag"); e != nil {
+				v.Message().Set(e, protoreflect.ValueOfString(etag))
+			}
+		}
+		return true
+	})
 }
 
 // stampOperation puts the present state into an operation. The change is made

@@ -13,9 +13,10 @@ import (
 
 // Principal is who is calling.
 type Principal struct {
-	KeyID        string
-	Organization string // none for an operator
-	Role         string
+	KeyID          string
+	Organization   string // none for an operator
+	ServiceAccount string // none for an operator, and for keys of older installations
+	Bindings       []store.RoleBinding
 }
 
 // Scope returns the data that the principal may reach.
@@ -26,10 +27,26 @@ func (p Principal) Scope() store.Scope {
 	return store.Tenant(p.Organization)
 }
 
-// Keys reads API keys.
+// Roles returns the principal's roles for logs and refusals, once each.
+func (p Principal) Roles() string {
+	var roles []string
+	seen := map[string]bool{}
+	for _, b := range p.Bindings {
+		if !seen[b.Role] {
+			seen[b.Role] = true
+			roles = append(roles, b.Role)
+		}
+	}
+	return strings.Join(roles, ", ")
+}
+
+// Keys reads API keys and whose they are.
 type Keys interface {
 	// APIKey returns the key of that id, or store.ErrNotFound.
 	APIKey(ctx context.Context, id string) (store.APIKey, error)
+	// BearerOf returns the service account that a key belongs to, or
+	// store.ErrNotFound.
+	BearerOf(ctx context.Context, key store.APIKey) (store.ServiceAccount, error)
 }
 
 // Callers get one answer whatever is wrong with their key; Reason of the
@@ -47,6 +64,8 @@ var (
 	errUnknownKey  = errors.New("unknown API key")
 	errWrongSecret = errors.New("wrong secret")
 	errExpired     = errors.New("expired API key")
+	errDisabled    = errors.New("disabled API key")
+	errNoBearer    = errors.New("service account disabled or gone")
 )
 
 // Authenticate finds out who sent an authorization header. When it fails, the
@@ -67,11 +86,33 @@ func Authenticate(ctx context.Context, keys Keys, header string, now time.Time) 
 	if err != nil {
 		return Principal{KeyID: id}, err
 	}
-	if subtle.ConstantTimeCompare(hash, key.Hash) != 1 {
-		return Principal{KeyID: id}, errUnauthenticated.WithCause(errWrongSecret)
+	if err := usable(key, hash, now); err != nil {
+		return Principal{KeyID: id}, errUnauthenticated.WithCause(err)
 	}
-	if !key.ExpireTime.IsZero() && !now.Before(key.ExpireTime) {
-		return Principal{KeyID: id}, errUnauthenticated.WithCause(errExpired)
+	p := Principal{KeyID: id, Organization: key.Organization, ServiceAccount: key.ServiceAccount}
+	if key.ServiceAccount == "" {
+		p.Bindings = []store.RoleBinding{{Role: key.Role}}
+		return p, nil
 	}
-	return Principal{KeyID: id, Organization: key.Organization, Role: key.Role}, nil
+	bearer, err := keys.BearerOf(ctx, key)
+	if errors.Is(err, store.ErrNotFound) || err == nil && bearer.Disabled {
+		return Principal{KeyID: id}, errUnauthenticated.WithCause(errNoBearer)
+	}
+	if err != nil {
+		return Principal{KeyID: id}, err
+	}
+	p.Bindings = bearer.Bindings
+	return p, nil
+}
+
+func usable(key store.APIKey, hash []byte, now time.Time) error {
+	switch {
+	case subtle.ConstantTimeCompare(hash, key.Hash) != 1:
+		return errWrongSecret
+	case key.Disabled:
+		return errDisabled
+	case !key.ExpireTime.IsZero() && !now.Before(key.ExpireTime):
+		return errExpired
+	}
+	return nil
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +27,21 @@ func (k keys) APIKey(_ context.Context, id string) (store.APIKey, error) {
 
 type brokenKeys struct{}
 
+func (keys) BearerOf(_ context.Context, k store.APIKey) (store.ServiceAccount, error) {
+	bearer, there := map[string]store.ServiceAccount{
+		"ci":   {ID: "ci", Bindings: []store.RoleBinding{{Role: "admin", Account: "orders"}}},
+		"away": {ID: "away", Disabled: true, Bindings: []store.RoleBinding{{Role: "owner"}}},
+	}[k.ServiceAccount]
+	if !there {
+		return store.ServiceAccount{}, store.ErrNotFound
+	}
+	return bearer, nil
+}
+
+func (brokenKeys) BearerOf(context.Context, store.APIKey) (store.ServiceAccount, error) {
+	return store.ServiceAccount{}, errs.New(errs.Unavailable, "STORE_UNAVAILABLE", "down")
+}
+
 func (brokenKeys) APIKey(context.Context, string) (store.APIKey, error) {
 	return store.APIKey{}, errs.New(errs.Unavailable, "STORE_UNAVAILABLE", "down")
 }
@@ -37,7 +54,7 @@ func TestAuthenticate(t *testing.T) {
 		token, id, hash := authn.NewToken(now)
 		known[id] = store.APIKey{ID: id, Hash: hash, Organization: "acme", Role: "owner", ExpireTime: now.Add(time.Hour)}
 		p, err := authn.Authenticate(t.Context(), known, "Bearer "+token.Reveal(), now)
-		if err != nil || p != (authn.Principal{KeyID: id, Organization: "acme", Role: "owner"}) {
+		if err != nil || p.KeyID != id || p.Organization != "acme" || p.Roles() != "owner" {
 			t.Fatalf("Authenticate(%q) = %+v, %v", token.Reveal(), p, err)
 		}
 	}
@@ -56,7 +73,7 @@ func TestAuthenticate(t *testing.T) {
 		"prefix only":   "Bearer covey_",
 		"secret of one": "Bearer covey_" + id + "_" + stranger.Reveal()[len(text)-43:],
 	} {
-		if p, err := authn.Authenticate(t.Context(), known, header, now); errs.CodeOf(err) != errs.Unauthenticated || p.Role != "" {
+		if p, err := authn.Authenticate(t.Context(), known, header, now); errs.CodeOf(err) != errs.Unauthenticated || len(p.Bindings) != 0 {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 	}
@@ -67,6 +84,70 @@ func TestAuthenticate(t *testing.T) {
 	if _, err := authn.Authenticate(t.Context(), brokenKeys{}, "Bearer "+text, now); errs.CodeOf(err) != errs.Unavailable {
 		t.Errorf("with the store down: %v", err)
 	}
+}
+
+func TestAServiceAccountSaysWhatItsKeysMayDo(t *testing.T) {
+	now := time.Now()
+	token, id, hash := authn.NewToken(now)
+	key := store.APIKey{ID: id, Hash: hash, Organization: "acme", ServiceAccount: "ci", Role: "owner", ExpireTime: now.Add(time.Hour)}
+	p, err := authn.Authenticate(t.Context(), keys{id: key}, "Bearer "+token.Reveal(), now)
+	if err != nil || len(p.Bindings) != 1 || p.Bindings[0] != (store.RoleBinding{Role: "admin", Account: "orders"}) || p.ServiceAccount != "ci" {
+		t.Errorf("principal %+v, %v", p, err)
+	}
+	for name, spoil := range map[string]func(*store.APIKey){
+		"disabled key":             func(k *store.APIKey) { k.Disabled = true },
+		"disabled service account": func(k *store.APIKey) { k.ServiceAccount = "away" },
+		"absent service account":   func(k *store.APIKey) { k.ServiceAccount = "gone" },
+	} {
+		spoiled := key
+		spoil(&spoiled)
+		if p, err := authn.Authenticate(t.Context(), keys{id: spoiled}, "Bearer "+token.Reveal(), now); errs.CodeOf(err) != errs.Unauthenticated || len(p.Bindings) != 0 {
+			t.Errorf("%s: %+v, %v", name, p, err)
+		}
+	}
+}
+
+func TestUsesAreWrittenOnceInAWhile(t *testing.T) {
+	type use struct {
+		key string
+		at  time.Time
+	}
+	written := make(chan use)
+	fail := make(chan error, 1)
+	uses := authn.NewUses(func(_ context.Context, key string, at time.Time) error {
+		written <- use{key, at}
+		select {
+		case err := <-fail:
+			return err
+		default:
+			return nil
+		}
+	}, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = uses.Run(ctx) })
+	now := time.Now()
+	uses.Note("a", now)
+	if got := <-written; got != (use{"a", now}) {
+		t.Errorf("wrote %+v", got)
+	}
+	uses.Note("a", now.Add(time.Minute)) // too soon
+	fail <- errors.New("store down")
+	uses.Note("b", now)
+	if got := <-written; got.key != "b" {
+		t.Errorf("wrote %+v, want b only", got)
+	}
+	later := now.Add(6 * time.Minute)
+	uses.Note("a", later)
+	if got := <-written; got != (use{"a", later}) {
+		t.Errorf("wrote %+v", got)
+	}
+	uses.Note("b", now.Add(time.Second)) // the first could not be written
+	if got := <-written; got.key != "b" {
+		t.Errorf("wrote %+v, want b again", got)
+	}
+	cancel()
+	wg.Wait()
 }
 
 func TestCallersCannotTellWhatIsWrongWithAKey(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/coveymq/covey/controlplane/internal/authn"
+	"github.com/coveymq/covey/controlplane/internal/store"
 )
 
 // The roles of API keys.
@@ -29,32 +30,72 @@ const (
 	Allowed                 // go ahead; the store still applies the scope
 )
 
+// Target is what a call is about. Account is "" when the call is about the
+// organization, and Organization is "" when it names none.
+type Target struct{ Organization, Account string }
+
 // Decide answers whether a principal may call a method, given by its full
-// name, on an organization. Organization is "" when the method names none.
-func Decide(p authn.Principal, method, organization string) Decision {
+// name, on a target.
+func Decide(p authn.Principal, method string, target Target) Decision {
 	rule, known := rules()[method]
-	if !known || !slices.Contains(rule.roles, p.Role) {
-		if known && p.Organization != "" && organization != "" && organization != p.Organization {
-			return Hidden // also a refusal by role must not differ between foreign and absent
-		}
+	if !known {
 		return Denied
 	}
+	if p.Organization != "" && target.Organization != "" && target.Organization != p.Organization {
+		return Hidden // also a refusal by role must not differ between foreign and absent
+	}
+	decision := Denied
+	for _, b := range p.Bindings {
+		if !slices.Contains(rule.roles, b.Role) || (b.Role == Operator) != (p.Organization == "") {
+			continue // an operator has no organization, and everybody else has one
+		}
+		if decision = rule.covers(b, target); decision == Allowed {
+			return Allowed
+		}
+	}
+	if target.Account != "" && !Reaches(p, target.Account) {
+		return Hidden
+	}
+	return decision
+}
+
+// covers decides for one binding whose role the rule includes.
+func (r rule) covers(b store.RoleBinding, target Target) Decision {
 	switch {
-	case (p.Role == Operator) != (p.Organization == ""):
-		return Denied // an operator has no organization, and everybody else has one
-	case p.Role == Operator:
+	case b.Role == Operator:
 		return Allowed
-	case organization == "" && rule.anyOrganization:
-		return Allowed
-	case organization == p.Organization:
+	case b.Account != "":
+		if r.filtered || b.Account == target.Account {
+			return Allowed
+		}
+		return Denied
+	case target.Organization != "" || r.anyOrganization:
 		return Allowed
 	}
-	return Hidden
+	return Hidden // the name is not one of a resource
+}
+
+// Reaches reports whether a principal may know of an account of its
+// organization. For "", what belongs to the organization as a whole, it needs a
+// role on the whole.
+func Reaches(p authn.Principal, account string) bool {
+	return slices.ContainsFunc(p.Bindings, func(b store.RoleBinding) bool {
+		return b.Account == "" || b.Account == account
+	})
+}
+
+// IsOwner reports whether a principal may give away, and take away, everything
+// in its organization.
+func IsOwner(p authn.Principal) bool {
+	return slices.ContainsFunc(p.Bindings, func(b store.RoleBinding) bool {
+		return b.Account == "" && (b.Role == Owner || b.Role == Operator)
+	})
 }
 
 type rule struct {
 	roles           []string
 	anyOrganization bool // the method names no organization; the store filters
+	filtered        bool // the handler asks Reaches; roles on single accounts may call
 }
 
 // Methods returns the full names of all methods that have a rule.
@@ -75,26 +116,48 @@ func rules() map[string]rule {
 	money := rule{roles: []string{Operator, Owner, Admin, Billing, ReadOnly}}
 	const v1 = "/covey.api.v1."
 	return map[string]rule{
-		v1 + "OrganizationService/SignUp":            {roles: []string{Operator}, anyOrganization: true},
-		v1 + "OrganizationService/GetOrganization":   everybody,
-		v1 + "OrganizationService/ListOrganizations": {roles: everybody.roles, anyOrganization: true},
-		v1 + "AccountService/CreateAccount":          admins,
-		v1 + "AccountService/GetAccount":             everybody,
-		v1 + "AccountService/ListAccounts":           everybody,
-		v1 + "AccountService/UpdateAccount":          admins,
-		v1 + "AccountService/SuspendAccount":         admins,
-		v1 + "AccountService/ResumeAccount":          admins,
-		v1 + "AccountService/DeleteAccount":          admins,
-		v1 + "UserService/CreateUser":                developers,
-		v1 + "UserService/GetUser":                   technical,
-		v1 + "UserService/ListUsers":                 technical,
-		v1 + "UserService/DeleteUser":                developers,
-		v1 + "CredentialService/IssueCredential":     developers,
-		v1 + "CredentialService/ListCredentials":     technical,
-		v1 + "CredentialService/RevokeCredential":    developers,
-		v1 + "OperationService/GetOperation":         everybody,
-		v1 + "OperationService/ListOperations":       everybody,
-		v1 + "OperationService/WaitOperation":        everybody,
-		v1 + "UsageService/QueryUsage":               money,
+		v1 + "OrganizationService/SignUp":                 {roles: []string{Operator}, anyOrganization: true},
+		v1 + "OrganizationService/GetOrganization":        everybody,
+		v1 + "OrganizationService/ListOrganizations":      {roles: everybody.roles, anyOrganization: true},
+		v1 + "AccountService/CreateAccount":               admins,
+		v1 + "AccountService/GetAccount":                  everybody,
+		v1 + "AccountService/ListAccounts":                everybody,
+		v1 + "AccountService/UpdateAccount":               admins,
+		v1 + "AccountService/SuspendAccount":              admins,
+		v1 + "AccountService/ResumeAccount":               admins,
+		v1 + "AccountService/DeleteAccount":               admins,
+		v1 + "UserService/CreateUser":                     developers,
+		v1 + "UserService/GetUser":                        technical,
+		v1 + "UserService/ListUsers":                      technical,
+		v1 + "UserService/DeleteUser":                     developers,
+		v1 + "CredentialService/IssueCredential":          developers,
+		v1 + "CredentialService/ListCredentials":          technical,
+		v1 + "CredentialService/RevokeCredential":         developers,
+		v1 + "OperationService/GetOperation":              {roles: everybody.roles, filtered: true},
+		v1 + "OperationService/ListOperations":            everybody,
+		v1 + "OperationService/WaitOperation":             {roles: everybody.roles, filtered: true},
+		v1 + "ServiceAccountService/CreateServiceAccount": admins,
+		v1 + "ServiceAccountService/GetServiceAccount":    admins,
+		v1 + "ServiceAccountService/ListServiceAccounts":  admins,
+		v1 + "ServiceAccountService/UpdateServiceAccount": admins,
+		v1 + "ServiceAccountService/DeleteServiceAccount": admins,
+		v1 + "APIKeyService/CreateAPIKey":                 admins,
+		v1 + "APIKeyService/GetAPIKey":                    admins,
+		v1 + "APIKeyService/ListAPIKeys":                  admins,
+		v1 + "APIKeyService/RotateAPIKey":                 admins,
+		v1 + "APIKeyService/DisableAPIKey":                admins,
+		v1 + "APIKeyService/EnableAPIKey":                 admins,
+		v1 + "APIKeyService/DeleteAPIKey":                 admins,
+		v1 + "RoleService/CreateRole":                     admins,
+		v1 + "RoleService/GetRole":                        technical,
+		v1 + "RoleService/ListRoles":                      technical,
+		v1 + "RoleService/UpdateRole":                     admins,
+		v1 + "RoleService/DeleteRole":                     admins,
+		v1 + "RoleService/StageKey":                       admins,
+		v1 + "RoleService/PromoteKey":                     admins,
+		v1 + "RoleService/RetireKey":                      admins,
+		v1 + "RoleService/RotateKeyNow":                   admins,
+		v1 + "RoleService/ListKeyDependents":              technical,
+		v1 + "UsageService/QueryUsage":                    money,
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/coveymq/covey/controlplane/internal/authn"
 	"github.com/coveymq/covey/controlplane/internal/authz"
+	"github.com/coveymq/covey/controlplane/internal/store"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
 
@@ -22,27 +23,49 @@ func roles() []string {
 // organization: one letter per role, in the order of roles.
 func table() map[string]string {
 	return map[string]string{
-		"OrganizationService/SignUp":            "y-----",
-		"OrganizationService/GetOrganization":   "yyyyyy",
-		"OrganizationService/ListOrganizations": "yyyyyy",
-		"AccountService/CreateAccount":          "yyy---",
-		"AccountService/GetAccount":             "yyyyyy",
-		"AccountService/ListAccounts":           "yyyyyy",
-		"AccountService/UpdateAccount":          "yyy---",
-		"AccountService/SuspendAccount":         "yyy---",
-		"AccountService/ResumeAccount":          "yyy---",
-		"AccountService/DeleteAccount":          "yyy---",
-		"UserService/CreateUser":                "yyyy--",
-		"UserService/GetUser":                   "yyyy-y",
-		"UserService/ListUsers":                 "yyyy-y",
-		"UserService/DeleteUser":                "yyyy--",
-		"CredentialService/IssueCredential":     "yyyy--",
-		"CredentialService/ListCredentials":     "yyyy-y",
-		"CredentialService/RevokeCredential":    "yyyy--",
-		"OperationService/GetOperation":         "yyyyyy",
-		"OperationService/ListOperations":       "yyyyyy",
-		"OperationService/WaitOperation":        "yyyyyy",
-		"UsageService/QueryUsage":               "yyy-yy",
+		"OrganizationService/SignUp":                 "y-----",
+		"OrganizationService/GetOrganization":        "yyyyyy",
+		"OrganizationService/ListOrganizations":      "yyyyyy",
+		"AccountService/CreateAccount":               "yyy---",
+		"AccountService/GetAccount":                  "yyyyyy",
+		"AccountService/ListAccounts":                "yyyyyy",
+		"AccountService/UpdateAccount":               "yyy---",
+		"AccountService/SuspendAccount":              "yyy---",
+		"AccountService/ResumeAccount":               "yyy---",
+		"AccountService/DeleteAccount":               "yyy---",
+		"UserService/CreateUser":                     "yyyy--",
+		"UserService/GetUser":                        "yyyy-y",
+		"UserService/ListUsers":                      "yyyy-y",
+		"UserService/DeleteUser":                     "yyyy--",
+		"CredentialService/IssueCredential":          "yyyy--",
+		"CredentialService/ListCredentials":          "yyyy-y",
+		"CredentialService/RevokeCredential":         "yyyy--",
+		"OperationService/GetOperation":              "yyyyyy",
+		"OperationService/ListOperations":            "yyyyyy",
+		"OperationService/WaitOperation":             "yyyyyy",
+		"ServiceAccountService/CreateServiceAccount": "yyy---",
+		"ServiceAccountService/GetServiceAccount":    "yyy---",
+		"ServiceAccountService/ListServiceAccounts":  "yyy---",
+		"ServiceAccountService/UpdateServiceAccount": "yyy---",
+		"ServiceAccountService/DeleteServiceAccount": "yyy---",
+		"APIKeyService/CreateAPIKey":                 "yyy---",
+		"APIKeyService/GetAPIKey":                    "yyy---",
+		"APIKeyService/ListAPIKeys":                  "yyy---",
+		"APIKeyService/RotateAPIKey":                 "yyy---",
+		"APIKeyService/DisableAPIKey":                "yyy---",
+		"APIKeyService/EnableAPIKey":                 "yyy---",
+		"APIKeyService/DeleteAPIKey":                 "yyy---",
+		"RoleService/CreateRole":                     "yyy---",
+		"RoleService/GetRole":                        "yyyy-y",
+		"RoleService/ListRoles":                      "yyyy-y",
+		"RoleService/UpdateRole":                     "yyy---",
+		"RoleService/DeleteRole":                     "yyy---",
+		"RoleService/StageKey":                       "yyy---",
+		"RoleService/PromoteKey":                     "yyy---",
+		"RoleService/RetireKey":                      "yyy---",
+		"RoleService/RotateKeyNow":                   "yyy---",
+		"RoleService/ListKeyDependents":              "yyyy-y",
+		"UsageService/QueryUsage":                    "yyy-yy",
 	}
 }
 
@@ -52,6 +75,7 @@ func methods() []string {
 	for _, file := range []protoreflect.FileDescriptor{
 		apiv1.File_covey_api_v1_organizations_proto, apiv1.File_covey_api_v1_accounts_proto, apiv1.File_covey_api_v1_users_proto,
 		apiv1.File_covey_api_v1_credentials_proto, apiv1.File_covey_api_v1_operations_proto, apiv1.File_covey_api_v1_usage_proto,
+		apiv1.File_covey_api_v1_roles_proto, apiv1.File_covey_api_v1_service_accounts_proto, apiv1.File_covey_api_v1_api_keys_proto,
 	} {
 		for i := range file.Services().Len() {
 			service := file.Services().Get(i)
@@ -62,6 +86,10 @@ func methods() []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+func principal(role, organization string) authn.Principal {
+	return authn.Principal{KeyID: "key_x", Organization: organization, Bindings: []store.RoleBinding{{Role: role}}}
 }
 
 func TestEveryMethodHasItsRow(t *testing.T) {
@@ -82,7 +110,7 @@ func TestEveryRoleOnOwnAndForeign(t *testing.T) {
 		named := short != "OrganizationService/SignUp" && short != "OrganizationService/ListOrganizations"
 		for i, role := range roles() {
 			may := row != "" && row[i] == 'y'
-			p := authn.Principal{KeyID: "key_x", Role: role, Organization: "acme"}
+			p := principal(role, "acme")
 			if role == authz.Operator {
 				p.Organization = ""
 			}
@@ -97,18 +125,18 @@ func TestEveryRoleOnOwnAndForeign(t *testing.T) {
 			if !named {
 				target, foreign = "", authz.Denied
 			}
-			if got := authz.Decide(p, method, target); got != own {
+			if got := authz.Decide(p, method, authz.Target{Organization: target}); got != own {
 				t.Errorf("%s %s on its own: %v, want %v", role, short, got, own)
 			}
 			if !named {
 				continue
 			}
 			for _, other := range []string{"globex", "acm", "acme2", "ACME"} {
-				if got := authz.Decide(p, method, other); got != foreign {
+				if got := authz.Decide(p, method, authz.Target{Organization: other}); got != foreign {
 					t.Errorf("%s %s on %s: %v, want %v", role, short, other, got, foreign)
 				}
 			}
-			if role != authz.Operator && authz.Decide(p, method, "") == authz.Allowed {
+			if role != authz.Operator && authz.Decide(p, method, authz.Target{}) == authz.Allowed {
 				t.Errorf("%s %s without an organization is allowed", role, short)
 			}
 		}
@@ -118,20 +146,70 @@ func TestEveryRoleOnOwnAndForeign(t *testing.T) {
 func TestOddPrincipalsReachNothing(t *testing.T) {
 	for _, p := range []authn.Principal{
 		{},
-		{Role: "root"},
-		{Role: authz.Owner},
-		{Role: authz.Operator, Organization: "acme"},
-		{Role: "nobody", Organization: "acme"},
+		principal("root", ""),
+		principal(authz.Owner, ""),
+		principal(authz.Operator, "acme"),
+		principal("nobody", "acme"),
 	} {
 		for _, method := range methods() {
 			for _, org := range []string{"globex", ""} {
-				if got := authz.Decide(p, method, org); got == authz.Allowed {
+				if got := authz.Decide(p, method, authz.Target{Organization: org}); got == authz.Allowed {
 					t.Errorf("%+v may call %s on %q", p, method, org)
 				}
 			}
 		}
 	}
-	if got := authz.Decide(authn.Principal{Role: authz.Operator}, "/covey.api.v1.Unknown/Method", "acme"); got != authz.Denied {
+	if got := authz.Decide(principal(authz.Operator, ""), "/covey.api.v1.Unknown/Method", authz.Target{Organization: "acme"}); got != authz.Denied {
 		t.Errorf("an unknown method is %v", got)
+	}
+}
+
+// A role on one account is what the same role on the organization is, on that
+// account; other accounts are not there, and the organization is not its own.
+func TestEveryRoleOnOneAccount(t *testing.T) {
+	ownFilter := map[string]bool{"OperationService/GetOperation": true, "OperationService/WaitOperation": true}
+	for _, method := range methods() {
+		short := strings.TrimPrefix(method, "/covey.api.v1.")
+		for i, role := range roles()[1:] {
+			p := authn.Principal{KeyID: "key_x", Organization: "acme", Bindings: []store.RoleBinding{{Role: role, Account: "orders"}}}
+			may := table()[short][i+1] == 'y'
+			for target, want := range map[authz.Target]bool{
+				{Organization: "acme", Account: "orders"}:   may,
+				{Organization: "acme", Account: "shop"}:     may && ownFilter[short],
+				{Organization: "acme"}:                      may && ownFilter[short],
+				{Organization: "globex", Account: "orders"}: false,
+				{}: may && ownFilter[short],
+			} {
+				got := authz.Decide(p, method, target)
+				if (got == authz.Allowed) != want {
+					t.Errorf("%s on one account, %s on %+v: %v", role, short, target, got)
+				}
+				if got == authz.Denied && (target.Organization == "globex" || target.Account == "shop") {
+					t.Errorf("%s on one account learns by %s that %+v is there", role, short, target)
+				}
+			}
+		}
+	}
+}
+
+func TestWhoReachesWhat(t *testing.T) {
+	narrow := authn.Principal{Organization: "acme", Bindings: []store.RoleBinding{{Role: authz.Admin, Account: "orders"}}}
+	wide := principal(authz.ReadOnly, "acme")
+	for account, want := range map[string]bool{"orders": true, "shop": false, "": false} {
+		if authz.Reaches(narrow, account) != want || !authz.Reaches(wide, account) {
+			t.Errorf("%q is reached wrongly", account)
+		}
+	}
+	for _, role := range roles() {
+		organization := "acme"
+		if role == authz.Operator {
+			organization = ""
+		}
+		if got, want := authz.IsOwner(principal(role, organization)), role == authz.Owner || role == authz.Operator; got != want {
+			t.Errorf("IsOwner of %s is %v", role, got)
+		}
+	}
+	if authz.IsOwner(authn.Principal{Organization: "acme", Bindings: []store.RoleBinding{{Role: authz.Owner, Account: "orders"}}}) {
+		t.Error("an owner of one account owns the organization")
 	}
 }

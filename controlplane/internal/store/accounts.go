@@ -40,6 +40,11 @@ func (v *View) Roles(ctx context.Context, account string) ([]Role, error) {
 	return loadAll[Role](ctx, v, v.orgKey("role/%s/", account))
 }
 
+// RolePage lists roles of an account by name.
+func (v *View) RolePage(ctx context.Context, account string, p Page) ([]Role, string, error) {
+	return loadPage[Role](ctx, v, v.orgKey("role/%s/", account), p)
+}
+
 // Role reads one role of an account.
 func (v *View) Role(ctx context.Context, account, name string) (Role, error) {
 	var r Role
@@ -72,6 +77,9 @@ func (t *Tx) PutAccount(a Account) error { return t.put(t.orgKey("account/%s", a
 func (t *Tx) PutRole(account string, r Role) error {
 	return t.put(t.orgKey("role/%s/%s", account, r.Name), r)
 }
+
+// DeleteRole removes a role of an account.
+func (t *Tx) DeleteRole(account, name string) { t.remove(t.orgKey("role/%s/%s", account, name)) }
 
 // PutRevocations replaces what an account refuses.
 func (t *Tx) PutRevocations(account string, r Revocations) error {

@@ -49,20 +49,6 @@ func (v *View) Audit(ctx context.Context, p Page) ([]AuditEntry, string, error) 
 	return loadPage[AuditEntry](ctx, v, v.auditPrefix()+"/", p)
 }
 
-// APIKey reads what is known of an API key, whatever its organization: whose
-// it is decides the scope of all that follows.
-func (s *Store) APIKey(ctx context.Context, id string) (APIKey, error) {
-	var k APIKey
-	return k, s.newView("").load(ctx, apiKeyKey(id), &k)
-}
-
-// CreateAPIKey puts a new API key of the organization that the Tx is bound to,
-// or of the operator.
-func (t *Tx) CreateAPIKey(ctx context.Context, k APIKey) error {
-	k.Organization = t.org
-	return t.create(ctx, apiKeyKey(k.ID), k)
-}
-
 // Installation reads what makes this control plane itself.
 func (s *Store) Installation(ctx context.Context) (Installation, error) {
 	var i Installation

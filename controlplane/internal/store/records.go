@@ -55,14 +55,39 @@ type Account struct {
 	ClaimsRevision int64 `json:"-"` // of the claims in force
 }
 
-// Role is a signing key group of an account. Seeds are sealed.
+// KeyState is where a signing key is in its life.
+type KeyState string
+
+// The states of a signing key, in their order.
+const (
+	KeyStaged     KeyState = "staged"      // brokers know it; it signs nothing yet
+	KeyActive     KeyState = "active"      // it signs
+	KeyVerifyOnly KeyState = "verify-only" // it signs no more; what it signed is good
+	KeyRetired    KeyState = "retired"     // what it signed is refused; its seed is gone
+)
+
+// SigningKey is one key of a role. Its seed is sealed.
+type SigningKey struct {
+	PublicKey   string    `json:"public_key"`
+	SealedSeed  []byte    `json:"sealed_seed,omitempty"` // none once retired
+	State       KeyState  `json:"state"`
+	Operation   string    `json:"operation,omitempty"` // that told brokers of a staged key
+	CreateTime  time.Time `json:"create_time"`
+	PromoteTime time.Time `json:"promote_time,omitzero"`
+	RetireTime  time.Time `json:"retire_time,omitzero"`
+}
+
+// Role is a signing key group of an account.
 type Role struct {
 	Stored
 
-	Name        string               `json:"name"`
-	Permissions accounts.Permissions `json:"permissions"`
-	Key         string               `json:"key"`
-	SealedSeed  []byte               `json:"sealed_seed"`
+	Name          string               `json:"name"`
+	DisplayName   string               `json:"display_name,omitempty"`
+	Permissions   accounts.Permissions `json:"permissions"`
+	MaxTTLSeconds int64                `json:"max_ttl_seconds,omitempty"` // of its credentials; 0 is no bound
+	Keys          []SigningKey         `json:"keys"`                      // oldest first; exactly one is active
+	CreateTime    time.Time            `json:"create_time"`
+	UpdateTime    time.Time            `json:"update_time"`
 }
 
 // User is an identity inside an account.
@@ -101,16 +126,56 @@ type Revocations struct {
 	accounts.Revocations
 }
 
-// APIKey is what is known of an API key: never its secret.
+// RoleBinding lets its holder act in a role, on one account or, with none, on
+// the whole organization.
+type RoleBinding struct {
+	Role    string `json:"role"`
+	Account string `json:"account,omitempty"`
+}
+
+// ServiceAccount is somebody who calls the API.
+type ServiceAccount struct {
+	Stored
+
+	ID          string        `json:"id"`
+	UID         string        `json:"uid"`
+	DisplayName string        `json:"display_name,omitempty"`
+	Bindings    []RoleBinding `json:"bindings,omitempty"`
+	Disabled    bool          `json:"disabled,omitempty"`
+	CreateTime  time.Time     `json:"create_time"`
+	UpdateTime  time.Time     `json:"update_time"`
+}
+
+// APIKey is what is known of an API key: never its secret. One of an
+// organization belongs to a service account and has its role bindings; one of
+// the operator has a role of its own.
 type APIKey struct {
 	Stored
 
-	ID           string    `json:"id"`
-	Hash         []byte    `json:"hash"`                   // SHA-256 of the secret
-	Organization string    `json:"organization,omitempty"` // none for an operator's
-	Role         string    `json:"role"`
-	CreateTime   time.Time `json:"create_time"`
-	ExpireTime   time.Time `json:"expire_time,omitzero"`
+	ID             string    `json:"id"`
+	Hash           []byte    `json:"hash"`                   // SHA-256 of the secret
+	Organization   string    `json:"organization,omitempty"` // none for an operator's
+	ServiceAccount string    `json:"service_account,omitempty"`
+	Role           string    `json:"role,omitempty"`
+	DisplayName    string    `json:"display_name,omitempty"`
+	Disabled       bool      `json:"disabled,omitempty"`
+	Requester      string    `json:"requester,omitempty"`
+	CreateTime     time.Time `json:"create_time"`
+	ExpireTime     time.Time `json:"expire_time,omitzero"`
+
+	UseTime time.Time `json:"-"` // when it was last accepted; kept apart
+}
+
+// keyUse is when an API key was last accepted.
+type keyUse struct {
+	Stored
+	Time time.Time `json:"time"`
+}
+
+// keyIDs is the API keys of one service account, oldest first.
+type keyIDs struct {
+	Stored
+	IDs []string `json:"ids"`
 }
 
 // Operation is a change on its way to the brokers. Its revision is that of the

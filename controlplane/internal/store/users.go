@@ -17,6 +17,12 @@ func (v *View) Users(ctx context.Context, account string, p Page) ([]User, strin
 	return loadPage[User](ctx, v, v.orgKey("user/%s/", account), p)
 }
 
+// AllUsers reads all users of an account. A Tx that commits conflicts with
+// whoever was added or changed meanwhile.
+func (v *View) AllUsers(ctx context.Context, account string) ([]User, error) {
+	return loadAll[User](ctx, v, v.orgKey("user/%s/", account))
+}
+
 // CreateUser puts a new user.
 func (t *Tx) CreateUser(ctx context.Context, u User) error {
 	return t.create(ctx, t.orgKey("user/%s/%s", u.Account, u.ID), u)

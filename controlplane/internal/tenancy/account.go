@@ -84,15 +84,15 @@ func (s *Service) newAccount(ctx context.Context, id string, now time.Time) (sto
 	if err != nil {
 		return store.Account{}, store.Role{}, err
 	}
-	scoped, err := newKey(ctx, s.custody, identity.public, useRole+accounts.DefaultRole)
-	if err != nil {
+	role := store.Role{Name: accounts.DefaultRole, CreateTime: now, UpdateTime: now}
+	if err := s.addKey(ctx, &role, identity.public, store.KeyActive, now); err != nil {
 		return store.Account{}, store.Role{}, err
 	}
 	return store.Account{
 		ID: id, UID: accounts.NewUID(accounts.PrefixAccount, now), CreateTime: now, UpdateTime: now,
 		PublicKey: identity.public, SealedSeed: identity.sealed,
 		DirectKey: direct.public, SealedDirect: direct.sealed,
-	}, store.Role{Name: accounts.DefaultRole, Key: scoped.public, SealedSeed: scoped.sealed}, nil
+	}, role, nil
 }
 
 func (f AccountFields) apply(a *store.Account) {

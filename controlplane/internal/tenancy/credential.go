@@ -68,7 +68,7 @@ func (s *Service) IssueCredential(ctx context.Context, tx *store.Tx, account, us
 
 // issue signs for a user that is there or about to be.
 func (s *Service) issue(ctx context.Context, tx *store.Tx, a store.Account, u store.User, role store.Role, in NewCredential) (Issued, error) {
-	ttl, err := accounts.CredentialTTL(in.TTL, time.Duration(a.CredentialTTLSeconds)*time.Second)
+	ttl, err := credentialTTL(a, role, in.TTL)
 	if err != nil {
 		return Issued{}, err
 	}
@@ -79,11 +79,7 @@ func (s *Service) issue(ctx context.Context, tx *store.Tx, a store.Account, u st
 	spec := accounts.UserSpec{
 		PublicKey: public, Name: u.ID, AccountKey: a.PublicKey, Permissions: u.Permissions, Expires: tx.Now.Add(ttl),
 	}
-	use, sealed := useRole+role.Name, role.SealedSeed
-	if u.Permissions != nil {
-		use, sealed = useDirect, a.SealedDirect
-	}
-	signer, err := s.signer(ctx, a.PublicKey, use, sealed)
+	signer, err := s.issuer(ctx, a, u, role)
 	if err != nil {
 		return Issued{}, err
 	}
@@ -109,6 +105,31 @@ func (s *Service) issue(ctx context.Context, tx *store.Tx, a store.Account, u st
 		return Issued{}, err
 	}
 	return out, tx.PutCredential(out.Credential)
+}
+
+// credentialTTL decides the life of a credential within what its role allows.
+func credentialTTL(a store.Account, role store.Role, asked time.Duration) (time.Duration, error) {
+	ttl, err := accounts.CredentialTTL(asked, time.Duration(a.CredentialTTLSeconds)*time.Second)
+	longest := time.Duration(role.MaxTTLSeconds) * time.Second
+	switch {
+	case err != nil || longest == 0 || ttl <= longest:
+		return ttl, err
+	case asked > longest:
+		return 0, errs.New(errs.Invalid, "INVALID_TTL", "credentials of the role %q live %v at most", role.Name, longest).WithField("ttl_seconds")
+	}
+	return longest, nil
+}
+
+// issuer opens the key that signs for a user.
+func (s *Service) issuer(ctx context.Context, a store.Account, u store.User, role store.Role) (accounts.Signer, error) {
+	if u.Permissions != nil {
+		return s.signer(ctx, a.PublicKey, useDirect, a.SealedDirect)
+	}
+	key, err := activeKey(role)
+	if err != nil {
+		return nil, err
+	}
+	return s.signer(ctx, a.PublicKey, useRole+role.Name+"/"+key.PublicKey, key.SealedSeed)
 }
 
 func userKey(brought string) (string, accounts.Seed, error) {

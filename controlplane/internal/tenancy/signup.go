@@ -72,11 +72,21 @@ func (s *Service) SignUp(ctx context.Context, tx *store.Tx, method string, in Ne
 	if out.Issued, err = s.issue(ctx, tx, out.Account, out.User, role, credential); err != nil {
 		return SignedUp{}, err
 	}
-	out.Key, err = createKey(ctx, tx, authz.Owner)
+	out.Key, err = firstKey(ctx, tx, in.Requester)
 	return out, err
 }
 
-// createKey makes an API key of the organization that the Tx is bound to.
+// firstKey makes the owner that an organization begins with, and its key.
+func firstKey(ctx context.Context, tx *store.Tx, requester string) (authn.Token, error) {
+	owner, err := newServiceAccount(ctx, tx, FirstServiceAccount, ServiceAccountFields{Bindings: []store.RoleBinding{{Role: authz.Owner}}})
+	if err != nil {
+		return authn.Token{}, err
+	}
+	made, err := makeKey(ctx, tx, Caller{Key: requester}, owner.ID, NewKey{DisplayName: "sign-up", TTL: keyTTLMax})
+	return made.Token, err
+}
+
+// createKey makes an API key of the operator.
 func createKey(ctx context.Context, tx *store.Tx, role string) (authn.Token, error) {
 	token, id, hash := authn.NewToken(tx.Now)
 	return token, tx.CreateAPIKey(ctx, store.APIKey{ID: id, Hash: hash, Role: role, CreateTime: tx.Now})

@@ -1,9 +1,10 @@
-// Package tenancy holds the rules of organizations, accounts, users and
-// credentials: what a change checks, what it writes, which keys it makes and
+// Package tenancy holds the rules of organizations, accounts, users,
+// credentials, service accounts and API keys: what a change checks, what it writes, which keys it makes and
 // which claims it signs. Its functions run inside a store.Tx and may run more
 // than once for one change.
 //
-// It knows nothing of gRPC, of roles of callers, or of brokers.
+// It knows nothing of gRPC or of brokers, and of who calls only what a Caller
+// says.
 package tenancy
 
 import (
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/coveymq/covey/accounts"
@@ -52,6 +54,9 @@ func newKey(ctx context.Context, c *custody.Custody, account, use string) (seale
 	if account == "" {
 		account = public
 	}
+	if strings.HasPrefix(use, useRole) {
+		use += "/" + public // a role has several
+	}
 	sealed, err := c.Seal(ctx, rowName(account, use), seed.Reveal())
 	if err != nil {
 		return sealedKey{}, fmt.Errorf("seal %s key: %w", use, err)
@@ -82,7 +87,7 @@ func rowName(account, use string) string { return "account/" + account + "/" + u
 const (
 	useIdentity = "identity"
 	useDirect   = "direct"
-	useRole     = "role/" // then the role's name
+	useRole     = "role/" // then the role's name, and the public key
 )
 
 // checkEtag refuses a change that its caller made up from an older state.
@@ -110,7 +115,7 @@ func (s *Service) publish(tx *store.Tx, method, target string, a store.Account, 
 		Keys: []string{a.DirectKey}, Revocations: r.Revocations,
 	}
 	for _, role := range roles {
-		spec.Roles = append(spec.Roles, accounts.Role{Name: role.Name, Permissions: role.Permissions, Keys: []string{role.Key}})
+		spec.Roles = append(spec.Roles, accounts.Role{Name: role.Name, Permissions: role.Permissions, Keys: liveKeys(role)})
 	}
 	text, err := accounts.SignAccount(spec, s.operator)
 	if err != nil {
@@ -141,6 +146,7 @@ const (
 	Active CredentialLife = iota
 	Expired
 	Revoked
+	IssuerRetired
 )
 
 // LifeOf computes the state of a credential from its record and from what its

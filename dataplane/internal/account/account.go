@@ -56,6 +56,8 @@ type Limits struct {
 type State struct {
 	Revision    int64 // 0 for accounts from a configuration file
 	Name        string
+	Issuer      string   // the operator key that signed the claims; empty without claims
+	Tags        []string // of the claims
 	Limits      Limits
 	Signers     map[string]*Scope // the keys that may sign users; a nil Scope is an unscoped key
 	Revocations map[string]int64  // user key, or "*", to the Unix second until which issues are void
@@ -104,10 +106,15 @@ type Account struct {
 	Index *interest.Index
 	Usage Usage
 
-	state atomic.Pointer[State]
+	state   atomic.Pointer[State]
+	updated atomic.Int64 // Unix nanosecond of when the state came into force
+
+	// SlowConsumers counts members that were given up for being too slow.
+	SlowConsumers atomic.Uint64
 
 	mu      sync.Mutex
 	members []Member  // guarded by mu, as is all below; the oldest first
+	past    Traffic   // of members that have left
 	idle    time.Time // since when there are none
 	retired bool      // evicted or deleted: nobody may join any more
 	closed  bool      // Usage was given back
@@ -117,11 +124,15 @@ type Account struct {
 func New(key string, usage Usage, s *State) *Account {
 	a := &Account{Key: key, Index: interest.New(), Usage: usage}
 	a.state.Store(s)
+	a.updated.Store(time.Now().UnixNano())
 	return a
 }
 
 // State returns what is in force now.
 func (a *Account) State() *State { return a.state.Load() }
+
+// Updated returns since when it is.
+func (a *Account) Updated() time.Time { return time.Unix(0, a.updated.Load()) }
 
 // Errors of Join after which the connection is to be authenticated again.
 var (
@@ -161,6 +172,7 @@ func (a *Account) Leave(m Member) bool {
 	defer a.mu.Unlock()
 	for i := range a.members {
 		if a.members[i] == m {
+			a.past.Add(carried(m))
 			a.members = append(a.members[:i], a.members[i+1:]...)
 			if len(a.members) == 0 {
 				a.members = nil
@@ -230,6 +242,7 @@ func (a *Account) Apply(s *State) {
 	a.mu.Lock()
 	expires := a.State().Expires
 	a.state.Store(s)
+	a.updated.Store(time.Now().UnixNano())
 	members := append([]Member(nil), a.members...)
 	a.mu.Unlock()
 

@@ -29,6 +29,8 @@ func Decode(key, token string, revision int64, trusted func(string) bool) (*Stat
 	s := &State{
 		Revision: revision,
 		Name:     claims.Name,
+		Issuer:   claims.Issuer,
+		Tags:     claims.Tags,
 		Limits: Limits{
 			Connections: claims.Limits.Conn, Leafs: claims.Limits.LeafNodeConn,
 			Subscriptions: claims.Limits.Subs, Payload: claims.Limits.Payload,

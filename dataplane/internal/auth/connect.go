@@ -6,6 +6,8 @@
 // connections.
 package auth
 
+import "github.com/nats-io/jwt/v2"
+
 // Connect is what a client says of itself in CONNECT. The fields and defaults
 // are those of nats-server.
 type Connect struct {
@@ -36,6 +38,28 @@ func DefaultConnect() Connect { return Connect{Echo: true, Verbose: true, Pedant
 // key counts only where keys are asked for.
 func (c *Connect) showsNothing() bool {
 	return c.Username == "" && c.Password == "" && c.Token == ""
+}
+
+// HiddenToken stands for a token where users are shown.
+const HiddenToken = "[REDACTED]"
+
+// Claims returns who the client says it is, checked or not; empty if it does not
+// say. It reveals no secret.
+func (c *Connect) Claims() string {
+	switch {
+	case c.Nkey != "":
+		return c.Nkey
+	case c.Username != "":
+		return c.Username
+	case c.JWT != "":
+		if claims, err := jwt.DecodeUserClaims(c.JWT); err == nil {
+			return claims.Subject
+		}
+		return ""
+	case c.Token != "":
+		return HiddenToken
+	}
+	return ""
 }
 
 // Forget drops what was only needed to authenticate.

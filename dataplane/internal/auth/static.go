@@ -41,9 +41,13 @@ type member struct {
 // NewStatic returns an authenticator for an access. Accounts gives the account
 // of a name.
 func NewStatic(a *Access, accounts func(name string) *account.Account) *Static {
+	shown := a.User
+	if a.Token != "" {
+		shown = HiddenToken
+	}
 	s := &Static{
 		access: a,
-		shared: &account.Identity{Account: accounts(GlobalAccount), User: a.User, Name: a.User, Limits: Unlimited()},
+		shared: &account.Identity{Account: accounts(GlobalAccount), User: shown, Name: a.User, Limits: Unlimited()},
 		users:  make(map[string]*member), keys: make(map[string]*member),
 	}
 	for i := range a.Users {

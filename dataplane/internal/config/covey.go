@@ -1,6 +1,10 @@
 package config
 
-import "github.com/nats-io/nkeys"
+import (
+	"github.com/nats-io/nkeys"
+
+	"github.com/coveymq/covey/dataplane/internal/telemetry"
+)
 
 // covey reads our own block.
 func (f *file) covey(n node) {
@@ -11,7 +15,22 @@ func (f *file) covey(n node) {
 	t.add(f.str(&c.OperatorPublicKey), "operator_public_key")
 	t.add(f.str(&c.JoinTokenFile), "join_token_file")
 	t.add(f.str(&c.StateDir), "state_dir")
+	t.add(f.metricsPush, "metrics_otlp")
+	t.add(f.duration(&c.MetricsInterval, false), "metrics_interval")
 	f.block(n, t)
+}
+
+// metricsPush reads where metrics are pushed.
+func (f *file) metricsPush(n node) {
+	v, ok := as[string](&f.reader, n, "a string")
+	if !ok {
+		return
+	}
+	if err := telemetry.ValidPush(v); err != nil {
+		f.problem(n, "%s: %v", n.key, err)
+		return
+	}
+	f.o.Covey.MetricsPush = v
 }
 
 // missing returns what a broker that is to be enrolled is not told.

@@ -25,6 +25,7 @@ func (f *file) addListeners(t table) {
 	t.add(f.advertise, "client_advertise")
 	t.add(f.listen(&o.MonitorHost, &o.MonitorPort), "http")
 	t.add(f.port(&o.MonitorPort), "http_port", "monitor_port")
+	t.add(f.str(&o.MonitorBasePath), "http_base_path")
 	t.add(f.serverName, "server_name")
 	t.add(f.boolean(&o.NoHeaders), "no_header_support")
 	t.add(f.str(&o.PidFile), "pidfile", "pid_file")
@@ -68,7 +69,11 @@ func (f *file) addLimits(t table) {
 	t.add(integer(&f.reader, &c.PingMax, 0, math.MaxInt32), "ping_max")
 	t.add(f.seen("write_deadline", f.duration(&c.Egress.WriteDeadline, true)), "write_deadline")
 	t.add(f.writeTimeout, "write_timeout")
+	t.add(integer(&f.reader, &c.MaxClosed, 0, closedMax), "max_closed_clients")
 }
+
+// closedMax bounds the memory for connections that have ended.
+const closedMax = 10_000_000
 
 // writeTimeout accepts the policy that connections have.
 func (f *file) writeTimeout(n node) {
@@ -99,10 +104,10 @@ func (f *file) addLogging(t table) {
 func (f *file) addUnsupported(t table) {
 	t.add(f.unsupported,
 		"gateway", "leaf", "leafnodes", "websocket", "ws", "mqtt",
-		"tls", "https", "http_base_path", "ocsp", "ocsp_cache", "proxies",
+		"tls", "https", "ocsp", "ocsp_cache", "proxies",
 		"mappings", "maps", "default_sentinel", "store_dir", "storedir", "default_js_domain",
 		"trusted", "trusted_keys", "resolver_tls", "resolver_pinned_accounts",
-		"max_traced_msg_len", "max_closed_clients", "connect_error_reports", "reconnect_error_reports",
+		"max_traced_msg_len", "connect_error_reports", "reconnect_error_reports",
 		"server_tags", "server_metadata", "feature_flags", "prof_block_rate")
 	t.add(f.unsupportedUnless(int64(0)), "https_port", "prof_port")
 	t.add(f.unsupportedUnless(false),

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/config"
 )
@@ -51,7 +52,7 @@ func TestWhatDoesNotExistYetIsRefusedByName(t *testing.T) {
 	for _, text := range []string{
 		"cluster { port: 6222, tls {} }", "cluster { port: 6222, compression: s2_fast }", "gateway {}", "leafnodes {}", "websocket {}", "mqtt {}", "tls {}", "https: 8443",
 		"https_port: 8443", "jetstream: true", "jetstream {}", "mappings {}", "server_tags: a", "prof_port: 1",
-		"proxy_protocol: true", "resolver_tls {}", "trusted: x", "http_base_path: /x", "allow_non_tls: true",
+		"proxy_protocol: true", "resolver_tls {}", "trusted: x", "allow_non_tls: true",
 		"authorization { auth_callout {} }", "accounts { A { imports: [] } }", "authorization { proxy_required: true }",
 	} {
 		if _, err := load(t, text); err == nil || !strings.Contains(err.Error(), "not supported yet") {
@@ -67,6 +68,21 @@ func TestWhatAsksForNothingIsAccepted(t *testing.T) {
 	} {
 		if _, err := load(t, text); err != nil {
 			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestMetricsGoToURLs(t *testing.T) {
+	o, err := load(t, `covey { metrics_otlp: "https://collector:4317", metrics_interval: "15s" }`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Covey.MetricsPush != "https://collector:4317" || o.Covey.MetricsInterval != 15*time.Second {
+		t.Errorf("pushed to %q every %v", o.Covey.MetricsPush, o.Covey.MetricsInterval)
+	}
+	for _, text := range []string{`metrics_otlp: "collector:4317"`, `metrics_otlp: "ftp://x"`, "metrics_otlp: 4317", `metrics_interval: "soon"`} {
+		if _, err := load(t, "covey { "+text+" }"); err == nil {
+			t.Errorf("%s is accepted", text)
 		}
 	}
 }

@@ -32,6 +32,8 @@ type Options struct {
 	// not at all; it may be AnyPort.
 	MonitorHost string
 	MonitorPort int
+	// MonitorBasePath is in front of the paths of monitoring.
+	MonitorBasePath string
 	// ServerName is the broker's name for people.
 	ServerName string
 	// NoHeaders switches message headers off.
@@ -73,6 +75,11 @@ type Operator struct {
 type Covey struct {
 	ControlPlane, OTLP, OperatorPublicKey string
 	JoinTokenFile, StateDir               string
+
+	// MetricsPush is the URL of an OTLP receiver for metrics, empty for none, and
+	// MetricsInterval how often they are pushed, 0 for once a minute.
+	MetricsPush     string
+	MetricsInterval time.Duration
 }
 
 // Default returns what holds without a file and flags.

@@ -10,6 +10,9 @@ import (
 // When the first PING goes out, to learn the round-trip time, as in nats-server.
 const firstPing = 2 * time.Second
 
+// idleAfter is when a connection counts as idle.
+const idleAfter = 5 * time.Second
+
 // maxWait is the longest the wheel can wait; longer waits are split.
 const maxWait = (wheelBuckets - 1) * wheelTick
 
@@ -67,6 +70,9 @@ func (c *Client) checkPing(now time.Time) time.Duration {
 	o := c.host.Options()
 	last := time.Duration(c.lastIn.Load()) * wheelTick
 	quiet := time.Duration(c.host.wheel.now.Load())*wheelTick - last
+	if c.socket != nil && quiet > idleAfter && c.worked.Load() && !c.shrink.Swap(true) {
+		_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // wakes the reader; see Client.read
+	}
 	due := c.nextPing.Load()
 	if left := time.Duration(due - now.UnixNano()); left > 0 {
 		return left

@@ -28,6 +28,7 @@ type Client struct {
 	id     uint64
 	start  time.Time
 	remote netip.AddrPort
+	socket syscall.Conn // nc, if it is a plain socket
 
 	// Owned by the reader.
 	parser   wire.Parser
@@ -41,6 +42,10 @@ type Client struct {
 	ponged   bool  // the first PONG was sent
 	told     *told // until that PONG is on its way, and only if the client understands a second INFO
 	greeted  bool  // CONNECT was received
+	moved    bool  // the goroutine that authenticated was replaced
+	moving   bool  // the goroutine is about to be replaced
+	fresh    bool  // the goroutine has not read yet
+	peek     [1]byte
 	identity *account.Identity
 
 	// Read and written by anyone.
@@ -49,14 +54,21 @@ type Client struct {
 	refusal   atomic.Pointer[account.Refusal] // why the connection ends; set once
 	admitted  atomic.Bool
 	asyncInfo atomic.Bool  // the client understands a second INFO
+	worked    atomic.Bool  // the reader's goroutine has worked on a batch
+	shrink    atomic.Bool  // the reader's goroutine shall be replaced: it idles
 	lastIn    atomic.Int64 // tick of the wheel at the last read
 	expires   atomic.Int64 // Unix second; 0 for never
 	nextPing  atomic.Int64 // Unix nanosecond
 	pingSent  atomic.Int64 // Unix nanosecond; 0 when no PING is out
 	rtt       atomic.Int64 // nanoseconds; 0 when not known
+	greeting  atomic.Int64 // nanoseconds from the connection's start to CONNECT
 	pingsOut  atomic.Int32
 	inMsgs    atomic.Uint64
 	inBytes   atomic.Uint64
+
+	// Guarded by the host's mutex.
+	index  int // in its list
+	listed bool
 
 	// Guarded by the wheel's mutex.
 	timer timer
@@ -71,24 +83,24 @@ type Client struct {
 // shown is what others may know of a client. Immutable.
 type shown struct {
 	identity            *account.Identity
-	name, lang, version string // what the client says of itself
+	name, lang, version string          // what the client says of itself
+	before              account.Traffic // what went through the connection before this
 }
 
-// Go serves a connection in a goroutine of its own, for which Close waits.
-func (h *Host) Go(nc net.Conn) { h.wg.Go(func() { h.serve(nc) }) }
-
-// serve runs a connection from its first byte to its last. It closes nc.
+// serve runs a connection from its first byte on. Its last byte may come in
+// another goroutine; see leave. It closes nc.
 func (h *Host) serve(nc net.Conn) {
 	c := &Client{host: h, nc: nc, start: time.Now(), timer: timer{bucket: -1}}
+	c.lastIn.Store(h.wheel.now.Load())
 	c.remote = addrPort(nc.RemoteAddr())
+	c.socket, _ = nc.(syscall.Conn)
 	o := h.Options()
 	c.out = egress.New(nc, &h.Slots, &o.Egress, c.writeFailed)
 	c.out.Owner = c
 	c.connect = auth.DefaultConnect()
 	c.parser.MaxControlLine = o.MaxControlLine
 	c.parser.MaxPayload = o.MaxPayload
-	defer c.close()
-	defer c.recover()
+	defer c.leave()
 	refusal := h.add(c)
 	c.sendInfo() // even to who is not admitted: clients expect it first
 	if refusal != nil {
@@ -114,17 +126,20 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 // read parses what comes until the connection ends.
 func (c *Client) read() {
-	sc, ok := c.nc.(syscall.Conn)
-	if !ok {
+	if c.socket == nil {
 		c.readStream()
 		return
 	}
-	raw, err := sc.SyscallConn()
+	raw, err := c.socket.SyscallConn()
 	if err != nil {
 		c.end(readError)
 		return
 	}
-	if err := raw.Read(c.readable); err != nil {
+	err = raw.Read(c.readable)
+	if c.shrink.Swap(false) && err != nil {
+		c.moving = c.nc.SetReadDeadline(time.Time{}) == nil
+	}
+	if err != nil && !c.moving {
 		c.end(readError) // keeps an earlier reason, such as the one of Disconnect
 	}
 }
@@ -146,21 +161,43 @@ func (c *Client) Disconnect(r *account.Refusal) {
 func (c *Client) writeFailed(r egress.Reason) {
 	switch r {
 	case egress.SlowConsumerPending:
-		c.host.Totals.SlowConsumers.Add(1)
+		c.countSlow()
 		c.Disconnect(slowPending)
 	case egress.SlowConsumerDeadline:
-		c.host.Totals.SlowConsumers.Add(1)
+		c.countSlow()
 		c.Disconnect(slowDeadline)
 	case egress.WriteError:
 		c.Disconnect(writeError)
 	}
 }
 
-func (c *Client) recover() {
+func (c *Client) countSlow() {
+	c.host.Totals.SlowConsumers.Add(1)
+	if who := c.shown.Load(); who != nil {
+		who.identity.Account.SlowConsumers.Add(1)
+	}
+}
+
+// leave is how a reader's goroutine ends: the connection goes on in a new one,
+// whose stack has not grown, or it is over. A fault ends only the connection.
+func (c *Client) leave() {
 	if p := recover(); p != nil {
 		c.end(recovered)
 		c.host.Log.Error("connection ended by a fault", "conn", c.id, "panic", p, "stack", string(debug.Stack()))
 	}
+	if c.moving && c.refusal.Load() == nil {
+		c.moving, c.fresh = false, true
+		c.worked.Store(false)
+		c.host.wg.Go(c.resume)
+		return
+	}
+	c.close()
+}
+
+// resume reads on where another goroutine stopped.
+func (c *Client) resume() {
+	defer c.leave()
+	c.read()
 }
 
 // Times that the end of a connection may take.
@@ -173,6 +210,7 @@ const (
 func (c *Client) close() {
 	c.out.Flags.Or(egress.Closed)
 	c.host.wheel.forget(c)
+	ended := c.obituary()
 	c.dropSubscriptions()
 	c.farewell()
 	c.out.Close()
@@ -180,7 +218,7 @@ func (c *Client) close() {
 		c.identity.Account.Leave(c) // after the last byte is counted
 	}
 	c.host.remove(c)
-	c.host.Totals.leave(c.Traffic())
+	c.bury(ended)
 	if c.intent != nil {
 		c.intent.Release()
 	}

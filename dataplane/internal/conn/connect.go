@@ -28,6 +28,7 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 		}
 	}
 	c.greeted = true
+	c.greeting.CompareAndSwap(0, max(1, int64(time.Since(c.start))))
 	if r := c.authenticate(); r != nil {
 		return r
 	}
@@ -122,7 +123,9 @@ func (c *Client) apply(id *account.Identity) {
 		flags |= egress.Filtered
 	}
 	c.out.Flags.Store(flags)
-	c.shown.Store(&shown{identity: id, name: c.connect.Name, lang: c.connect.Lang, version: c.connect.Version})
+	c.shown.Store(&shown{
+		identity: id, name: c.connect.Name, lang: c.connect.Lang, version: c.connect.Version, before: c.Traffic(),
+	})
 	c.perms.Store(id.Permissions)
 	c.expires.Store(id.Expires)
 	c.parser.MaxPayload = c.host.Options().MaxPayload

@@ -3,6 +3,7 @@ package conn
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,8 @@ type Options struct {
 	PingMax          int
 	AuthTimeout      time.Duration
 	Egress           egress.Limits
+	// MaxClosed is how many connections that have ended monitoring still shows.
+	MaxClosed int
 }
 
 // DefaultOptions returns nats-server's defaults.
@@ -37,6 +40,7 @@ func DefaultOptions() Options {
 		PingMax:        2,
 		AuthTimeout:    2 * time.Second,
 		Egress:         egress.Limits{MaxPending: 64 << 20, WriteDeadline: 10 * time.Second},
+		MaxClosed:      10_000,
 	}
 }
 
@@ -66,28 +70,27 @@ type Host struct {
 	lame  atomic.Bool
 	epoch atomic.Uint64 // of what Auth says; see Review
 
-	cluster atomic.Pointer[Cluster] // nil when standing alone
+	cluster  atomic.Pointer[Cluster] // nil when standing alone
+	greeters greeters
 
 	// Counters, read by anyone.
 	Totals Totals
 
+	closed closedRing
+
 	mu      sync.Mutex
-	clients map[uint64]*Client // guarded by mu, as is all below
+	clients []*Client // in no order; guarded by mu, as is all below
+	past    Sum       // of connections that have left
 	nextID  uint64
 	closing bool
 	wg      sync.WaitGroup // one for each connection
 }
 
-// Totals are counters of all connections, past and present. Those of living
-// connections are merged in when they close.
+// Totals are counters of all connections, past and present.
 type Totals struct {
 	Connections   atomic.Uint64
 	SlowConsumers atomic.Uint64
 	Stale         atomic.Uint64
-	InMessages    atomic.Uint64
-	InBytes       atomic.Uint64
-	OutMessages   atomic.Uint64
-	OutBytes      atomic.Uint64
 	AuthErrors    atomic.Uint64
 }
 
@@ -107,9 +110,6 @@ func (h *Host) Run(ctx context.Context) error { return h.wheel.run(ctx) }
 func (h *Host) add(c *Client) *account.Refusal {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.clients == nil {
-		h.clients = make(map[uint64]*Client)
-	}
 	if h.closing {
 		return serverShutdown
 	}
@@ -119,25 +119,70 @@ func (h *Host) add(c *Client) *account.Refusal {
 	if limit := h.Options().MaxConnections; limit > 0 && len(h.clients) >= limit {
 		return tooManyConnections
 	}
-	h.clients[c.id] = c
+	c.index = len(h.clients)
+	c.listed = true
+	h.clients = append(h.clients, c)
 	return nil
 }
 
+// remove takes a connection out whose counters stand still.
 func (h *Host) remove(c *Client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.clients, c.id)
+	h.past.add(c)
+	if !c.listed {
+		return
+	}
+	c.listed = false
+	last := len(h.clients) - 1
+	h.clients[c.index] = h.clients[last]
+	h.clients[c.index].index = c.index
+	h.clients[last] = nil
+	h.clients = h.clients[:last]
 }
 
-// Clients returns the connections there are now.
+// Clients returns the connections there are now, in no order.
 func (h *Host) Clients() []*Client {
+	all, _ := h.snapshot()
+	return all
+}
+
+// Sum is of all connections, past and present, but for Connections.
+type Sum struct {
+	Traffic     account.Traffic
+	Stalls      uint64 // how often a publisher waited for a connection
+	Connections int    // that there are now
+}
+
+func (s *Sum) add(c *Client) {
+	s.Traffic.Add(c.Traffic())
+	s.Stalls += c.out.Stalls()
+}
+
+// snapshot returns the connections there are now and the sum of all others: who
+// adds both counts everything once. The lock it takes is one that connects and
+// disconnects wait for, for the time of copying a slice, and traffic never.
+func (h *Host) snapshot() ([]*Client, Sum) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all := make([]*Client, 0, len(h.clients))
-	for _, c := range h.clients {
-		all = append(all, c)
+	return slices.Clone(h.clients), h.past
+}
+
+// Sum adds all connections up. What it returns never falls, but for Connections.
+func (h *Host) Sum() Sum {
+	clients, sum := h.snapshot()
+	sum.Connections = len(clients)
+	for _, c := range clients {
+		sum.add(c)
 	}
-	return all
+	return sum
+}
+
+// Leaving says that the broker is on its way out.
+func (h *Host) Leaving() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.closing || h.lame.Load()
 }
 
 // Len returns how many connections there are.
@@ -211,6 +256,7 @@ func (h *Host) Close(ctx context.Context, over time.Duration) {
 		}
 		c.Disconnect(serverShutdown)
 	}
+	h.greeters.dismiss()
 	h.wg.Wait()
 }
 

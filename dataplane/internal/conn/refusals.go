@@ -24,6 +24,6 @@ var (
 	badProtocol        = &account.Refusal{Text: "invalid client protocol", Reason: "Bad Client Protocol Version", Log: "unknown client protocol version"}
 	needsHeaders       = &account.Refusal{Text: "no responders requires headers support", Reason: "No Responders Requires Headers", Log: "no_responders without headers"}
 	headersOff         = &account.Refusal{Reason: "Protocol Violation", Log: "HPUB without headers negotiated"}
-	clientErr          = &account.Refusal{Reason: "Protocol Violation", Log: "the client sent -ERR"}
+	clientErr          = &account.Refusal{Reason: "Parse Error", Log: "the client sent -ERR"}
 	recovered          = &account.Refusal{Reason: "Internal Client", Log: "a fault of ours"}
 )

@@ -3,6 +3,9 @@ package conn
 import (
 	"strings"
 	"time"
+
+	"github.com/coveymq/covey/dataplane/internal/account"
+	"github.com/coveymq/covey/dataplane/internal/interest"
 )
 
 // Status is a snapshot of one connection, for monitoring.
@@ -11,20 +14,19 @@ type Status struct {
 	IP            string
 	Port          int
 	Start         time.Time
-	LastActivity  time.Time
+	LastActivity  time.Time // to the tenth of a second
 	RTT           time.Duration
 	PendingBytes  int64
-	InMessages    uint64
-	InBytes       uint64
-	OutMessages   uint64
-	OutBytes      uint64
+	Traffic       account.Traffic
 	Stalls        uint64
-	Subscriptions []SubscriptionStatus
+	Subscriptions int
 	Name          string
 	Lang          string
 	Version       string
-	User          string
-	Account       string
+	User          string // who it is; empty before that is known, as is all below
+	Issuer        string // the key that signed the user; empty without one
+	Account       string // key
+	AccountName   string // for people
 }
 
 // SubscriptionStatus is a snapshot of one subscription.
@@ -33,31 +35,71 @@ type SubscriptionStatus struct {
 	Delivered, Max      int64
 }
 
-// Status returns a snapshot. It takes the connection's own locks for moments
-// only, never one that its traffic waits for.
+// ID is the connection's number.
+func (c *Client) ID() uint64 { return c.id }
+
+// Status returns a snapshot. Of what traffic may wait for it takes two locks, one
+// after the other, each for as long as a number is read.
 func (c *Client) Status() Status {
 	s := Status{
 		ID: c.id, IP: c.remote.Addr().Unmap().String(), Port: int(c.remote.Port()), Start: c.start,
 		LastActivity: c.lastActivity(), RTT: time.Duration(c.rtt.Load()), PendingBytes: c.out.Pending(),
-		InMessages: c.inMsgs.Load(), InBytes: c.inBytes.Load(),
-		OutMessages: c.out.OutMessages.Load(), OutBytes: c.out.OutBytes.Load(), Stalls: c.out.Stalls(),
+		Traffic: c.Traffic(), Stalls: c.out.Stalls(),
+	}
+	if s.RTT == 0 {
+		s.RTT = time.Duration(c.greeting.Load())
 	}
 	if who := c.shown.Load(); who != nil {
+		id := who.identity
 		s.Name, s.Lang, s.Version = who.name, who.lang, who.version
-		s.User, s.Account = who.identity.User, who.identity.Account.Key
+		s.User, s.Issuer, s.Account, s.AccountName = id.User, id.Issuer, id.Account.Key, id.Account.State().Name
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, sub := range c.subs {
-		s.Subscriptions = append(s.Subscriptions, SubscriptionStatus{
-			Subject: sub.Subject, Queue: sub.Queue, SID: strings.TrimSpace(sub.SID),
-			Delivered: sub.Delivered.Load(), Max: sub.Max.Load(),
-		})
-	}
+	s.Subscriptions = len(c.subs)
 	return s
 }
 
+// Subscriptions returns a snapshot of at most limit subscriptions, in no order;
+// a negative limit is none. What is under the lock is copying pointers.
+func (c *Client) Subscriptions(limit int) []SubscriptionStatus {
+	subs := c.pick(limit)
+	all := make([]SubscriptionStatus, len(subs))
+	for i, sub := range subs {
+		all[i] = SubscriptionStatus{
+			Subject: sub.Subject, Queue: sub.Queue, SID: strings.TrimSpace(sub.SID),
+			Delivered: sub.Delivered.Load(), Max: sub.Max.Load(),
+		}
+	}
+	return all
+}
+
+func (c *Client) pick(limit int) []*interest.Sub {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := len(c.subs)
+	if limit >= 0 {
+		n = min(n, limit)
+	}
+	subs := make([]*interest.Sub, 0, n)
+	for _, sub := range c.subs {
+		if len(subs) == n {
+			break
+		}
+		subs = append(subs, sub)
+	}
+	return subs
+}
+
+// lastActivity is when the connection was last heard.
 func (c *Client) lastActivity() time.Time {
-	ago := time.Duration(c.host.wheel.now.Load()-c.lastIn.Load()) * wheelTick
-	return time.Now().Add(-ago)
+	epoch := c.host.wheel.epoch.Load()
+	if epoch == 0 {
+		return c.start
+	}
+	at := time.Unix(0, epoch+c.lastIn.Load()*int64(wheelTick))
+	if at.Before(c.start) {
+		return c.start
+	}
+	return at
 }

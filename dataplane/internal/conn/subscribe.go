@@ -23,7 +23,10 @@ func (c *Client) subscribe(w *worker, arg []byte) *account.Refusal {
 	if n != 2 && n != 3 {
 		return badArguments
 	}
-	subj, sid, queue := string(f[0]), string(f[n-1]), ""
+	// One piece of memory for the subject and for the id with its blanks.
+	text := string(f[0]) + " " + string(f[n-1]) + " "
+	subj, sid := text[:len(f[0])], text[len(f[0]):]
+	queue := ""
 	if n == 3 {
 		queue = string(f[1])
 	}
@@ -39,7 +42,7 @@ func (c *Client) subscribe(w *worker, arg []byte) *account.Refusal {
 	if perms.Filter(subj, queue) {
 		c.out.Flags.Or(egress.Filtered)
 	}
-	switch c.add(&interest.Sub{Dst: c.out, Subject: subj, Queue: queue, SID: " " + sid + " "}, sid) {
+	switch c.add(&interest.Sub{Dst: c.out, Subject: subj, Queue: queue, SID: sid}, sid[1:len(sid)-1]) {
 	case added:
 		c.ok(w)
 	case full:

@@ -11,7 +11,8 @@ import (
 // nothing per connection but two pointers. Each connection is in at most one
 // bucket. Its clock also serves where a coarse time will do.
 type wheel struct {
-	now atomic.Int64 // ticks since the start
+	now   atomic.Int64 // ticks since the start
+	epoch atomic.Int64 // Unix nanosecond of the start; 0 before it
 
 	mu      sync.Mutex
 	buckets [wheelBuckets]*Client // guarded by mu
@@ -92,6 +93,7 @@ func (w *wheel) run(ctx context.Context) error {
 	t := time.NewTicker(wheelTick)
 	defer t.Stop()
 	start := time.Now()
+	w.epoch.Store(start.UnixNano())
 	var due []*Client
 	for {
 		select {

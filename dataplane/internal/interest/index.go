@@ -20,9 +20,10 @@ type Index struct {
 	wild    level // a trie of the others
 	wilds   atomic.Int64
 
-	mu    sync.Mutex
-	count int64   // local subscriptions; guarded by mu
-	watch Watcher // nil if nobody does; guarded by mu
+	mu      sync.Mutex
+	count   int64   // local subscriptions; guarded by mu, as is all below
+	inserts uint64  // ever
+	watch   Watcher // nil if nobody does
 }
 
 // level is one level of the wildcard trie.
@@ -40,6 +41,13 @@ func (x *Index) Count() int64 {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.count
+}
+
+// Changes returns how many subscriptions were ever added and removed.
+func (x *Index) Changes() (added, removed uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.inserts, x.inserts - uint64(x.count) //nolint:gosec // never negative
 }
 
 // Add puts a subscription in. It reports false, and does nothing, if the
@@ -65,6 +73,7 @@ func (x *Index) added(e *entry, sub *Sub) {
 		return
 	}
 	x.count++
+	x.inserts++
 	if x.watch != nil && (local == 1 || sub.Queue != "") {
 		x.watch.Interest(sub.Subject, sub.Queue, local)
 	}

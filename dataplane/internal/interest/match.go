@@ -88,8 +88,8 @@ next:
 
 func (g *Group) add(from *group) {
 	g.arrays = append(g.arrays, from.set.all())
-	if remote := from.remote.all(); remote != nil {
-		g.remote = append(g.remote, remote)
+	if !from.remote.empty() {
+		g.remote = append(g.remote, from.remote.all())
 	}
 }
 

@@ -28,10 +28,12 @@ type Sub struct {
 // set is a group of subscriptions that can be read without a lock while one
 // writer adds and removes in constant time (amortized). Readers see slots of an
 // array that only grows; a removed subscription leaves a nil slot until the
-// writer moves the living ones to a new array.
+// writer moves the living ones to a new array. A lone subscription needs none:
+// most subjects have one.
 type set struct {
-	slots atomic.Pointer[slots]
-	live  int // guarded by the index's mutex
+	slots  atomic.Pointer[slots]
+	single [1]atomic.Pointer[Sub] // the first; what readers see while there is no array
+	live   int                    // guarded by the index's mutex
 }
 
 type slots struct {
@@ -43,18 +45,27 @@ type slots struct {
 func (s *set) all() []atomic.Pointer[Sub] {
 	a := s.slots.Load()
 	if a == nil {
-		return nil
+		return s.single[:]
 	}
 	return a.sub[:a.n.Load()]
 }
 
+// empty reports that there is nobody, perhaps; a reader need not look.
+func (s *set) empty() bool { return s.slots.Load() == nil && s.single[0].Load() == nil }
+
 func (s *set) add(sub *Sub) {
+	sub.home = s
 	a := s.slots.Load()
+	if a == nil && s.live == 0 {
+		s.single[0].Store(sub)
+		s.live++
+		return
+	}
 	if a == nil || int(a.n.Load()) == len(a.sub) {
 		a = s.move(1)
 	}
 	n := a.n.Load()
-	sub.home, sub.pos = s, int(n)
+	sub.pos = int(n)
 	a.sub[n].Store(sub)
 	a.n.Store(n + 1)
 	s.live++
@@ -64,10 +75,15 @@ func (s *set) add(sub *Sub) {
 const compactBelow = 8
 
 func (s *set) remove(sub *Sub) {
-	a := s.slots.Load()
-	a.sub[sub.pos].Store(nil)
 	sub.home = nil
 	s.live--
+	// The first stays readable here for those who came before there was an array.
+	s.single[0].CompareAndSwap(sub, nil)
+	a := s.slots.Load()
+	if a == nil {
+		return
+	}
+	a.sub[sub.pos].Store(nil)
 	if n := int(a.n.Load()); s.live == 0 {
 		s.slots.Store(nil)
 	} else if n > compactBelow && s.live < n/2 {

@@ -3,111 +3,85 @@ package monitor
 import (
 	"cmp"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
-	"github.com/coveymq/covey/dataplane/internal/conn"
 )
 
-// Subsz is the answer of /subsz.
-type Subsz struct {
-	ServerID      string      `json:"server_id"`
-	Now           time.Time   `json:"now"`
-	Subscriptions int64       `json:"num_subscriptions"`
-	Total         int         `json:"total,omitempty"`
-	Offset        int         `json:"offset,omitempty"`
-	Limit         int         `json:"limit,omitempty"`
-	Subs          []SubDetail `json:"subscriptions_list,omitempty"`
-}
-
-func (s *Server) subscriptions() int64 {
-	var n int64
-	s.accounts.Each(func(a *account.Account) { n += a.Index.Count() })
-	return n
-}
-
-func (s *Server) subsz(r *http.Request) (any, error) {
-	q := r.URL.Query()
-	offset, limit, err := page(q)
-	if err != nil {
-		return nil, err
-	}
-	out := Subsz{ServerID: s.static.ServerID, Now: time.Now(), Subscriptions: s.subscriptions()}
-	if !on(q, "subs") {
-		return out, nil
-	}
-	out.Offset, out.Limit = offset, limit
-	for _, c := range s.host.Clients() {
-		st := c.Status()
-		if acc := q.Get("acc"); acc != "" && acc != st.Account {
-			continue
-		}
-		for _, sub := range st.Subscriptions {
-			out.Total++
-			if out.Total > offset && len(out.Subs) < limit {
-				out.Subs = append(out.Subs, SubDetail{
-					Account: st.Account, Subject: sub.Subject, Queue: sub.Queue, SID: sub.SID, Msgs: sub.Delivered, Max: sub.Max, CID: st.ID,
-				})
-			}
-		}
-	}
-	return out, nil
-}
+// nameTag is an account's name for people.
+func nameTag(a *account.Account) string { return cmp.Or(a.State().Name, a.Key) }
 
 // Accountz is the answer of /accountz.
 type Accountz struct {
-	ServerID string       `json:"server_id"`
-	Now      time.Time    `json:"now"`
-	Accounts []string     `json:"accounts,omitempty"`
-	Account  *AccountInfo `json:"account_detail,omitempty"`
+	head
+	SystemAccount string       `json:"system_account,omitempty"`
+	Accounts      []string     `json:"accounts,omitempty"`
+	Account       *AccountInfo `json:"account_detail,omitempty"`
 }
 
 // AccountInfo is one account in Accountz.
 type AccountInfo struct {
-	Name          string `json:"account_name"`
-	NameTag       string `json:"name_tag,omitempty"`
-	IsSystem      bool   `json:"is_system,omitempty"`
-	Expired       bool   `json:"expired"`
-	Complete      bool   `json:"complete"`
-	Clients       int    `json:"client_connections"`
-	Leafs         int    `json:"leafnode_connections"`
-	Subscriptions int64  `json:"subscriptions"`
+	Name          string               `json:"account_name"`
+	Updated       time.Time            `json:"update_time"`
+	IsSystem      bool                 `json:"is_system,omitempty"`
+	Expired       bool                 `json:"expired"`
+	Complete      bool                 `json:"complete"`
+	JetStream     bool                 `json:"jetstream_enabled"`
+	Leafs         int                  `json:"leafnode_connections"`
+	Clients       int                  `json:"client_connections"`
+	Subscriptions int64                `json:"subscriptions"`
+	IssuerKey     string               `json:"issuer_key,omitempty"`
+	NameTag       string               `json:"name_tag,omitempty"`
+	Tags          []string             `json:"tags,omitempty"`
+	RevokedUser   map[string]time.Time `json:"revoked_user,omitempty"`
+	Sublist       SublistStats         `json:"sublist_stats"`
 }
 
-func (s *Server) accountz(r *http.Request) (any, error) {
-	out := Accountz{ServerID: s.static.ServerID, Now: time.Now()}
-	want := r.URL.Query().Get("acc")
+func (s *Server) accountz(q *query) (any, error) {
+	out := Accountz{head: s.head(), SystemAccount: s.host.SystemAccount}
+	want := q.text("acc")
 	s.accounts.Each(func(a *account.Account) {
 		switch want {
 		case "":
 			out.Accounts = append(out.Accounts, a.Key)
 		case a.Key:
-			st := a.State()
-			out.Account = &AccountInfo{
-				Name: a.Key, NameTag: st.Name, IsSystem: a.Key == s.host.SystemAccount, Complete: true,
-				Expired: st.Expires != 0 && out.Now.Unix() >= st.Expires,
-				Clients: a.Members(), Subscriptions: a.Index.Count(),
-			}
+			out.Account = s.accountInfo(a, out.Now)
 		}
 	})
 	if want != "" && out.Account == nil {
-		return nil, fmt.Errorf("account %q is not loaded", want)
+		return nil, fmt.Errorf("Account %s does not exist", want) //nolint:revive,staticcheck // nats-server's words
 	}
 	slices.Sort(out.Accounts)
 	return out, nil
 }
 
+func (s *Server) accountInfo(a *account.Account, now time.Time) *AccountInfo {
+	st := a.State()
+	info := &AccountInfo{
+		Name: a.Key, Updated: a.Updated().UTC(), IsSystem: a.Key == s.host.SystemAccount,
+		Expired: st.Expires != 0 && now.Unix() >= st.Expires, Complete: true,
+		Clients: a.Members(), IssuerKey: st.Issuer, NameTag: nameTag(a), Tags: st.Tags,
+	}
+	info.Sublist.add(a)
+	info.Subscriptions = info.Sublist.Subscriptions
+	if len(st.Revocations) > 0 {
+		info.RevokedUser = make(map[string]time.Time, len(st.Revocations))
+		for user, until := range st.Revocations {
+			info.RevokedUser[user] = time.Unix(until, 0).UTC()
+		}
+	}
+	return info
+}
+
 // Accstatz is the answer of /accstatz.
 type Accstatz struct {
-	ServerID string        `json:"server_id"`
-	Now      time.Time     `json:"now"`
+	head
 	Accounts []AccountStat `json:"account_statz"`
 }
 
-// AccountStat is one account in Accstatz. Messages are those of the connections
-// there are now.
+// AccountStat is one account in Accstatz. Messages are those since the account
+// was loaded.
 type AccountStat struct {
 	Account       string   `json:"acc"`
 	Name          string   `json:"name"`
@@ -117,34 +91,40 @@ type AccountStat struct {
 	NumSubs       int64    `json:"num_subscriptions"`
 	Sent          DataStat `json:"sent"`
 	Received      DataStat `json:"received"`
-	SlowConsumers int64    `json:"slow_consumers"`
+	SlowConsumers uint64   `json:"slow_consumers"`
 }
 
-// DataStat is messages and their bytes.
+// DataStat is messages and their bytes, in all and by the kind of connection
+// where that is not clients.
 type DataStat struct {
+	MsgBytes
+	Gateways MsgBytes `json:"gateways"`
+	Routes   MsgBytes `json:"routes"`
+	Leafs    MsgBytes `json:"leafs"`
+}
+
+// MsgBytes is messages and their bytes.
+type MsgBytes struct {
 	Msgs  uint64 `json:"msgs"`
 	Bytes uint64 `json:"bytes"`
 }
 
-func (s *Server) accstatz(r *http.Request) (any, error) {
-	traffic := make(map[string]conn.Traffic)
-	for _, c := range s.host.Clients() {
-		t := c.Traffic()
-		sum := traffic[t.Account]
-		sum.Add(t)
-		traffic[t.Account] = sum
+func (s *Server) accstatz(q *query) (any, error) {
+	unused := q.boolean("unused")
+	if q.err != nil {
+		return nil, q.err
 	}
-	out := Accstatz{ServerID: s.static.ServerID, Now: time.Now(), Accounts: []AccountStat{}}
-	unused := on(r.URL.Query(), "unused")
+	out := Accstatz{head: s.head(), Accounts: []AccountStat{}}
 	s.accounts.Each(func(a *account.Account) {
-		n := a.Members()
+		t, n := a.Traffic()
 		if n == 0 && !unused {
 			return
 		}
-		t := traffic[a.Key]
 		out.Accounts = append(out.Accounts, AccountStat{
-			Account: a.Key, Name: cmp.Or(a.State().Name, a.Key), Conns: n, TotalConns: n, NumSubs: a.Index.Count(),
-			Sent: DataStat{t.OutMessages, t.OutBytes}, Received: DataStat{t.InMessages, t.InBytes},
+			Account: a.Key, Name: nameTag(a), Conns: n, TotalConns: n, NumSubs: a.Index.Count(),
+			Sent:          DataStat{MsgBytes: MsgBytes{t.OutMessages, t.OutBytes}},
+			Received:      DataStat{MsgBytes: MsgBytes{t.InMessages, t.InBytes}},
+			SlowConsumers: a.SlowConsumers.Load(),
 		})
 	})
 	slices.SortFunc(out.Accounts, func(a, b AccountStat) int { return cmp.Compare(a.Account, b.Account) })

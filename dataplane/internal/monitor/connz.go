@@ -2,11 +2,10 @@ package monitor
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/conn"
@@ -14,8 +13,7 @@ import (
 
 // Connz is the answer of /connz.
 type Connz struct {
-	ServerID    string     `json:"server_id"`
-	Now         time.Time  `json:"now"`
+	head
 	NumConns    int        `json:"num_connections"`
 	Total       int        `json:"total"`
 	Offset      int        `json:"offset"`
@@ -26,13 +24,15 @@ type Connz struct {
 // ConnInfo is one connection in Connz.
 type ConnInfo struct {
 	CID           uint64      `json:"cid"`
-	Kind          string      `json:"kind,omitempty"`
-	Type          string      `json:"type,omitempty"`
+	Kind          string      `json:"kind"`
+	Type          string      `json:"type"`
 	IP            string      `json:"ip"`
 	Port          int         `json:"port"`
 	Start         time.Time   `json:"start"`
 	LastActivity  time.Time   `json:"last_activity"`
-	RTT           string      `json:"rtt,omitempty"`
+	Stop          *time.Time  `json:"stop,omitempty"`
+	Reason        string      `json:"reason,omitempty"`
+	RTT           string      `json:"rtt"`
 	Uptime        string      `json:"uptime"`
 	Idle          string      `json:"idle"`
 	Pending       int64       `json:"pending_bytes"`
@@ -49,112 +49,218 @@ type ConnInfo struct {
 	Account       string      `json:"account,omitempty"`
 	Subscriptions []string    `json:"subscriptions_list,omitempty"`
 	Details       []SubDetail `json:"subscriptions_list_detail,omitempty"`
+	IssuerKey     string      `json:"issuer_key,omitempty"`
+	NameTag       string      `json:"name_tag,omitempty"`
 }
 
-// SubDetail is one subscription in ConnInfo and Subsz.
-type SubDetail struct {
-	Account string `json:"account,omitempty"`
-	Subject string `json:"subject"`
-	Queue   string `json:"qgroup,omitempty"`
-	SID     string `json:"sid"`
-	Msgs    int64  `json:"msgs"`
-	Max     int64  `json:"max,omitempty"`
-	CID     uint64 `json:"cid"`
+// globalAccount is not named as the account of a connection, as in nats-server.
+const globalAccount = "$G"
+
+// connQuery is what /connz is asked for.
+type connQuery struct {
+	order        func(a, b *connection) int
+	auth         bool
+	subs, detail bool
+	page         page
+	cid          uint64
+	open, closed bool
+	user         string
+	account      string
+	mqtt         string
 }
 
-// defaultLimit is how many connections or subscriptions one answer holds.
-const defaultLimit = 1024
+// connection is a connection, open or not.
+type connection struct {
+	conn.Status
+	client *conn.Client // nil when closed
+	end    *conn.Closed // nil when open
+}
 
-func (s *Server) connz(r *http.Request) (any, error) {
-	q := r.URL.Query()
-	offset, limit, err := page(q)
+// until is when the connection ended, or now.
+func (c *connection) until(now time.Time) time.Time {
+	if c.end != nil {
+		return c.end.Stop
+	}
+	return now
+}
+
+func (s *Server) connz(q *query) (any, error) {
+	cq, err := q.connections()
 	if err != nil {
 		return nil, err
 	}
-	order, ok := connOrders[cmp.Or(q.Get("sort"), "cid")]
-	if !ok {
-		return nil, fmt.Errorf("invalid sorting option: %q", q.Get("sort"))
-	}
-	if state := q.Get("state"); state != "" && state != "open" && state != "any" && state != "all" {
-		return nil, fmt.Errorf("state %q is not supported yet", state)
-	}
-	var all []conn.Status
-	for _, c := range s.host.Clients() {
-		st := c.Status()
-		if matches(&st, q) {
-			all = append(all, st)
-		}
-	}
-	slices.SortStableFunc(all, func(a, b conn.Status) int { return cmp.Compare(a.ID, b.ID) })
-	slices.SortStableFunc(all, order)
-	out := Connz{ServerID: s.static.ServerID, Now: time.Now(), Total: len(all), Offset: offset, Limit: limit, Connections: []ConnInfo{}}
-	for i := offset; i < len(all) && i < offset+limit; i++ {
-		out.Connections = append(out.Connections, connInfo(&all[i], out.Now, q))
+	all := s.connections(cq)
+	out := Connz{head: s.head(), Total: len(all), Offset: cq.page.offset, Limit: cq.page.limit}
+	all = slices.DeleteFunc(all, func(c connection) bool {
+		return cq.cid != 0 && c.ID != cq.cid || cq.user != "" && c.User != cq.user || cq.mqtt != ""
+	})
+	slices.SortFunc(all, func(a, b connection) int {
+		return cmp.Or(cq.order(&a, &b), cmp.Compare(a.ID, b.ID))
+	})
+	from, to := cq.page.cut(len(all))
+	out.Connections = make([]ConnInfo, 0, to-from)
+	for i := range all[from:to] {
+		out.Connections = append(out.Connections, cq.info(&all[from+i], out.Now))
 	}
 	out.NumConns = len(out.Connections)
 	return out, nil
 }
 
-func page(q url.Values) (offset, limit int, err error) {
-	limit = defaultLimit
-	for name, into := range map[string]*int{"offset": &offset, "limit": &limit} {
-		if text := q.Get(name); text != "" {
-			if *into, err = strconv.Atoi(text); err != nil || *into < 0 {
-				return 0, 0, fmt.Errorf("error decoding %s: %q is not a number of at least 0", name, text)
-			}
+// connections reads the options of /connz.
+func (q *query) connections() (*connQuery, error) {
+	cq := &connQuery{auth: q.boolean("auth")}
+	cq.subs, cq.detail = q.subscriptions()
+	cq.page = q.page()
+	cq.cid = q.number("cid")
+	if cq.cid != 0 {
+		cq.page.limit = 1
+	}
+	cq.open, cq.closed = q.state()
+	cq.user, cq.account, cq.mqtt = q.text("user"), q.text("acc"), q.text("mqtt_client")
+	if q.err != nil {
+		return nil, q.err
+	}
+	sort := cmp.Or(q.text("sort"), "cid")
+	if cq.order = connOrders[sort]; cq.order == nil {
+		return nil, fmt.Errorf("invalid sorting option: %s", sort)
+	}
+	if (sort == "stop" || sort == "reason") && (cq.open || !cq.closed) {
+		return nil, fmt.Errorf("sort by %s only valid on closed connections", sort)
+	}
+	return cq, nil
+}
+
+// subscriptions reads whether subscriptions are wanted, and how.
+func (q *query) subscriptions() (plain, detail bool) {
+	if strings.EqualFold(q.text("subs"), "detail") {
+		return false, true
+	}
+	return q.boolean("subs"), false
+}
+
+func (q *query) state() (open, closed bool) {
+	switch state := q.text("state"); strings.ToLower(state) {
+	case "", "open":
+		return true, false
+	case "closed":
+		return false, true
+	case "any", "all":
+		return true, true
+	default:
+		if q.err == nil {
+			q.err = errors.New("Error decoding state for " + state) //nolint:revive,staticcheck // nats-server's words
+		}
+		return false, false
+	}
+}
+
+// connections returns those in the wanted state and account. One that ends just
+// now is taken as closed.
+func (s *Server) connections(cq *connQuery) []connection {
+	var all []connection
+	if cq.open {
+		clients := s.host.Clients()
+		all = make([]connection, 0, len(clients))
+		for _, c := range clients {
+			all = append(all, connection{Status: c.Status(), client: c})
 		}
 	}
-	return offset, limit, nil
-}
-
-func matches(st *conn.Status, q url.Values) bool {
-	if cid := q.Get("cid"); cid != "" && cid != strconv.FormatUint(st.ID, 10) {
-		return false
+	if cq.closed {
+		ended := s.host.Closed()
+		gone := make(map[uint64]bool, len(ended))
+		for _, e := range ended {
+			gone[e.ID] = true
+		}
+		all = slices.DeleteFunc(all, func(c connection) bool { return gone[c.ID] })
+		for _, e := range ended {
+			all = append(all, connection{Status: e.Status, end: e})
+		}
 	}
-	return (q.Get("acc") == "" || q.Get("acc") == st.Account) && (q.Get("user") == "" || q.Get("user") == st.User)
+	if cq.account != "" {
+		all = slices.DeleteFunc(all, func(c connection) bool { return c.Account != cq.account })
+	}
+	return all
 }
 
-func on(q url.Values, name string) bool { return q.Get(name) == "1" || q.Get(name) == "true" }
-
-func connInfo(st *conn.Status, now time.Time, q url.Values) ConnInfo {
+// info formats one connection.
+func (cq *connQuery) info(c *connection, now time.Time) ConnInfo {
+	until := c.until(now)
 	ci := ConnInfo{
-		CID: st.ID, Kind: "Client", Type: "nats", IP: st.IP, Port: st.Port, Start: st.Start, LastActivity: st.LastActivity,
-		Uptime: uptime(now.Sub(st.Start)), Idle: uptime(now.Sub(st.LastActivity)), Pending: st.PendingBytes,
-		InMsgs: st.InMessages, OutMsgs: st.OutMessages, InBytes: st.InBytes, OutBytes: st.OutBytes, Stalls: st.Stalls,
-		NumSubs: len(st.Subscriptions), Name: st.Name, Lang: st.Lang, Version: st.Version,
+		CID: c.ID, Kind: "Client", Type: "nats", IP: c.IP, Port: c.Port,
+		Start: c.Start.UTC(), LastActivity: c.LastActivity.UTC(), RTT: roundTrip(c.RTT),
+		Uptime: uptime(until.Sub(c.Start)), Idle: uptime(until.Sub(c.LastActivity)), Pending: c.PendingBytes,
+		InMsgs: c.Traffic.InMessages, OutMsgs: c.Traffic.OutMessages, InBytes: c.Traffic.InBytes, OutBytes: c.Traffic.OutBytes,
+		Stalls: c.Stalls, NumSubs: c.Subscriptions, Name: c.Name, Lang: c.Lang, Version: c.Version,
 	}
-	if st.RTT > 0 {
-		ci.RTT = st.RTT.String()
+	if c.end != nil {
+		stop := c.end.Stop.UTC()
+		ci.Stop, ci.Reason = &stop, c.end.Reason
 	}
-	if on(q, "auth") {
-		ci.User, ci.Account = st.User, st.Account
+	if cq.auth {
+		ci.User, ci.IssuerKey = c.User, c.Issuer
 	}
-	detail := q.Get("subs") == "detail"
-	for _, sub := range st.Subscriptions {
-		switch {
-		case detail:
-			ci.Details = append(ci.Details, SubDetail{
-				Account: st.Account, Subject: sub.Subject, Queue: sub.Queue, SID: sub.SID, Msgs: sub.Delivered, Max: sub.Max, CID: st.ID,
-			})
-		case on(q, "subs"):
-			ci.Subscriptions = append(ci.Subscriptions, sub.Subject)
+	if cq.auth && c.Account != "" {
+		if c.Account != globalAccount {
+			ci.Account = c.Account
 		}
+		if c.end == nil || c.Account != globalAccount {
+			ci.NameTag = cmp.Or(c.AccountName, c.Account)
+		}
+	}
+	if cq.subs || cq.detail {
+		cq.list(c, &ci)
 	}
 	return ci
 }
 
-// connOrders are the values of the sort option. Counts sort the largest first.
-var connOrders = map[string]func(a, b conn.Status) int{ //nolint:gochecknoglobals // constant
-	"cid":        func(a, b conn.Status) int { return cmp.Compare(a.ID, b.ID) },
-	"start":      func(a, b conn.Status) int { return a.Start.Compare(b.Start) },
-	"subs":       func(a, b conn.Status) int { return cmp.Compare(len(b.Subscriptions), len(a.Subscriptions)) },
-	"pending":    func(a, b conn.Status) int { return cmp.Compare(b.PendingBytes, a.PendingBytes) },
-	"msgs_to":    func(a, b conn.Status) int { return cmp.Compare(b.OutMessages, a.OutMessages) },
-	"msgs_from":  func(a, b conn.Status) int { return cmp.Compare(b.InMessages, a.InMessages) },
-	"bytes_to":   func(a, b conn.Status) int { return cmp.Compare(b.OutBytes, a.OutBytes) },
-	"bytes_from": func(a, b conn.Status) int { return cmp.Compare(b.InBytes, a.InBytes) },
-	"last":       func(a, b conn.Status) int { return b.LastActivity.Compare(a.LastActivity) },
-	"idle":       func(a, b conn.Status) int { return a.LastActivity.Compare(b.LastActivity) },
-	"uptime":     func(a, b conn.Status) int { return a.Start.Compare(b.Start) },
-	"rtt":        func(a, b conn.Status) int { return cmp.Compare(b.RTT, a.RTT) },
+// list adds the connection's subscriptions.
+func (cq *connQuery) list(c *connection, ci *ConnInfo) {
+	var subs []conn.SubscriptionStatus
+	if c.client != nil {
+		subs = subscriptions(c.client)
+	} else {
+		subs = c.end.List
+	}
+	for i := range subs {
+		if !cq.detail {
+			ci.Subscriptions = append(ci.Subscriptions, subs[i].Subject)
+			continue
+		}
+		d := subDetail(c.ID, &subs[i])
+		if c.end != nil {
+			d.Account, d.AccountTag = c.Account, cmp.Or(c.AccountName, c.Account)
+		}
+		ci.Details = append(ci.Details, d)
+	}
 }
+
+// roundTrip formats a time as nats-server does: whole microseconds below a
+// millisecond.
+func roundTrip(d time.Duration) string {
+	if d > time.Microsecond && d < time.Millisecond {
+		d = d.Truncate(time.Microsecond)
+	}
+	return d.String()
+}
+
+// connOrders are the values of the sort option, with nats-server's directions:
+// most come first, but for ids, uptimes and reasons.
+var connOrders = map[string]func(a, b *connection) int{ //nolint:gochecknoglobals // constant
+	"cid":        func(*connection, *connection) int { return 0 },
+	"start":      func(*connection, *connection) int { return 0 },
+	"subs":       func(a, b *connection) int { return cmp.Compare(b.Subscriptions, a.Subscriptions) },
+	"pending":    func(a, b *connection) int { return cmp.Compare(b.PendingBytes, a.PendingBytes) },
+	"msgs_to":    func(a, b *connection) int { return cmp.Compare(b.Traffic.OutMessages, a.Traffic.OutMessages) },
+	"msgs_from":  func(a, b *connection) int { return cmp.Compare(b.Traffic.InMessages, a.Traffic.InMessages) },
+	"bytes_to":   func(a, b *connection) int { return cmp.Compare(b.Traffic.OutBytes, a.Traffic.OutBytes) },
+	"bytes_from": func(a, b *connection) int { return cmp.Compare(b.Traffic.InBytes, a.Traffic.InBytes) },
+	"last":       func(a, b *connection) int { return b.LastActivity.Compare(a.LastActivity) },
+	"idle":       func(a, b *connection) int { return a.LastActivity.Compare(b.LastActivity) },
+	"uptime":     func(a, b *connection) int { return cmp.Compare(a.lived(), b.lived()) },
+	"stop":       func(a, b *connection) int { return b.end.Stop.Compare(a.end.Stop) },
+	"reason":     func(a, b *connection) int { return strings.Compare(a.end.Reason, b.end.Reason) },
+	"rtt":        func(a, b *connection) int { return cmp.Compare(b.RTT, a.RTT) },
+}
+
+// lived is how long the connection has been, or was.
+func (c *connection) lived() time.Duration { return c.until(time.Now()).Sub(c.Start) }

@@ -1,8 +1,9 @@
 // Package monitor serves a broker's state over HTTP, at nats-server's paths and
-// with nats-server's field names, so that its tools work unchanged.
+// with nats-server's field names, options and errors, so that its tools work
+// unchanged. What is ours alone is under names that begin with covey.
 //
-// Every answer is made from snapshots; no request holds a lock that traffic
-// waits for.
+// Every answer is made from snapshots: what is under a lock is copying numbers
+// and pointers, never formatting or writing.
 package monitor
 
 import (
@@ -10,10 +11,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
@@ -27,6 +30,12 @@ type Static struct {
 	Level                string // the nats-server version whose behaviour is implemented
 	Version              string // our own
 	Started              time.Time
+	// BasePath is in front of all paths, with or without slashes around it.
+	BasePath string
+	// Metrics answers at /metrics; nil for nobody.
+	Metrics http.Handler
+	// Digest is of the configuration that the broker starts with.
+	Digest string
 }
 
 // Server is the monitoring endpoint of one broker.
@@ -39,30 +48,76 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 
+	config atomic.Pointer[configured]
+	cpu    cpuMeter
+
 	mu       sync.Mutex
 	requests map[string]uint64 // by path; guarded by mu
+}
+
+// configured is which configuration is in force, and since when.
+type configured struct {
+	at     time.Time
+	digest string
 }
 
 // New returns a server on an open listener.
 // Mesh is nil outside of a cluster.
 func New(l net.Listener, host *conn.Host, accounts *account.Registry, static Static, mesh *route.Mesh) *Server {
 	s := &Server{static: static, host: host, accounts: accounts, mesh: mesh, listener: l, requests: make(map[string]uint64)}
+	s.cpu.last = static.Started
+	s.Configured(static.Started, static.Digest)
 	mux := http.NewServeMux()
 	s.handle(mux, "/varz", s.varz)
 	s.handle(mux, "/connz", s.connz)
 	s.handle(mux, "/routez", s.routez)
+	s.handle(mux, "/gatewayz", s.gatewayz)
+	s.handle(mux, "/leafz", s.leafz)
 	s.handle(mux, "/subsz", s.subsz)
-	s.handle(mux, "/subscriptionsz", s.subsz)
 	s.handle(mux, "/accountz", s.accountz)
 	s.handle(mux, "/accstatz", s.accstatz)
-	s.handle(mux, "/healthz", s.healthz)
-	mux.HandleFunc("GET /{$}", s.index)
-	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout}
+	s.handle(mux, "/jsz", s.jsz)
+	mux.HandleFunc("/subscriptionsz", s.counted("/subsz", s.subsz))
+	mux.HandleFunc("/healthz", s.healthz)
+	mux.HandleFunc("/ipqueuesz", s.ipqueuesz)
+	mux.HandleFunc("/raftz", raftz)
+	mux.HandleFunc("/stacksz", stacksz)
+	mux.HandleFunc("/debug/vars", vars)
+	mux.HandleFunc("/{$}", s.index)
+	if static.Metrics != nil {
+		mux.Handle("/metrics", static.Metrics)
+	}
+	s.http = &http.Server{
+		Handler: under(static.BasePath, mux), ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+	}
 	return s
 }
 
-// readTimeout bounds how long a caller may take to ask.
-const readTimeout = 5 * time.Second
+const (
+	readTimeout = 5 * time.Second // how long a caller may take to ask
+	idleTimeout = 2 * time.Minute // how long it may keep a connection between questions
+)
+
+// under serves h below a path.
+func under(base string, h http.Handler) http.Handler {
+	if base = strings.Trim(base, "/"); base == "" {
+		return h
+	}
+	base = "/" + base
+	below := http.StripPrefix(base, h)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == base {
+			r = r.Clone(r.Context())
+			r.URL.Path = base + "/"
+		}
+		below.ServeHTTP(w, r)
+	})
+}
+
+// Configured says which configuration is in force since when.
+func (s *Server) Configured(at time.Time, digest string) {
+	s.config.Store(&configured{at: at.UTC(), digest: digest})
+}
 
 // Addr is host:port of the endpoint.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
@@ -85,40 +140,55 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// handle adds a JSON endpoint. An error of answer is the caller's fault.
-func (s *Server) handle(mux *http.ServeMux, path string, answer func(*http.Request) (any, error)) {
-	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
-		s.count(path)
-		v, err := answer(r)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		b, err := json.MarshalIndent(v, "", "  ")
-		if err != nil {
-			http.Error(w, "the answer cannot be encoded", http.StatusInternalServerError)
-			return
-		}
-		callback := r.URL.Query().Get("callback")
-		if callback == "" {
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = w.Write(b) // the caller left if it fails
-			return
-		}
-		if !isFunctionName(callback) {
-			http.Error(w, "callback is not the name of a function", http.StatusBadRequest)
-			return
-		}
-		w.Header().Set("Content-Type", "application/javascript")
-		_, _ = w.Write([]byte(callback + "(" + string(b) + ")")) //nolint:gosec // a function's name and JSON
-	})
+// answer makes what an endpoint says. An error is the caller's fault.
+type answer func(*query) (any, error)
+
+// handle adds an endpoint that counts its requests under its own path.
+func (s *Server) handle(mux *http.ServeMux, path string, a answer) {
+	mux.HandleFunc(path, s.counted(path, a))
 }
 
-// isFunctionName keeps JSONP from being a way to write a page of one's own.
-func isFunctionName(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool {
-		return r != '_' && r != '$' && r != '.' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
-	})
+func (s *Server) counted(path string, a answer) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s.count(path)
+		v, err := a(&query{values: r.URL.Query()})
+		if err != nil {
+			refuse(w, http.StatusBadRequest, err.Error())
+			return
+		}
+		write(w, http.StatusOK, v, "  ")
+	}
+}
+
+func refuse(w http.ResponseWriter, code int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(code)
+	_, _ = w.Write([]byte(text)) // the caller left if it fails
+}
+
+// write sends v as JSON, on one line if indent is empty.
+func write(w http.ResponseWriter, code int, v any, indent string) {
+	var b []byte
+	var err error
+	if indent == "" {
+		b, err = json.Marshal(v)
+	} else {
+		b, err = json.MarshalIndent(v, "", indent)
+	}
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, "the answer cannot be encoded")
+		return
+	}
+	send(w, code, b)
+}
+
+// send sends an answer, with the headers of nats-server.
+func send(w http.ResponseWriter, code int, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.WriteHeader(code)
+	_, _ = w.Write(body) // the caller left if it fails
 }
 
 func (s *Server) count(path string) {
@@ -130,35 +200,5 @@ func (s *Server) count(path string) {
 func (s *Server) counts() map[string]uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make(map[string]uint64, len(s.requests)+1)
-	for k, v := range s.requests {
-		out[k] = v
-	}
-	return out
+	return maps.Clone(s.requests)
 }
-
-func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
-	s.count("/")
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = fmt.Fprintf(w, indexPage, s.static.Version, s.static.ServerName) // the caller left if it fails
-}
-
-const indexPage = `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Covey broker</title></head>
-<body><h1>Covey broker %s</h1><p>%s</p><ul>
-<li><a href="/varz">General</a></li>
-<li><a href="/connz">Connections</a></li>
-<li><a href="/routez">Routes</a></li>
-<li><a href="/accountz">Accounts</a></li>
-<li><a href="/accstatz">Account statistics</a></li>
-<li><a href="/subsz">Subscriptions</a></li>
-<li><a href="/healthz">Health</a></li>
-</ul></body></html>
-`
-
-// Health is the answer of /healthz.
-type Health struct {
-	Status string `json:"status"`
-}
-
-func (s *Server) healthz(*http.Request) (any, error) { return Health{Status: "ok"}, nil }

@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"cmp"
-	"net/http"
 	"slices"
 	"time"
 
@@ -20,49 +19,62 @@ type Routez struct {
 
 // RouteInfo is one connection to another broker in Routez.
 type RouteInfo struct {
-	RID           uint64    `json:"rid"`
-	RemoteID      string    `json:"remote_id"`
-	RemoteName    string    `json:"remote_name"`
-	DidSolicit    bool      `json:"did_solicit"`
-	IsConfigured  bool      `json:"is_configured"`
-	IP            string    `json:"ip"`
-	Port          int       `json:"port"`
-	Start         time.Time `json:"start"`
-	LastActivity  time.Time `json:"last_activity"`
-	RTT           string    `json:"rtt,omitempty"`
-	Uptime        string    `json:"uptime"`
-	Idle          string    `json:"idle"`
-	Pending       int64     `json:"pending_size"`
-	InMsgs        uint64    `json:"in_msgs"`
-	OutMsgs       uint64    `json:"out_msgs"`
-	InBytes       uint64    `json:"in_bytes"`
-	OutBytes      uint64    `json:"out_bytes"`
-	NumSubs       int64     `json:"subscriptions"`
-	Subscriptions []string  `json:"subscriptions_list,omitempty"`
-	Account       string    `json:"account,omitempty"`
-	Compression   string    `json:"compression,omitempty"`
+	RID           uint64      `json:"rid"`
+	RemoteID      string      `json:"remote_id"`
+	RemoteName    string      `json:"remote_name"`
+	DidSolicit    bool        `json:"did_solicit"`
+	IsConfigured  bool        `json:"is_configured"`
+	IP            string      `json:"ip"`
+	Port          int         `json:"port"`
+	Start         time.Time   `json:"start"`
+	LastActivity  time.Time   `json:"last_activity"`
+	RTT           string      `json:"rtt,omitempty"`
+	Uptime        string      `json:"uptime"`
+	Idle          string      `json:"idle"`
+	Pending       int64       `json:"pending_size"`
+	InMsgs        uint64      `json:"in_msgs"`
+	OutMsgs       uint64      `json:"out_msgs"`
+	InBytes       uint64      `json:"in_bytes"`
+	OutBytes      uint64      `json:"out_bytes"`
+	NumSubs       int64       `json:"subscriptions"`
+	Subscriptions []string    `json:"subscriptions_list,omitempty"`
+	Details       []SubDetail `json:"subscriptions_list_detail,omitempty"`
+	Account       string      `json:"account,omitempty"`
+	Compression   string      `json:"compression,omitempty"`
 }
 
-func (s *Server) routez(r *http.Request) (any, error) {
-	out := Routez{ServerID: s.static.ServerID, ServerName: s.static.ServerName, Now: time.Now(), Routes: []RouteInfo{}}
-	if s.mesh == nil {
-		return out, nil
+func (s *Server) routez(q *query) (any, error) {
+	list, detail := q.subscriptions()
+	out := Routez{ServerID: s.static.ServerID, ServerName: s.static.ServerName, Now: time.Now().UTC(), Routes: []RouteInfo{}}
+	if s.mesh == nil || q.err != nil {
+		return out, q.err
 	}
-	all := s.mesh.Status(on(r.URL.Query(), "subs"))
+	all := s.mesh.Status(list || detail)
 	slices.SortFunc(all, func(a, b route.Status) int { return cmp.Compare(a.ID, b.ID) })
-	for _, st := range all {
-		ri := RouteInfo{
-			RID: st.ID, RemoteID: st.RemoteID, RemoteName: st.RemoteName, DidSolicit: st.Solicited, IsConfigured: st.Configured,
-			IP: st.IP, Port: st.Port, Start: st.Start, LastActivity: st.LastActivity,
-			Uptime: uptime(out.Now.Sub(st.Start)), Idle: uptime(out.Now.Sub(st.LastActivity)), Pending: st.PendingBytes,
-			InMsgs: st.InMessages, OutMsgs: st.OutMessages, InBytes: st.InBytes, OutBytes: st.OutBytes,
-			NumSubs: st.SubscriptionCount, Subscriptions: st.Subscriptions, Account: st.Account, Compression: "off",
-		}
-		if st.RTT > 0 {
-			ri.RTT = st.RTT.String()
-		}
-		out.Routes = append(out.Routes, ri)
+	for i := range all {
+		out.Routes = append(out.Routes, routeInfo(&all[i], out.Now, detail))
 	}
 	out.NumRoutes = len(out.Routes)
 	return out, nil
+}
+
+func routeInfo(st *route.Status, now time.Time, detail bool) RouteInfo {
+	ri := RouteInfo{
+		RID: st.ID, RemoteID: st.RemoteID, RemoteName: st.RemoteName, DidSolicit: st.Solicited, IsConfigured: st.Configured,
+		IP: st.IP, Port: st.Port, Start: st.Start.UTC(), LastActivity: st.LastActivity.UTC(),
+		Uptime: uptime(now.Sub(st.Start)), Idle: uptime(now.Sub(st.LastActivity)), Pending: st.PendingBytes,
+		InMsgs: st.InMessages, OutMsgs: st.OutMessages, InBytes: st.InBytes, OutBytes: st.OutBytes,
+		NumSubs: st.SubscriptionCount, Account: st.Account, Compression: "off",
+	}
+	if st.RTT > 0 {
+		ri.RTT = st.RTT.String()
+	}
+	for _, w := range st.Subscriptions {
+		if detail {
+			ri.Details = append(ri.Details, SubDetail{Account: w.Account, Subject: w.Subject, Queue: w.Queue, CID: st.ID})
+		} else {
+			ri.Subscriptions = append(ri.Subscriptions, w.Subject)
+		}
+	}
+	return ri
 }

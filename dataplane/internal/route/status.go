@@ -16,10 +16,13 @@ type Status struct {
 	RTT                                        time.Duration
 	PendingBytes                               int64
 	InMessages, InBytes, OutMessages, OutBytes uint64
-	Subscriptions                              []string
+	Subscriptions                              []Subscription
 	SubscriptionCount                          int64
 	Account                                    string
 }
+
+// Subscription is what a peer is interested in.
+type Subscription struct{ Account, Subject, Queue string }
 
 // Status returns a snapshot of every link that stands, with the subjects that
 // its peer wants if details are asked for.
@@ -43,7 +46,7 @@ func (m *Mesh) Status(details bool) []Status {
 		s := l.status()
 		for _, t := range tenants {
 			for _, w := range t.wants(l) {
-				s.Subscriptions = append(s.Subscriptions, w.subject)
+				s.Subscriptions = append(s.Subscriptions, Subscription{t.key, w.subject, w.queue})
 			}
 		}
 		out = append(out, s)
@@ -63,4 +66,14 @@ func (l *link) status() Status {
 		s.IP, s.Port = at.Addr().Unmap().String(), int(at.Port())
 	}
 	return s
+}
+
+// Count returns how many links stand, and to how many peers.
+func (m *Mesh) Count() (links, peers int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.peers {
+		links += len(p.links)
+	}
+	return links, len(m.peers)
 }

@@ -197,11 +197,16 @@ func operationPairs(op *apiv1.Operation) []term.Pair {
 	return []term.Pair{{Name: "operation", Value: lastSegment(op.GetName()) + " (" + stateWord(op.GetState()) + ")"}}
 }
 
+// changedMessage is the answer of a write that brokers act on.
+type changedMessage interface {
+	proto.Message
+	GetOperation() *apiv1.Operation
+}
+
 // changed is the answer of a write to an account.
 type changed interface {
-	proto.Message
+	changedMessage
 	GetAccount() *apiv1.Account
-	GetOperation() *apiv1.Operation
 }
 
 // accountChanged waits as the flags say and prints what the account is now,
@@ -216,7 +221,7 @@ func (a *App) accountChanged(ctx context.Context, s *session, w *waiting, resp c
 	return errors.Join(a.show(resp, pairs...), waitErr)
 }
 
-func setOperation(resp changed, op *apiv1.Operation) {
+func setOperation(resp changedMessage, op *apiv1.Operation) {
 	if op == nil {
 		return
 	}

@@ -106,7 +106,7 @@ func TestSignupPrintsWritesAndSelects(t *testing.T) {
 		t.Errorf("files left behind: %v", left)
 	}
 	c, err := u.store.Get("acme")
-	if err != nil || c.APIKey.Reveal() != "covey_acme_secret" || c.Organization != "acme" || c.Account != "default" || c.Installation != "inst" {
+	if err != nil || c.APIKey.Reveal() != "covey_key_acme_secret" || c.Organization != "acme" || c.Account != "default" || c.Installation != "inst" {
 		t.Errorf("context = %+v, %v", c, err)
 	}
 	if current, _ := u.store.Current(); current != "acme" {

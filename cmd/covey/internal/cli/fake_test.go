@@ -27,6 +27,14 @@ type fakeAPI struct {
 	apiv1.UnimplementedCredentialServiceServer
 	apiv1.UnimplementedOperationServiceServer
 	apiv1.UnimplementedUsageServiceServer
+	apiv1.UnimplementedRoleServiceServer
+	apiv1.UnimplementedServiceAccountServiceServer
+	apiv1.UnimplementedAPIKeyServiceServer
+
+	retired *apiv1.RetireKeyRequest            // guarded by mu: the last one
+	widened *apiv1.UpdateRoleRequest           // guarded by mu: the last one
+	made    *apiv1.CreateServiceAccountRequest // guarded by mu: the last one
+	rotated *apiv1.RotateAPIKeyRequest         // guarded by mu: the last one
 
 	mu       sync.Mutex
 	calls    []string                      // guarded by mu: methods with the key used
@@ -52,6 +60,9 @@ func startFake(t *testing.T) (*fakeAPI, string) {
 	apiv1.RegisterCredentialServiceServer(s, f)
 	apiv1.RegisterOperationServiceServer(s, f)
 	apiv1.RegisterUsageServiceServer(s, f)
+	apiv1.RegisterRoleServiceServer(s, f)
+	apiv1.RegisterServiceAccountServiceServer(s, f)
+	apiv1.RegisterAPIKeyServiceServer(s, f)
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = s.Serve(l) })
 	t.Cleanup(func() {
@@ -82,7 +93,7 @@ func (f *fakeAPI) SignUp(_ context.Context, r *apiv1.SignUpRequest) (*apiv1.Sign
 		Account:      &apiv1.Account{Name: org + "/accounts/default", PublicKey: "APUBLIC"},
 		User:         &apiv1.User{Name: org + "/accounts/default/users/admin"},
 		CredsFile:    "creds of " + r.GetOrganizationId(),
-		ApiKey:       "covey_" + r.GetOrganizationId() + "_secret",
+		ApiKey:       "covey_key_" + r.GetOrganizationId() + "_secret",
 	}, nil
 }
 

@@ -44,6 +44,10 @@ const (
 	segUsers         = "users"
 	segCredentials   = "credentials"
 	segOperations    = "operations"
+
+	segRoles           = "roles"
+	segServiceAccounts = "serviceAccounts"
+	segAPIKeys         = "apiKeys"
 )
 
 func (s scope) orgName() (string, error) {
@@ -110,6 +114,28 @@ func (s scope) operationName(id string) (string, error) {
 		return "", err
 	}
 	return fullName(id, segOperations, org, "operation")
+}
+
+func (s scope) roleName(id string) (string, error) {
+	if isFull(id) {
+		return fullName(id, segRoles, "", "role")
+	}
+	account, err := s.defaultAccount()
+	if err != nil {
+		return "", err
+	}
+	return fullName(id, segRoles, account, "role")
+}
+
+func (s scope) serviceAccountName(id string) (string, error) {
+	if isFull(id) {
+		return fullName(id, segServiceAccounts, "", "service account")
+	}
+	org, err := s.orgName()
+	if err != nil {
+		return "", err
+	}
+	return fullName(id, segServiceAccounts, org, "service account")
 }
 
 func isFull(id string) bool { return strings.HasPrefix(id, segOrganizations+"/") }

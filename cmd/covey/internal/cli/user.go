@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -33,19 +32,21 @@ func (a *App) withUser(flags scope, id string, f func(*session, string) error) e
 
 // userFields is the flags for what a caller may write of a user.
 type userFields struct {
-	displayName, role                    string
-	allowPub, denyPub, allowSub, denySub []string
+	displayName, role string
+	rules             ruleFlags
+}
+
+func (f *userFields) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.displayName, "display-name", "", "name for people")
+	cmd.Flags().StringVar(&f.role, "role", "", "role whose permissions apply (default: the account's)")
+	f.rules.flags(cmd)
+	for _, rule := range ruleFlagNames() {
+		cmd.MarkFlagsMutuallyExclusive("role", rule)
+	}
 }
 
 func (f *userFields) message() *apiv1.User {
-	u := &apiv1.User{DisplayName: f.displayName, Role: f.role}
-	if len(f.allowPub)+len(f.denyPub)+len(f.allowSub)+len(f.denySub) > 0 {
-		u.Permissions = &apiv1.Permissions{
-			Publish:   &apiv1.SubjectRules{Allow: f.allowPub, Deny: f.denyPub},
-			Subscribe: &apiv1.SubjectRules{Allow: f.allowSub, Deny: f.denySub},
-		}
-	}
-	return u
+	return &apiv1.User{DisplayName: f.displayName, Role: f.role, Permissions: f.rules.message()}
 }
 
 func (a *App) userCreate(in *scope) *cobra.Command {
@@ -70,16 +71,7 @@ func (a *App) userCreate(in *scope) *cobra.Command {
 			})
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&fields.displayName, "display-name", "", "name for people")
-	f.StringVar(&fields.role, "role", "", "role whose permissions apply (default: the account's)")
-	f.StringArrayVar(&fields.allowPub, "allow-pub", nil, "subject it may publish to; repeat for more")
-	f.StringArrayVar(&fields.denyPub, "deny-pub", nil, "subject it may not publish to")
-	f.StringArrayVar(&fields.allowSub, "allow-sub", nil, "subject it may subscribe to")
-	f.StringArrayVar(&fields.denySub, "deny-sub", nil, "subject it may not subscribe to")
-	for _, rule := range []string{"allow-pub", "deny-pub", "allow-sub", "deny-sub"} {
-		cmd.MarkFlagsMutuallyExclusive("role", rule)
-	}
+	fields.flags(cmd)
 	return cmd
 }
 
@@ -144,16 +136,11 @@ func (a *App) userDelete(in *scope) *cobra.Command {
 }
 
 func userPairs(u *apiv1.User) []term.Pair {
-	list := func(s []string) string { return strings.Join(s, ", ") }
-	p := u.GetPermissions()
-	return []term.Pair{
+	pairs := []term.Pair{
 		{Name: "user", Value: u.GetName()},
 		{Name: "display name", Value: u.GetDisplayName()},
 		{Name: "role", Value: u.GetRole()},
-		{Name: "may publish", Value: list(p.GetPublish().GetAllow())},
-		{Name: "may not publish", Value: list(p.GetPublish().GetDeny())},
-		{Name: "may subscribe", Value: list(p.GetSubscribe().GetAllow())},
-		{Name: "may not subscribe", Value: list(p.GetSubscribe().GetDeny())},
-		{Name: "created", Value: stamp(u.GetCreateTime())},
 	}
+	pairs = append(pairs, permissionPairs(u.GetPermissions())...)
+	return append(pairs, term.Pair{Name: "created", Value: stamp(u.GetCreateTime())})
 }

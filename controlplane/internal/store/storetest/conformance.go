@@ -27,6 +27,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"operations newest first": testOperations,
 		"audit chain":             testAuditChain,
 		"pages":                   testPages,
+		"service accounts":        testServiceAccounts,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -74,7 +75,7 @@ func testRoundTrip(t *testing.T, s *store.Store) {
 	r := mustApply(t, s, change("acme", ""), func(ctx context.Context, tx *store.Tx) error {
 		tx.PutClaims("AKEY", "claims")
 		return errors.Join(createOrg(ctx, tx), tx.CreateAccount(ctx, account), tx.CreateUser(ctx, user),
-			tx.PutRole("orders", store.Role{Name: "default", Key: "K"}), tx.PutRevocations("orders", store.Revocations{Revocations: accounts.Revocations{CutOff: 9}}))
+			tx.PutRole("orders", store.Role{Name: "default", Keys: []store.SigningKey{{PublicKey: "K", State: store.KeyActive}}}), tx.PutRevocations("orders", store.Revocations{Revocations: accounts.Revocations{CutOff: 9}}))
 	})
 	v := view(t, s, "acme")
 	gotAccount, err := v.Account(t.Context(), "orders")
@@ -86,7 +87,7 @@ func testRoundTrip(t *testing.T, s *store.Store) {
 		t.Errorf("user %+v, %v", gotUser, err)
 	}
 	roles, err := v.Roles(t.Context(), "orders")
-	if err != nil || len(roles) != 1 || roles[0].Key != "K" {
+	if err != nil || len(roles) != 1 || roles[0].Keys[0].PublicKey != "K" {
 		t.Errorf("roles %+v, %v", roles, err)
 	}
 	revocations, err := v.Revocations(t.Context(), "orders")

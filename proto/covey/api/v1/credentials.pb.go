@@ -32,6 +32,8 @@ const (
 	Credential_STATE_ACTIVE      Credential_State = 1
 	Credential_STATE_EXPIRED     Credential_State = 2
 	Credential_STATE_REVOKED     Credential_State = 3
+	// The signing key that issued it is retired.
+	Credential_STATE_ISSUER_RETIRED Credential_State = 4
 )
 
 // Enum value maps for Credential_State.
@@ -41,12 +43,14 @@ var (
 		1: "STATE_ACTIVE",
 		2: "STATE_EXPIRED",
 		3: "STATE_REVOKED",
+		4: "STATE_ISSUER_RETIRED",
 	}
 	Credential_State_value = map[string]int32{
-		"STATE_UNSPECIFIED": 0,
-		"STATE_ACTIVE":      1,
-		"STATE_EXPIRED":     2,
-		"STATE_REVOKED":     3,
+		"STATE_UNSPECIFIED":    0,
+		"STATE_ACTIVE":         1,
+		"STATE_EXPIRED":        2,
+		"STATE_REVOKED":        3,
+		"STATE_ISSUER_RETIRED": 4,
 	}
 )
 
@@ -593,7 +597,7 @@ var File_covey_api_v1_credentials_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_credentials_proto_rawDesc = "" +
 	"\n" +
-	"\x1ecovey/api/v1/credentials.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\x04\n" +
+	"\x1ecovey/api/v1/credentials.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9a\x04\n" +
 	"\n" +
 	"Credential\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
@@ -612,12 +616,13 @@ const file_covey_api_v1_credentials_proto_rawDesc = "" +
 	"revokeTime\x12\x1c\n" +
 	"\trequester\x18\n" +
 	" \x01(\tR\trequester\x12\x12\n" +
-	"\x04etag\x18\v \x01(\tR\x04etag\"V\n" +
+	"\x04etag\x18\v \x01(\tR\x04etag\"p\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_ACTIVE\x10\x01\x12\x11\n" +
 	"\rSTATE_EXPIRED\x10\x02\x12\x11\n" +
-	"\rSTATE_REVOKED\x10\x03\"\xaf\x02\n" +
+	"\rSTATE_REVOKED\x10\x03\x12\x18\n" +
+	"\x14STATE_ISSUER_RETIRED\x10\x04\"\xaf\x02\n" +
 	"\x16IssueCredentialRequest\x12^\n" +
 	"\x06parent\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/users/[^/]{1,64}$R\x06parent\x12.\n" +
 	"\vttl_seconds\x18\x02 \x01(\x03B\r\xbaH\n" +
