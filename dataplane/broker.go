@@ -190,6 +190,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	serving := lifecycle.NewGroup(context.WithoutCancel(ctx)) // ends when the drain is over
 	serving.Go(b.host.Run)
 	serving.Go(b.evict)
+	serving.Go(b.settle)
 	if b.monitor != nil {
 		serving.Go(b.monitor.Run)
 	}

@@ -28,6 +28,8 @@ type Access struct {
 	HasUsers bool
 	// NoAuthUser is who a connection is that shows nothing; empty to refuse it.
 	NoAuthUser string
+	// Map finds users by the certificate that a client showed.
+	Map bool
 	// SystemOnly says that only the system account has users and that there is no
 	// authorization block: whoever shows nothing is in the global account.
 	SystemOnly bool

@@ -6,7 +6,11 @@
 // connections.
 package auth
 
-import "github.com/nats-io/jwt/v2"
+import (
+	"crypto/x509"
+
+	"github.com/nats-io/jwt/v2"
+)
 
 // Connect is what a client says of itself in CONNECT. The fields and defaults
 // are those of nats-server.
@@ -29,6 +33,11 @@ type Connect struct {
 	AccountNew   bool   `json:"new_account,omitempty"`
 	Headers      bool   `json:"headers,omitempty"`
 	NoResponders bool   `json:"no_responders,omitempty"`
+
+	// Peer is the certificate that the client showed, checked against the
+	// authorities of the configuration; nil if it showed none. It is not from
+	// CONNECT.
+	Peer *x509.Certificate `json:"-"`
 }
 
 // DefaultConnect is what holds before CONNECT, and for fields it leaves out.

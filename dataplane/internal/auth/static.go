@@ -94,6 +94,9 @@ func (s *Static) Authenticate(_ context.Context, c *Connect, nonce string, _ net
 	if !s.Required() {
 		return s.shared, nil
 	}
+	if s.mapped(c) {
+		return s.byCertificate(c)
+	}
 	if c.showsNothing() && (c.Nkey == "" || len(s.keys) == 0) {
 		if m := s.fallback(); m != nil {
 			return s.admit(m)
@@ -154,12 +157,28 @@ func (s *Static) byShared(c *Connect) (*account.Identity, error) {
 }
 
 func (s *Static) admit(m *member) (*account.Identity, error) {
-	if k := m.user.Kinds; len(k) > 0 && !slices.ContainsFunc(k, func(kind string) bool {
-		return strings.EqualFold(kind, jwt.ConnectionTypeStandard)
-	}) {
+	if !m.standard() {
 		return nil, account.Violation("the user may not use this kind of connection")
 	}
 	return m.identity, nil
+}
+
+// standard reports whether the user may use connections of this kind.
+func (m *member) standard() bool {
+	k := m.user.Kinds
+	return len(k) == 0 || slices.ContainsFunc(k, func(kind string) bool {
+		return strings.EqualFold(kind, jwt.ConnectionTypeStandard)
+	})
+}
+
+// mapped reports whether the client's certificate says who it is: it does unless
+// the client has, or counts as one who has, a key.
+func (s *Static) mapped(c *Connect) bool {
+	if !s.access.Map || len(s.users) == 0 {
+		return false
+	}
+	key := c.Nkey != "" || c.showsNothing() && s.keys[s.access.NoAuthUser] != nil
+	return !key || len(s.keys) == 0
 }
 
 // verifyNonce checks a signature of the nonce.
@@ -193,6 +212,9 @@ func (s *Static) Keeps(next *Static, id *account.Identity) (*permission.Set, boo
 	}
 	if before == nil || after == nil {
 		return nil, false
+	}
+	if s.access.Map != next.access.Map {
+		return nil, false // what it showed is not what is asked for now
 	}
 	if id.User == s.access.NoAuthUser && id.User != next.access.NoAuthUser {
 		return nil, false // it may have shown nothing

@@ -61,21 +61,29 @@ func applyDefault(users []auth.User, p *jwt.Permissions) {
 // maxAuthTimeout is from where on a timeout looks like a mistake.
 const maxAuthTimeout = time.Minute
 
-// authTimeout reads seconds, or a duration.
+// authTimeout reads how long a client may take to say who it is.
 func (f *file) authTimeout(n node) {
 	to := &f.o.Clients.AuthTimeout
-	switch v := n.value.(type) {
-	case int64:
-		f.seconds(n, float64(v), to)
-	case float64:
-		f.seconds(n, v, to)
-	case string:
-		f.duration(to, false)(n)
-	default:
-		f.problem(n, "%s must be a number of seconds or a duration, not %s", n.key, kind(v))
-	}
+	f.o.authTimeout = n.value != int64(0) && n.value != float64(0)
+	f.secondsOrDuration(to)(n)
 	if *to > maxAuthTimeout {
 		f.warn(n, "timeout of %v is high, consider keeping it under 60 seconds", *to)
+	}
+}
+
+// secondsOrDuration reads a number of seconds, or a duration.
+func (f *file) secondsOrDuration(to *time.Duration) func(node) {
+	return func(n node) {
+		switch v := n.value.(type) {
+		case int64:
+			f.seconds(n, float64(v), to)
+		case float64:
+			f.seconds(n, v, to)
+		case string:
+			f.duration(to, false)(n)
+		default:
+			f.problem(n, "%s must be a number of seconds or a duration, not %s", n.key, kind(v))
+		}
 	}
 }
 

@@ -14,6 +14,9 @@ func Load(path string) (*Options, error) {
 	if err := o.load(path); err != nil {
 		return nil, err
 	}
+	if err := o.secure(); err != nil {
+		return nil, err
+	}
 	o.resolve()
 	return o, nil
 }

@@ -33,6 +33,7 @@ type Command struct {
 
 	overrides []func(*Options) // in the order of the command line
 	explicit  map[string]bool  // which of our own block's keys were given
+	tls       tlsFlags
 }
 
 var errUnsupported = errors.New("not supported yet")
@@ -80,6 +81,12 @@ func (c *Command) Options() (*Options, error) {
 		override(o)
 	}
 	if err := c.checkFlags(o); err != nil {
+		return nil, err
+	}
+	if err := c.tls.apply(o); err != nil {
+		return nil, err
+	}
+	if err := o.secure(); err != nil {
 		return nil, err
 	}
 	o.resolve()
@@ -155,14 +162,22 @@ func (p *parser) port(set func(*Options, int), names ...string) {
 func (p *parser) boolean(set func(*Options, bool), names ...string) {
 	for _, name := range names {
 		p.BoolFunc(name, "", func(v string) error {
-			b, err := strconv.ParseBool(v)
+			b, err := parseBool(v)
 			if err != nil {
-				return errors.New("not a boolean")
+				return err
 			}
 			p.override(func(o *Options) { set(o, b) })
 			return nil
 		})
 	}
+}
+
+func parseBool(v string) (bool, error) {
+	b, err := strconv.ParseBool(v)
+	if err != nil {
+		return false, errors.New("not a boolean")
+	}
+	return b, nil
 }
 
 func (p *parser) mode(m Mode, names ...string) {
@@ -221,9 +236,9 @@ func (p *parser) define() {
 	p.defineLogging()
 	p.defineAccess()
 	p.defineCluster()
-	p.refuse("ms", "https_port", "sd", "store_dir", "tlscert", "tlskey", "tlscacert",
-		"profile", "max_traced_msg_len")
-	p.refuseTrue("js", "jetstream", "tls", "tlsverify", "help_tls", "VV", "DVV")
+	p.defineTLS()
+	p.refuse("ms", "https_port", "sd", "store_dir", "profile", "max_traced_msg_len")
+	p.refuseTrue("js", "jetstream", "help_tls", "VV", "DVV")
 }
 
 func (p *parser) defineServer() {

@@ -47,6 +47,13 @@ Cluster (or the file's cluster block):
         --no_advertise               Keep the addresses for clients from the other brokers
         --connect_retries <n>        How often more a broker is tried that others told of
 
+TLS:
+        --tls                        Encrypt clients' connections (default: false)
+        --tlscert <file>             The broker's certificate
+        --tlskey <file>              Its key
+        --tlsverify                  Demand certificates of clients
+        --tlscacert <file>           The authority that signed those
+
 Enrolment with a control plane (or the file's covey block):
         --control-plane <host:port>  Fleet service of the control plane
         --otlp <host:port>           Receiver of usage

@@ -13,6 +13,7 @@ func (f *file) keys() table {
 	f.addLogging(t)
 	f.addAccess(t)
 	t.add(f.cluster, "cluster")
+	f.addTLS(t)
 	f.addUnsupported(t)
 	return t
 }
@@ -104,13 +105,13 @@ func (f *file) addLogging(t table) {
 func (f *file) addUnsupported(t table) {
 	t.add(f.unsupported,
 		"gateway", "leaf", "leafnodes", "websocket", "ws", "mqtt",
-		"tls", "https", "ocsp", "ocsp_cache", "proxies",
+		"https", "ocsp", "ocsp_cache", "proxies",
 		"mappings", "maps", "default_sentinel", "store_dir", "storedir", "default_js_domain",
 		"trusted", "trusted_keys", "resolver_tls", "resolver_pinned_accounts",
 		"max_traced_msg_len", "connect_error_reports", "reconnect_error_reports",
 		"server_tags", "server_metadata", "feature_flags", "prof_block_rate")
 	t.add(f.unsupportedUnless(int64(0)), "https_port", "prof_port")
 	t.add(f.unsupportedUnless(false),
-		"jetstream", "allow_non_tls", "proxy_protocol", "trace_verbose", "trace_headers",
+		"jetstream", "proxy_protocol", "trace_verbose", "trace_headers",
 		"disable_sublist_cache", "no_sublist_cache", "no_fast_producer_stall")
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/natslog"
+	"github.com/coveymq/covey/dataplane/internal/secure"
 )
 
 // AnyPort asks for any free port.
@@ -49,6 +50,10 @@ type Options struct {
 	Log natslog.Options
 	// Access says who may connect, unless Operator or Covey does.
 	Access auth.Access
+	// TLS says how clients' connections are encrypted; nil for not at all. What it
+	// names is in Clients. AllowPlain admits others as well.
+	TLS        *secure.Options
+	AllowPlain bool
 	// Operator is the trust root of accounts that the file carries; nil for none.
 	Operator *Operator
 	// Cluster joins the broker to others; nil to stand alone.
@@ -58,6 +63,8 @@ type Options struct {
 
 	// Warnings are what is accepted but worth a word.
 	Warnings Problems
+
+	authTimeout bool // it was given
 }
 
 // Operator is an operator whose signed accounts are in the file.

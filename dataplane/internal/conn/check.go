@@ -21,7 +21,7 @@ const maxWait = (wheelBuckets - 1) * wheelTick
 func (c *Client) check() time.Duration {
 	now := time.Now()
 	if !c.admitted.Load() {
-		left := c.host.Options().AuthTimeout - now.Sub(c.start)
+		left := c.host.Options().AuthTimeout - (now.Sub(c.start) - c.waited)
 		if left > 0 {
 			return min(left, maxWait)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/egress"
 	"github.com/coveymq/covey/dataplane/internal/interest"
 	"github.com/coveymq/covey/dataplane/internal/permission"
+	"github.com/coveymq/covey/dataplane/internal/secure"
 	"github.com/coveymq/covey/dataplane/internal/wire"
 )
 
@@ -28,7 +29,9 @@ type Client struct {
 	id     uint64
 	start  time.Time
 	remote netip.AddrPort
-	socket syscall.Conn // nc, if it is a plain socket
+	socket syscall.Conn                // nc, if it is a plain socket
+	tls    atomic.Pointer[secure.Conn] // nil in clear; set by the reader, once
+	waited time.Duration               // until the client could say who it is
 
 	// Owned by the reader.
 	parser   wire.Parser
@@ -101,10 +104,8 @@ func (h *Host) serve(nc net.Conn) {
 	c.parser.MaxControlLine = o.MaxControlLine
 	c.parser.MaxPayload = o.MaxPayload
 	defer c.leave()
-	refusal := h.add(c)
-	c.sendInfo() // even to who is not admitted: clients expect it first
-	if refusal != nil {
-		c.end(refusal)
+	if r := c.greet(o.TLS, h.add(c)); r != nil {
+		c.end(r)
 		return
 	}
 	if !h.Auth.Required() {
@@ -136,7 +137,7 @@ func (c *Client) read() {
 		return
 	}
 	err = raw.Read(c.readable)
-	if c.shrink.Swap(false) && err != nil {
+	if err != nil && c.shrink.Swap(false) {
 		c.moving = c.nc.SetReadDeadline(time.Time{}) == nil
 	}
 	if err != nil && !c.moving {
@@ -182,8 +183,7 @@ func (c *Client) countSlow() {
 // whose stack has not grown, or it is over. A fault ends only the connection.
 func (c *Client) leave() {
 	if p := recover(); p != nil {
-		c.end(recovered)
-		c.host.Log.Error("connection ended by a fault", "conn", c.id, "panic", p, "stack", string(debug.Stack()))
+		c.fault(p)
 	}
 	if c.moving && c.refusal.Load() == nil {
 		c.moving, c.fresh = false, true
@@ -192,6 +192,11 @@ func (c *Client) leave() {
 		return
 	}
 	c.close()
+}
+
+func (c *Client) fault(p any) {
+	c.end(recovered)
+	c.host.Log.Error("connection ended by a fault", "conn", c.id, "panic", p, "stack", string(debug.Stack()))
 }
 
 // resume reads on where another goroutine stopped.
@@ -213,6 +218,7 @@ func (c *Client) close() {
 	ended := c.obituary()
 	c.dropSubscriptions()
 	c.farewell()
+	c.out.CloseNotify()
 	c.out.Close()
 	if c.admitted.Load() {
 		c.identity.Account.Leave(c) // after the last byte is counted
@@ -241,6 +247,7 @@ func (c *Client) farewell() {
 		c.out.Control([]byte(wire.ErrLine(r.Text)))
 	}
 	c.out.Finish(lastWords)
+	c.out.CloseNotify()
 	half, ok := c.nc.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil || c.nc.SetReadDeadline(time.Now().Add(linger)) != nil {
 		return

@@ -12,6 +12,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/egress"
 	"github.com/coveymq/covey/dataplane/internal/permission"
+	"github.com/coveymq/covey/dataplane/internal/secure"
 )
 
 // Options are the limits and times of client connections, with nats-server's
@@ -24,8 +25,9 @@ type Options struct {
 	MaxSubTokens     int // 0 for no limit
 	PingInterval     time.Duration
 	PingMax          int
-	AuthTimeout      time.Duration
+	AuthTimeout      time.Duration // from INFO, or from the TLS handshake on
 	Egress           egress.Limits
+	TLS              *secure.Settings // nil for connections in clear
 	// MaxClosed is how many connections that have ended monitoring still shows.
 	MaxClosed int
 }

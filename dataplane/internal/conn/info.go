@@ -66,13 +66,19 @@ func (c *Client) info() Info {
 	if cluster := c.host.cluster.Load(); cluster != nil {
 		i.Cluster, i.ClusterDynamic, i.ConnectURLs = cluster.Name, cluster.Dynamic, cluster.URLs
 	}
-	i.MaxPayload = c.host.Options().MaxPayload
+	o := c.host.Options()
+	i.MaxPayload = o.MaxPayload
+	if t := o.TLS; t != nil {
+		i.TLSRequired, i.TLSAvailable, i.TLSVerify = !t.AllowPlain, t.AllowPlain, t.Verify
+	}
 	return i
 }
 
-// sendInfo greets the client.
-func (c *Client) sendInfo() {
+// sendInfo greets the client. Secured says that it comes through TLS, which it
+// says was required then.
+func (c *Client) sendInfo(secured bool) {
 	i := c.info()
+	i.TLSRequired = i.TLSRequired || secured
 	greeting := c.host.Auth.Greeting()
 	i.AuthRequired = greeting.AuthRequired
 	if greeting.Nonce {

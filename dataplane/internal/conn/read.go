@@ -37,7 +37,12 @@ func (c *Client) readable(fd uintptr) bool {
 		}
 	}
 	w := getWorker()
-	over := c.drain(w, fd)
+	var over bool
+	if c.tls.Load() == nil {
+		over = c.drain(w, fd)
+	} else {
+		over = c.drainSecure(w, fd)
+	}
 	putWorker(w) // not after a panic: half a batch of this account would be in it
 	if !over && c.ponged && !c.moved {
 		c.moved, c.moving = true, true

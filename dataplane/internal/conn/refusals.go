@@ -14,6 +14,8 @@ var (
 	slowDeadline       = &account.Refusal{Reason: "Slow Consumer (Write Deadline)", Log: "the client took nothing for too long"}
 	serverShutdown     = &account.Refusal{Reason: "Server Shutdown", Log: "the broker is shutting down"}
 	authTimeout        = &account.Refusal{Text: "Authentication Timeout", Reason: "Authentication Timeout", Log: "no CONNECT in time"}
+	tlsHandshake       = &account.Refusal{Reason: "TLS Handshake Failure", Log: "the TLS handshake failed"}
+	throttled          = &account.Refusal{Text: "Connection throttling is active. Please try again later.", Reason: "Maximum Connections Exceeded", Log: "too many TLS handshakes in a second"}
 	stale              = &account.Refusal{Text: "Stale Connection", Reason: "Stale Connection", Log: "PINGs were not answered"}
 	tooManyConnections = &account.Refusal{Text: "maximum connections exceeded", Reason: "Maximum Connections Exceeded", Log: "the broker has as many connections as it may"}
 	unknownOperation   = &account.Refusal{Text: "Unknown Protocol Operation", Reason: "Protocol Violation", Log: "unknown protocol operation"}

@@ -5,8 +5,9 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"github.com/coveymq/covey/dataplane/internal/secure"
 )
 
 // Reason is why a Conn gave up.
@@ -55,10 +56,8 @@ const (
 type Conn struct {
 	// Immutable after New.
 	nc     net.Conn
-	raw    syscall.RawConn // nil if the connection is not a plain socket
 	limits *Limits
 	fail   func(Reason) // called at most once, with no lock held; must not block
-	try    func(uintptr) bool
 	slots  *Slots
 	slot   uint32
 
@@ -76,7 +75,9 @@ type Conn struct {
 	writers sync.WaitGroup // the writer goroutine, if there is one
 
 	// Owned by whoever set writing.
+	sink                 sink // busy may be asked with mu held
 	vec                  *vector
+	heldLane             int    // how much of ctrl the sink holds
 	midFrame             bool   // the last byte written was inside a message
 	partFrames, partSize uint64 // of the segment that is partly written: what is counted already
 
@@ -96,14 +97,53 @@ type Conn struct {
 
 // New returns the outbound half of nc. Fail is called when writing is over.
 func New(nc net.Conn, slots *Slots, limits *Limits, fail func(Reason)) *Conn {
-	c := &Conn{nc: nc, limits: limits, fail: fail, slots: slots, slot: slots.take()}
-	if sc, ok := nc.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			c.raw = raw
-			c.try = c.attempt
-		}
+	return &Conn{nc: nc, sink: newSink(nc), limits: limits, fail: fail, slots: slots, slot: slots.take()}
+}
+
+// ErrNoSocket says that a connection cannot be secured.
+var ErrNoSocket = errors.New("TLS needs a socket")
+
+// Secure puts everything that is sent from now on behind TLS. It may be called
+// once, when the handshake is over, while nothing is queued and nobody sends.
+func (c *Conn) Secure(t *secure.Conn) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	plain, ok := c.sink.(*socket)
+	if !ok {
+		return ErrNoSocket
 	}
-	return c
+	c.sink = &sealed{tls: t, socket: plain}
+	return nil
+}
+
+// CloseNotify tells the peer of a TLS connection that nothing follows, unless
+// there is a backlog before that.
+func (c *Conn) CloseNotify() {
+	c.mu.Lock()
+	tls, ok := c.sink.(*sealed)
+	if !ok || c.closed || c.failed || c.writing {
+		c.mu.Unlock()
+		return
+	}
+	c.writing = true
+	c.vec = newVector()
+	tls.tls.CloseNotify()
+	c.round(false)
+	c.handBack()
+}
+
+// Kick writes what TLS has to say of its own accord, if nobody is writing: alerts
+// and answers to key updates.
+func (c *Conn) Kick() {
+	c.mu.Lock()
+	if c.closed || c.failed || c.writing || !c.sink.busy() {
+		c.mu.Unlock()
+		return
+	}
+	c.writing = true
+	c.vec = newVector()
+	c.round(false)
+	c.handBack()
 }
 
 // SetMeter says who is told of deliveries from now on.
@@ -197,7 +237,7 @@ func (c *Conn) handBack() {
 func (c *Conn) drained() bool {
 	if c.closed || c.failed {
 		c.abandon()
-	} else if c.head < len(c.queue) || len(c.ctrl) > 0 {
+	} else if c.head < len(c.queue) || len(c.ctrl) > 0 || c.sink.busy() {
 		return false
 	}
 	c.freeVector()
@@ -212,6 +252,7 @@ func (c *Conn) drained() bool {
 
 // abandon drops what is queued.
 func (c *Conn) abandon() {
+	c.sink.drop()
 	discardOwned(c.queue[c.head:])
 	c.queue, c.head, c.off, c.ctrl = nil, 0, 0, nil
 }
@@ -275,15 +316,20 @@ func (c *Conn) Control(line []byte) {
 // Lines posted by one who then sends a message are ahead of that message.
 func (c *Conn) Post(lines []byte) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.closed || c.failed {
+		c.mu.Unlock()
 		return
 	}
 	c.ctrl = append(c.ctrl, lines...)
 	c.pending += int64(len(lines))
+	over := c.pending > c.limits.MaxPending
 	if !c.writing {
 		c.writing = true
 		c.writers.Go(c.writer)
+	}
+	c.mu.Unlock()
+	if over {
+		c.giveUp(SlowConsumerPending)
 	}
 }
 

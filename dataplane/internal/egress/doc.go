@@ -15,4 +15,10 @@
 // bounded by Limits.MaxPending, beyond which the connection is closed as a slow
 // consumer. Control lines (PING, PONG, INFO, -ERR) overtake queued messages at
 // the next frame boundary.
+//
+// What a write leads to is behind a sink: a socket in clear, or one behind TLS,
+// where the bytes of a flush are gathered into full records. A message is
+// delivered when the kernel has taken its last byte; behind TLS, the last byte of
+// the record that holds it. Records that are made but not taken come first in the
+// next write, before any control line.
 package egress

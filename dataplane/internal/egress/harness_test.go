@@ -3,6 +3,7 @@ package egress_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"sync"
@@ -123,6 +124,9 @@ func (p *peer) read() {
 		}
 	})
 }
+
+// discard lets the peer read to the end and keep nothing.
+func (p *peer) discard() { p.wg.Go(func() { _, _ = io.Copy(io.Discard, p.conn) }) }
 
 // all waits for the end of the stream and returns it.
 func (p *peer) all() []byte {

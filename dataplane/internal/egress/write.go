@@ -1,41 +1,10 @@
 package egress
 
 import (
-	"sync"
-	"syscall"
 	"time"
-	"unsafe"
 
 	"github.com/coveymq/covey/dataplane/internal/wire"
 )
-
-// vector is one writev call in the making.
-type vector struct {
-	iov   [vectorMax]syscall.Iovec
-	n     int
-	bytes int
-	// What may be delivered by it.
-	frames uint64
-	size   uint64
-
-	wait  bool // block until something could be written
-	wrote int
-	err   syscall.Errno
-}
-
-const (
-	vectorMax   = 64
-	vectorBytes = 256 << 10 // so that a long backlog is counted, and overtaken, in steps
-)
-
-var vectors sync.Pool //nolint:gochecknoglobals // a pool is shared by nature
-
-func newVector() *vector {
-	if v, ok := vectors.Get().(*vector); ok {
-		return v
-	}
-	return &vector{}
-}
 
 func (c *Conn) freeVector() {
 	if v := c.vec; v != nil {
@@ -45,106 +14,17 @@ func (c *Conn) freeVector() {
 	}
 }
 
-func (v *vector) reset() {
-	clear(v.iov[:v.n])
-	v.n, v.bytes, v.frames, v.size, v.wrote, v.err, v.wait = 0, 0, 0, 0, 0, 0, false
-}
-
-func (v *vector) full() bool { return v.n == vectorMax || v.bytes >= vectorBytes }
-
-func (v *vector) add(b []byte) {
-	if len(b) == 0 {
-		return
-	}
-	v.iov[v.n].Base = &b[0]
-	v.iov[v.n].SetLen(len(b))
-	v.n++
-	v.bytes += len(b)
-}
-
-func (v *vector) addSegment(s *segment, off int) {
-	v.add(s.buf[off:])
-	v.frames += uint64(s.frames)
-	v.size += s.size
-}
-
-// attempt is the callback of RawConn.Write: one writev, or, if the vector says
-// wait, as many as it takes until the kernel accepts something.
-func (c *Conn) attempt(fd uintptr) bool {
-	v := c.vec
-	for {
-		n, errno := writev(fd, v.iov[:v.n])
-		switch errno {
-		case 0:
-			v.wrote = n
-			return true
-		case syscall.EINTR:
-		case syscall.EAGAIN:
-			return !v.wait
-		default:
-			v.err = errno
-			return true
-		}
-	}
-}
-
-func writev(fd uintptr, iov []syscall.Iovec) (int, syscall.Errno) {
-	var n uintptr
-	var errno syscall.Errno
-	if len(iov) == 1 {
-		n, _, errno = syscall.Syscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(iov[0].Base)), uintptr(iov[0].Len))
-	} else {
-		n, _, errno = syscall.Syscall(syscall.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&iov[0])), uintptr(len(iov)))
-	}
-	if errno != 0 {
-		return 0, errno
-	}
-	return int(n), 0
-}
-
-// flush writes the vector; the write side must be owned. Without wait it takes
-// what the kernel accepts at once, which may be nothing.
-func (c *Conn) flush(v *vector, wait bool) (int, error) {
-	v.wait, v.wrote, v.err = wait, 0, 0
-	if c.raw == nil {
-		return c.flushStream(v, wait)
-	}
+// flush writes the vector, whose first lane bytes are control lines; the write
+// side must be owned. Without wait it takes what the kernel accepts at once,
+// which may be nothing.
+func (c *Conn) flush(v *vector, lane int, wait bool) (int, error) {
+	var patience time.Duration
 	if wait {
-		if err := c.nc.SetWriteDeadline(time.Now().Add(c.limits.WriteDeadline)); err != nil {
-			return 0, err
-		}
+		patience = c.limits.WriteDeadline
 	}
-	err := c.raw.Write(c.try)
-	if wait {
-		_ = c.nc.SetWriteDeadline(time.Time{}) // fails only if the connection is closed
-	}
-	if err != nil {
-		return 0, err
-	}
-	if v.err != 0 {
-		return 0, v.err
-	}
-	return v.wrote, nil
-}
-
-// flushStream writes to a connection that cannot be asked without blocking:
-// only the writer goroutine may.
-func (c *Conn) flushStream(v *vector, wait bool) (int, error) {
-	if !wait {
-		return 0, nil
-	}
-	if err := c.nc.SetWriteDeadline(time.Now().Add(c.limits.WriteDeadline)); err != nil {
-		return 0, err
-	}
-	total := 0
-	for _, iov := range v.iov[:v.n] {
-		n, err := c.nc.Write(unsafe.Slice(iov.Base, iov.Len))
-		total += n
-		if err != nil {
-			return total, err
-		}
-	}
-	return total, nil
+	n, err := c.sink.flush(v, patience)
+	c.heldLane = min(max(lane-n, 0), c.sink.held())
+	return n, err
 }
 
 // write is the first write of a hand-over: segments that the batch still owns.
@@ -159,7 +39,7 @@ func (c *Conn) write(v *vector, segs []segment, meter Meter) (n int, all bool, e
 	if meter != nil && v.frames > 0 {
 		meter.Delivering(v.frames, v.size)
 	}
-	n, err = c.flush(v, false)
+	n, err = c.flush(v, 0, false)
 	all = n == v.bytes
 	v.reset()
 	return n, all, err
@@ -226,7 +106,7 @@ func (c *Conn) round(wait bool) bool {
 	v := c.vec
 	v.reset()
 	lane := c.load(v)
-	if v.n == 0 {
+	if v.n == 0 && !c.sink.busy() {
 		return false
 	}
 	meter := c.meter
@@ -234,7 +114,7 @@ func (c *Conn) round(wait bool) bool {
 	if meter != nil && v.frames > 0 {
 		meter.Delivering(v.frames, v.size)
 	}
-	n, err := c.flush(v, wait)
+	n, err := c.flush(v, lane, wait)
 	c.mu.Lock()
 	c.pending -= int64(n)
 	c.consume(n, lane, meter)
@@ -256,17 +136,22 @@ func (c *Conn) round(wait bool) bool {
 }
 
 // load fills the vector: the control lane first, unless a message is half
-// written, whose end then comes first, and nothing else.
+// written, whose end then comes first, and nothing else. What the sink holds
+// comes before all.
 func (c *Conn) load(v *vector) (lane int) {
-	if !c.midFrame {
+	held := c.sink.held()
+	switch {
+	case held > 0:
+		lane = c.heldLane
+	case !c.midFrame:
 		lane = len(c.ctrl)
-		v.add(c.ctrl)
 	}
+	v.add(c.ctrl[:lane])
 	off := c.off
 	for i := c.head; i < len(c.queue) && !v.full(); i++ {
 		v.addSegment(&c.queue[i], off)
 		off = 0
-		if len(c.ctrl) > lane && !c.queue[i].open {
+		if len(c.ctrl) > lane && !c.queue[i].open && v.bytes >= held {
 			break
 		}
 	}
