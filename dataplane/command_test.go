@@ -43,12 +43,13 @@ func (o *output) String() string {
 // program is a broker as a process, but in ours: signals go to the process, so
 // that tests with programs do not run side by side.
 type program struct {
-	log  output
-	url  string
-	http string
-	conf string
-	dir  string
-	done chan int
+	caught chan os.Signal // every signal that signal sent, once it was handed out
+	log    output
+	url    string
+	http   string
+	conf   string
+	dir    string
+	done   chan int
 }
 
 // launch runs the program with a configuration until the test ends.
@@ -259,8 +260,12 @@ func TestReloadChangesLimitsAndLevels(t *testing.T) {
 		t.Errorf("max_payload = %d", n)
 	}
 	p.reload(t, "max_payload: 2000, debug: true, max_connections: 1", "Reloaded server configuration")
-	nc, err := nats.Connect(p.url)
-	must(t, err)
+	var nc *nats.Conn
+	eventually(t, "the first connection is gone", func() (ok bool) {
+		var err error
+		nc, err = nats.Connect(p.url)
+		return err == nil
+	})
 	defer nc.Close()
 	if n := nc.MaxPayload(); n != 2000 {
 		t.Errorf("max_payload = %d", n)

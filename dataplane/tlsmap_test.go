@@ -137,19 +137,58 @@ func startMap(t *testing.T, ca *securetest.Authority, pair secure.KeyPair, users
 // authorizedUser asks monitoring for the user of the one connection.
 func authorizedUser(t *testing.T, b *dataplane.Broker) string {
 	t.Helper()
-	r, err := http.Get(b.MonitorURL() + "/connz?auth=1")
+	var z server.Connz
+	ask(t, b, "/connz?auth=1", &z)
+	if len(z.Conns) != 1 {
+		t.Fatalf("%d connections", len(z.Conns))
+	}
+	return z.Conns[0].AuthorizedUser
+}
+
+// ask gets an answer of monitoring as nats-server's own types read it.
+func ask(t *testing.T, b *dataplane.Broker, path string, into any) {
+	t.Helper()
+	r, err := http.Get(b.MonitorURL() + path)
 	must(t, err)
 	defer r.Body.Close()
-	var z struct {
-		Connections []struct {
-			User string `json:"authorized_user"`
-		} `json:"connections"`
+	must(t, json.NewDecoder(r.Body).Decode(into))
+}
+
+// Monitoring says of TLS what nats-server's says.
+func TestMonitoringOfTLSIsStock(t *testing.T) {
+	ca := securetest.NewAuthority(t)
+	pair := ca.Server(t)
+	shown, _ := ca.Client(t, func(c *x509.Certificate) { c.EmailAddresses = []string{"ann@example.com"} })
+	stock := stockMap(t, ca, pair, []string{"ann@example.com"})
+	b := startMap(t, ca, pair, []string{"ann@example.com"})
+	config := ca.Config(t, shown)
+	for _, address := range []string{stock.ClientURL(), b.ClientURL()} {
+		nc, err := nats.Connect(address, nats.Secure(config))
+		must(t, err)
+		defer nc.Close()
+		must(t, nc.Flush())
 	}
-	must(t, json.NewDecoder(r.Body).Decode(&z))
-	if len(z.Connections) != 1 {
-		t.Fatalf("%d connections", len(z.Connections))
+	want, err := stock.Connz(&server.ConnzOptions{Username: true})
+	must(t, err)
+	var got server.Connz
+	ask(t, b, "/connz?auth=1", &got)
+	say := func(c *server.ConnInfo) string {
+		return fmt.Sprint(c.TLSVersion, " ", c.TLSCipher, " ", c.TLSFirst, " ", len(c.TLSPeerCerts), " ", *c.TLSPeerCerts[0])
 	}
-	return z.Connections[0].User
+	if g, w := say(got.Conns[0]), say(want.Conns[0]); g != w {
+		t.Errorf("connz\ngot  %s\nwant %s", g, w)
+	}
+	all, err := stock.Varz(nil)
+	must(t, err)
+	var varz server.Varz
+	ask(t, b, "/varz", &varz)
+	of := func(v *server.Varz) string {
+		return fmt.Sprint(v.TLSRequired, v.TLSVerify, v.TLSTimeout, v.TLSCertNotAfter.UTC())
+	}
+	all.TLSTimeout = secure.DefaultTimeout.Seconds() // ours has the default
+	if g, w := of(&varz), of(all); g != w {
+		t.Errorf("varz\ngot  %s\nwant %s", g, w)
+	}
 }
 
 // A user of a certificate that also has a password must show both.

@@ -183,7 +183,8 @@ func (c *Client) countSlow() {
 // whose stack has not grown, or it is over. A fault ends only the connection.
 func (c *Client) leave() {
 	if p := recover(); p != nil {
-		c.fault(p)
+		c.end(recovered)
+		c.host.Log.Error("connection ended by a fault", "conn", c.id, "panic", p, "stack", string(debug.Stack()))
 	}
 	if c.moving && c.refusal.Load() == nil {
 		c.moving, c.fresh = false, true
@@ -192,11 +193,6 @@ func (c *Client) leave() {
 		return
 	}
 	c.close()
-}
-
-func (c *Client) fault(p any) {
-	c.end(recovered)
-	c.host.Log.Error("connection ended by a fault", "conn", c.id, "panic", p, "stack", string(debug.Stack()))
 }
 
 // resume reads on where another goroutine stopped.

@@ -27,9 +27,10 @@ type Options struct {
 	PingMax          int
 	AuthTimeout      time.Duration // from INFO, or from the TLS handshake on
 	Egress           egress.Limits
-	TLS              *secure.Settings // nil for connections in clear
 	// MaxClosed is how many connections that have ended monitoring still shows.
 	MaxClosed int
+	// TLS is how connections are encrypted; nil for not at all.
+	TLS *secure.Settings
 }
 
 // DefaultOptions returns nats-server's defaults.

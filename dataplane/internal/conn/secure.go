@@ -52,10 +52,7 @@ func (c *Client) greet(t *secure.Settings, r *account.Refusal) *account.Refusal 
 	return nil
 }
 
-var (
-	errInfo  = errors.New("the client does not take INFO")
-	errFault = errors.New("the handshake ended by a fault")
-)
+var errInfo = errors.New("the client does not take INFO")
 
 // handshakeRecord is the first byte of every TLS connection.
 const handshakeRecord = 0x16
@@ -112,22 +109,7 @@ func (c *Client) handshake(t *secure.Settings, first bool) error {
 	}
 	defer c.endPatience()
 	conn := secure.Server(c.nc, t)
-	// A handshake needs a deep stack, which this goroutine would keep for as long
-	// as the connection lasts.
-	done := make(chan error, 1)
-	c.host.wg.Go(func() {
-		defer close(done)
-		defer func() {
-			if p := recover(); p != nil {
-				c.fault(p)
-			}
-		}()
-		done <- conn.Handshake(t, first)
-	})
-	switch err, ok := <-done; {
-	case !ok:
-		return errFault
-	case err != nil:
+	if err := conn.Handshake(t, first); err != nil {
 		return err
 	}
 	c.connect.Peer = conn.Peer()

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"crypto/x509"
 	"strings"
 	"time"
 
@@ -23,6 +24,9 @@ type Status struct {
 	Name          string
 	Lang          string
 	Version       string
+	TLSVersion    string // empty in clear, as are the next two
+	TLSSuite      string
+	TLSFirst      bool   // the handshake came before INFO
 	User          string // who it is; empty before that is known, as is all below
 	Issuer        string // the key that signed the user; empty without one
 	Account       string // key
@@ -49,6 +53,9 @@ func (c *Client) Status() Status {
 	if s.RTT == 0 {
 		s.RTT = time.Duration(c.greeting.Load())
 	}
+	if t := c.tls.Load(); t != nil {
+		s.TLSVersion, s.TLSSuite, s.TLSFirst = t.Version(), t.CipherSuite(), t.First()
+	}
 	if who := c.shown.Load(); who != nil {
 		id := who.identity
 		s.Name, s.Lang, s.Version = who.name, who.lang, who.version
@@ -58,6 +65,14 @@ func (c *Client) Status() Status {
 	defer c.mu.Unlock()
 	s.Subscriptions = len(c.subs)
 	return s
+}
+
+// Certificates returns those that the client showed, its own first.
+func (c *Client) Certificates() []*x509.Certificate {
+	if t := c.tls.Load(); t != nil {
+		return t.Peers()
+	}
+	return nil
 }
 
 // Subscriptions returns a snapshot of at most limit subscriptions, in no order;

@@ -2,6 +2,9 @@ package monitor
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -49,8 +52,28 @@ type ConnInfo struct {
 	Account       string      `json:"account,omitempty"`
 	Subscriptions []string    `json:"subscriptions_list,omitempty"`
 	Details       []SubDetail `json:"subscriptions_list_detail,omitempty"`
+	TLSVersion    string      `json:"tls_version,omitempty"`
+	TLSSuite      string      `json:"tls_cipher_suite,omitempty"`
+	TLSPeers      []PeerCert  `json:"tls_peer_certs,omitempty"`
+	TLSFirst      bool        `json:"tls_first,omitempty"`
 	IssuerKey     string      `json:"issuer_key,omitempty"`
 	NameTag       string      `json:"name_tag,omitempty"`
+}
+
+// PeerCert is a certificate that a client showed.
+type PeerCert struct {
+	Subject    string `json:"subject,omitempty"`
+	KeySHA256  string `json:"spki_sha256,omitempty"`
+	CertSHA256 string `json:"cert_sha256,omitempty"`
+}
+
+func peerCerts(certs []*x509.Certificate) []PeerCert {
+	all := make([]PeerCert, len(certs))
+	for i, c := range certs {
+		key, cert := sha256.Sum256(c.RawSubjectPublicKeyInfo), sha256.Sum256(c.Raw)
+		all[i] = PeerCert{Subject: c.Subject.String(), KeySHA256: hex.EncodeToString(key[:]), CertSHA256: hex.EncodeToString(cert[:])}
+	}
+	return all
 }
 
 // globalAccount is not named as the account of a connection, as in nats-server.
@@ -191,6 +214,7 @@ func (cq *connQuery) info(c *connection, now time.Time) ConnInfo {
 		Uptime: uptime(until.Sub(c.Start)), Idle: uptime(until.Sub(c.LastActivity)), Pending: c.PendingBytes,
 		InMsgs: c.Traffic.InMessages, OutMsgs: c.Traffic.OutMessages, InBytes: c.Traffic.InBytes, OutBytes: c.Traffic.OutBytes,
 		Stalls: c.Stalls, NumSubs: c.Subscriptions, Name: c.Name, Lang: c.Lang, Version: c.Version,
+		TLSVersion: c.TLSVersion, TLSSuite: c.TLSSuite, TLSFirst: c.TLSFirst,
 	}
 	if c.end != nil {
 		stop := c.end.Stop.UTC()
@@ -198,6 +222,9 @@ func (cq *connQuery) info(c *connection, now time.Time) ConnInfo {
 	}
 	if cq.auth {
 		ci.User, ci.IssuerKey = c.User, c.Issuer
+		if c.client != nil {
+			ci.TLSPeers = peerCerts(c.client.Certificates())
+		}
 	}
 	if cq.auth && c.Account != "" {
 		if c.Account != globalAccount {

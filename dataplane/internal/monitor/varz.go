@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
+	"github.com/coveymq/covey/dataplane/internal/secure"
 )
 
 // Varz is the answer of /varz.
@@ -81,6 +82,7 @@ type Varz struct {
 	SlowConsumer    ByKind            `json:"slow_consumer_stats"`
 	StaleConnection ByKind            `json:"stale_connection_stats"`
 	DiskIOWait      DiskIOWait        `json:"disk_io_wait_stats"`
+	TLSCertNotAfter time.Time         `json:"tls_cert_not_after,omitzero"`
 }
 
 // ByKind counts by the kind of connection.
@@ -99,9 +101,6 @@ type DiskIOWait struct {
 	MaxWaitTime uint64 `json:"max_wait_time"`
 }
 
-// tlsTimeout is nats-server's default, in seconds.
-const tlsTimeout = 2
-
 func (s *Server) varz(*query) (any, error) {
 	o, info, now := s.host.Options(), &s.host.Info, time.Now().UTC()
 	host, port := splitPort(s.Addr())
@@ -110,14 +109,17 @@ func (s *Server) varz(*query) (any, error) {
 		ServerID: s.static.ServerID, ServerName: s.static.ServerName,
 		Version: s.static.Level, CoveyVersion: s.static.Version, Proto: info.Proto, Go: info.Go,
 		Host: info.Host, Port: info.Port, AuthRequired: s.host.Auth.Required(),
-		TLSRequired: info.TLSRequired, TLSVerify: info.TLSVerify, ConnectURLs: info.ConnectURLs,
+		ConnectURLs:    info.ConnectURLs,
 		MaxConnections: o.MaxConnections, MaxSubscriptions: o.MaxSubscriptions,
 		PingInterval: o.PingInterval, PingMax: o.PingMax, HTTPHost: host, HTTPPort: port, HTTPBasePath: s.static.BasePath,
 		AuthTimeout: o.AuthTimeout.Seconds(), MaxControlLine: o.MaxControlLine, MaxPayload: o.MaxPayload,
-		MaxPending: o.Egress.MaxPending, TLSTimeout: tlsTimeout, WriteDeadline: o.Egress.WriteDeadline,
+		MaxPending: o.Egress.MaxPending, TLSTimeout: secure.DefaultTimeout.Seconds(), WriteDeadline: o.Egress.WriteDeadline,
 		Start: s.static.Started.UTC(), Now: now, Uptime: uptime(now.Sub(s.static.Started)),
 		Cores: runtime.NumCPU(), GoMaxProcs: runtime.GOMAXPROCS(0),
 		HTTPReqStats: s.counts(), ConfigLoadTime: config.at, ConfigDigest: config.digest, SystemAccount: s.host.SystemAccount,
+	}
+	if t := o.TLS; t != nil {
+		v.TLSRequired, v.TLSVerify, v.TLSTimeout, v.TLSCertNotAfter = !t.AllowPlain, t.Verify, t.Timeout.Seconds(), t.NotAfter()
 	}
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
 		v.GoMemLimit = limit

@@ -32,7 +32,7 @@ func (moreError) Temporary() bool { return true }
 type Conn struct {
 	// Immutable after Handshake.
 	tls     *tls.Conn
-	peer    *x509.Certificate
+	peers   []*x509.Certificate
 	version uint16
 	suite   uint16
 	first   bool
@@ -55,15 +55,21 @@ func (c *Conn) Handshake(s *Settings, first bool) error {
 	}
 	state := c.tls.ConnectionState()
 	c.version, c.suite, c.first = state.Version, state.CipherSuite, first
-	if len(state.PeerCertificates) > 0 {
-		c.peer = state.PeerCertificates[0]
-	}
+	c.peers = state.PeerCertificates
 	c.pipe.detach()
-	return s.checkPin(c.peer)
+	return s.checkPin(c.Peer())
 }
 
 // Peer returns the certificate that the client showed, or nil.
-func (c *Conn) Peer() *x509.Certificate { return c.peer }
+func (c *Conn) Peer() *x509.Certificate {
+	if len(c.peers) == 0 {
+		return nil
+	}
+	return c.peers[0]
+}
+
+// Peers returns all certificates that the client showed, its own first.
+func (c *Conn) Peers() []*x509.Certificate { return c.peers }
 
 // Version returns the version of TLS as nats-server writes it: 1.2 or 1.3.
 func (c *Conn) Version() string {

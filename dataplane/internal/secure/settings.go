@@ -102,6 +102,9 @@ func (s *Settings) checkPin(peer *x509.Certificate) error {
 	return nil
 }
 
+// NotAfter is when the first certificate ends.
+func (s *Settings) NotAfter() time.Time { return s.config.Certificates[0].Leaf.NotAfter }
+
 // Admit reports whether the rate of handshakes allows one more.
 func (s *Settings) Admit() bool { return s.RateLimit == 0 || s.rate.admit(s.RateLimit, time.Now()) }
 
