@@ -411,10 +411,7 @@ func TestClusterNamesAreAdopted(t *testing.T) {
 	t.Run("configured names do not mix", func(t *testing.T) {
 		a := named("east")
 		b := named("west", a)
-		nc := dialURL(t, b)
-		_, err := nc.Subscribe("x", func(*nats.Msg) {})
-		must(t, err)
-		must(t, nc.Flush())
+		eventually(t, "a refusal", func() bool { return b.log.says("cluster of another name") })
 		if n := len(routez(t, a).Routes) + len(routez(t, b).Routes); n != 0 {
 			t.Errorf("%d routes between clusters of two names", n)
 		}
@@ -483,10 +480,7 @@ func TestRouteRefusals(t *testing.T) {
 func TestRouteToItselfIsDropped(t *testing.T) {
 	addr := freeAddrs(t, 1)[0]
 	b := coveyOn(t, addr, 3, addr)
-	nc, err := nats.Connect(b.ClientURL(), nats.UserInfo("a", "a"))
-	must(t, err)
-	defer nc.Close()
-	must(t, nc.Flush())
+	eventually(t, "it notices", func() bool { return b.log.says("leads to this broker itself") })
 	if n := len(routez(t, b).Routes); n != 0 {
 		t.Errorf("%d routes to itself", n)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,6 +31,7 @@ type member interface {
 type running struct {
 	*dataplane.Broker
 	stop func()
+	log  *testLog
 }
 
 // covey runs a broker of ours in a cluster until the test ends.
@@ -47,7 +49,8 @@ func covey(t *testing.T, pool int, seeds ...member) *running {
 // coveyConfig runs a broker that needs more than a cluster.
 func coveyConfig(t *testing.T, cfg dataplane.Config) *running {
 	t.Helper()
-	cfg.MonitorAddr, cfg.Version, cfg.Logger = "127.0.0.1:0", "test", slog.New(testLog{t})
+	log := &testLog{t: t}
+	cfg.MonitorAddr, cfg.Version, cfg.Logger = "127.0.0.1:0", "test", slog.New(log)
 	cfg.Drain = dataplane.Drain{Grace: time.Millisecond}
 	b, err := dataplane.New(t.Context(), cfg)
 	must(t, err)
@@ -65,22 +68,42 @@ func coveyConfig(t *testing.T, cfg dataplane.Config) *running {
 		}
 	}
 	t.Cleanup(stop)
-	return &running{Broker: b, stop: stop}
+	return &running{Broker: b, stop: stop, log: log}
 }
 
-// testLog writes warnings to the test's log.
-type testLog struct{ t *testing.T }
+// testLog writes warnings to the test's log, and remembers everything.
+type testLog struct {
+	t *testing.T
 
-func (l testLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+	mu  sync.Mutex
+	all strings.Builder // guarded by mu
+}
 
-func (l testLog) Handle(_ context.Context, r slog.Record) error {
+func (l *testLog) says(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.all.String(), text)
+}
+
+func (l *testLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l *testLog) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder
-	r.Attrs(func(a slog.Attr) bool { fmt.Fprintf(&b, " %s=%v", a.Key, a.Value); return true })
-	l.t.Log(r.Message + b.String())
+	r.Attrs(func(a slog.Attr) bool {
+		fmt.Fprintf(&b, " %s=%v", a.Key, a.Value)
+		return true
+	})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all.WriteString(r.Message + b.String() + "\n")
+	if r.Level >= slog.LevelWarn {
+		l.t.Log(r.Message + b.String())
+	}
 	return nil
 }
-func (l testLog) WithAttrs([]slog.Attr) slog.Handler { return l }
-func (l testLog) WithGroup(string) slog.Handler      { return l }
+
+func (l *testLog) WithAttrs([]slog.Attr) slog.Handler { return l }
+func (l *testLog) WithGroup(string) slog.Handler      { return l }
 
 // stockServer is a nats-server.
 type stockServer struct{ *server.Server }
