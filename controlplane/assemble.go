@@ -71,8 +71,9 @@ func (s *Server) assemble(ctx context.Context, cfg Config, dir *dataDir) (err er
 		return err
 	}
 	s.openReceiver(cfg)
+	s.tenancy = tenancy.New(s.custody, s.root.Signer, cfg.Logger)
 	s.api, err = api.New(api.Config{
-		Store: s.store, Tenancy: tenancy.New(s.custody, s.root.Signer, cfg.Logger),
+		Store: s.store, Tenancy: s.tenancy,
 		Fleet: brokers{s.fleet}, Usage: ledgerUsage{s.ledger}, Logger: cfg.Logger,
 	})
 	if err != nil {
@@ -84,6 +85,7 @@ func (s *Server) assemble(ctx context.Context, cfg Config, dir *dataDir) (err er
 	s.onClose(s.gateway.Close)
 	s.gateway.Handle(resolver.Path, resolver.Handler(s.store, cfg.Logger))
 	s.background(s.forgetOldOperations)
+	s.background(s.purgeDeletedAccounts)
 	s.background(s.api.NoteUses)
 	return nil
 }

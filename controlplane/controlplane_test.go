@@ -162,6 +162,7 @@ func TestAccountLife(t *testing.T) {
 		Account: &apiv1.Account{Name: name}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"delete_protection"}},
 	}))
 	must[*apiv1.DeleteAccountResponse](t, "delete")(owner.accounts.DeleteAccount(ctx, &apiv1.DeleteAccountRequest{Name: name}))
+	must[*apiv1.PurgeAccountResponse](t, "purge")(owner.accounts.PurgeAccount(ctx, &apiv1.PurgeAccountRequest{Name: name}))
 	_, err = owner.accounts.GetAccount(ctx, &apiv1.GetAccountRequest{Name: name})
 	wantError(t, err, errs.NotFound, "RESOURCE_NOT_FOUND")
 	ops := must[*apiv1.ListOperationsResponse](t, "operations")(owner.operations.ListOperations(ctx, &apiv1.ListOperationsRequest{Parent: "organizations/acme"}))
@@ -169,7 +170,7 @@ func TestAccountLife(t *testing.T) {
 	for _, op := range ops.GetOperations() {
 		methods = append(methods, op.GetMethod())
 	}
-	if got, want := strings.Join(methods, " "), "DeleteAccount ResumeAccount SuspendAccount CreateAccount SignUp"; got != want {
+	if got, want := strings.Join(methods, " "), "PurgeAccount DeleteAccount ResumeAccount SuspendAccount CreateAccount SignUp"; got != want {
 		t.Errorf("operations are %q, want %q", got, want)
 	}
 	waited := must[*apiv1.WaitOperationResponse](t, "wait")(owner.operations.WaitOperation(ctx, &apiv1.WaitOperationRequest{Name: resumed.GetOperation().GetName()}))

@@ -92,6 +92,30 @@ func probes(c *caller) []func(context.Context, string) error {
 			return err
 		},
 		func(ctx context.Context, n string) error {
+			_, err := c.accounts.UndeleteAccount(ctx, &apiv1.UndeleteAccountRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.accounts.PurgeAccount(ctx, &apiv1.PurgeAccountRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.users.SuspendUser(ctx, &apiv1.SuspendUserRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.users.ResumeUser(ctx, &apiv1.ResumeUserRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.credentials.RenewCredential(ctx, &apiv1.RenewCredentialRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.users.UpdateUser(ctx, &apiv1.UpdateUserRequest{User: &apiv1.User{Name: n}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"role"}}})
+			return err
+		},
+		func(ctx context.Context, n string) error {
 			_, err := c.roles.CreateRole(ctx, &apiv1.CreateRoleRequest{Parent: n, RoleId: "mine"})
 			return err
 		},

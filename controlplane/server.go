@@ -35,6 +35,7 @@ type Server struct {
 	store     *store.Store
 	custody   *custody.Custody
 	root      tenancy.Root
+	tenancy   *tenancy.Service
 	ledger    *ledger.Ledger
 	fleet     *fleet.Service
 	api       *api.Server

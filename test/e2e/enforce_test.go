@@ -126,7 +126,17 @@ func TestDeletedAccountIsGone(t *testing.T) {
 	w.check(t)
 	b.mustClose("delete", gone)
 	b.mustRefuse("deleted", acme.CredsFile)
+	h.coveyJSON(&w, "account", "undelete", lastID(acme.Account))
+	w.check(t)
+	back, gone := b.watched(acme.CredsFile)
+	flush(t, back)
+	h.coveyJSON(&w, "account", "delete", lastID(acme.Account))
+	w.check(t)
+	b.mustClose("delete again", gone)
+	h.coveyJSON(&w, "account", "purge", lastID(acme.Account))
+	w.check(t)
+	b.mustRefuse("purged", acme.CredsFile)
 	if o := h.run("covey", "account", "get", lastID(acme.Account)); o.code != 3 {
-		t.Errorf("get after delete: %+v", o)
+		t.Errorf("get after purge: %+v", o)
 	}
 }

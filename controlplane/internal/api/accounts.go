@@ -69,6 +69,9 @@ func (s *accountService) ListAccounts(ctx context.Context, req *apiv1.ListAccoun
 	}
 	resp := &apiv1.ListAccountsResponse{NextPageToken: store.Token(next)}
 	for _, a := range list {
+		if a.Deleted() && !req.GetShowDeleted() {
+			continue
+		}
 		resp.Accounts = append(resp.Accounts, accountProto(n.organization, a))
 	}
 	return resp, nil
@@ -184,11 +187,46 @@ func (s *accountService) DeleteAccount(ctx context.Context, req *apiv1.DeleteAcc
 	if err != nil {
 		return nil, err
 	}
+	retention := tenancy.RetentionDefault
+	if req.RetentionSeconds != nil {
+		retention = seconds(req.GetRetentionSeconds())
+	}
 	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DeleteAccountResponse, error) {
-		op, err := s.tenancy.DeleteAccount(ctx, tx, "DeleteAccount", n.account, req.GetEtag())
+		out, err := s.tenancy.DeleteAccount(ctx, tx, "DeleteAccount", n.account, req.GetEtag(), retention)
 		if err != nil {
 			return nil, err
 		}
-		return &apiv1.DeleteAccountResponse{Operation: operationProto(n.organization, op)}, nil
+		return &apiv1.DeleteAccountResponse{
+			Account: accountProto(n.organization, out.Account), Operation: operationProto(n.organization, *out.Operation),
+		}, nil
+	})
+}
+
+// UndeleteAccount implements apiv1.AccountServiceServer.
+func (s *accountService) UndeleteAccount(ctx context.Context, req *apiv1.UndeleteAccountRequest) (*apiv1.UndeleteAccountResponse, error) {
+	n, err := parseName(req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.UndeleteAccountResponse, error) {
+		out, err := s.tenancy.UndeleteAccount(ctx, tx, "UndeleteAccount", n.account, req.GetEtag())
+		if err != nil {
+			return nil, err
+		}
+		return &apiv1.UndeleteAccountResponse{
+			Account: accountProto(n.organization, out.Account), Operation: operationProto(n.organization, *out.Operation),
+		}, nil
+	})
+}
+
+// PurgeAccount implements apiv1.AccountServiceServer.
+func (s *accountService) PurgeAccount(ctx context.Context, req *apiv1.PurgeAccountRequest) (*apiv1.PurgeAccountResponse, error) {
+	n, err := parseName(req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.PurgeAccountResponse, error) {
+		op, err := s.tenancy.PurgeAccount(ctx, tx, "PurgeAccount", n.account, req.GetEtag())
+		return &apiv1.PurgeAccountResponse{Operation: operationProto(n.organization, op)}, err
 	})
 }

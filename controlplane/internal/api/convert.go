@@ -33,10 +33,14 @@ func accountProto(organization string, a store.Account) *apiv1.Account {
 	if a.Suspended {
 		state = apiv1.Account_STATE_SUSPENDED
 	}
+	if a.Deleted() {
+		state = apiv1.Account_STATE_DELETED
+	}
 	return &apiv1.Account{
 		Name: tenancy.AccountName(organization, a.ID), Uid: a.UID, DisplayName: a.DisplayName, PublicKey: a.PublicKey, State: state,
 		Limits: limitsProto(a.Limits), DefaultCredentialTtlSeconds: a.CredentialTTLSeconds, DeleteProtection: a.DeleteProtection,
 		Revision: a.ClaimsRevision, CreateTime: timestamp(a.CreateTime), UpdateTime: timestamp(a.UpdateTime), Etag: tenancy.Etag(a.Revision),
+		DeleteTime: timestamp(a.DeleteTime), PurgeTime: timestamp(a.PurgeTime),
 	}
 }
 
@@ -61,6 +65,10 @@ func userProto(organization string, u store.User) *apiv1.User {
 	out := &apiv1.User{
 		Name: tenancy.UserName(organization, u.Account, u.ID), Uid: u.UID, DisplayName: u.DisplayName, Role: u.Role,
 		CreateTime: timestamp(u.CreateTime), UpdateTime: timestamp(u.UpdateTime), Etag: tenancy.Etag(u.Revision),
+	}
+	out.State = apiv1.User_STATE_ACTIVE
+	if u.Suspended {
+		out.State = apiv1.User_STATE_SUSPENDED
 	}
 	if u.Permissions != nil {
 		out.Permissions = permissionsProto(*u.Permissions)
@@ -108,6 +116,7 @@ func credentialProto(organization string, c store.Credential, life tenancy.Crede
 		tenancy.Expired: apiv1.Credential_STATE_EXPIRED,
 		tenancy.Revoked: apiv1.Credential_STATE_REVOKED,
 
+		tenancy.Superseded:    apiv1.Credential_STATE_SUPERSEDED,
 		tenancy.IssuerRetired: apiv1.Credential_STATE_ISSUER_RETIRED,
 	}[life]
 	return &apiv1.Credential{

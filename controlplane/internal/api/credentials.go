@@ -69,6 +69,26 @@ func (s *credentials) ListCredentials(ctx context.Context, req *apiv1.ListCreden
 	return resp, nil
 }
 
+// RenewCredential implements apiv1.CredentialServiceServer.
+func (s *credentials) RenewCredential(ctx context.Context, req *apiv1.RenewCredentialRequest) (*apiv1.RenewCredentialResponse, error) {
+	n, err := parseName(req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	in := tenancy.NewCredential{TTL: seconds(req.GetTtlSeconds()), Requester: callOf(ctx).principal.KeyID}
+	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.RenewCredentialResponse, error) {
+		out, err := s.tenancy.RenewCredential(ctx, tx, n.account, n.user, n.credential, req.GetEtag(), in)
+		if err != nil {
+			return nil, err
+		}
+		resp := &apiv1.RenewCredentialResponse{Credential: credentialProto(n.organization, out.Credential, tenancy.Active)}
+		if !req.GetValidateOnly() {
+			resp.Jwt = out.JWT
+		}
+		return resp, nil
+	})
+}
+
 // RevokeCredential implements apiv1.CredentialServiceServer.
 func (s *credentials) RevokeCredential(ctx context.Context, req *apiv1.RevokeCredentialRequest) (*apiv1.RevokeCredentialResponse, error) {
 	n, err := parseName(req.GetName())

@@ -24,7 +24,7 @@ func resourceOf(req proto.Message) string {
 			return m.Get(f).String()
 		}
 	}
-	for _, field := range []protoreflect.Name{"account", "service_account", "role"} {
+	for _, field := range []protoreflect.Name{"account", "service_account", "role", "user"} {
 		f := m.Descriptor().Fields().ByName(field)
 		if f != nil && f.Message() != nil {
 			return resourceOf(m.Get(f).Message().Interface())

@@ -5,6 +5,7 @@ import (
 
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
+	"github.com/coveymq/covey/internal/errs"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
 
@@ -66,6 +67,91 @@ func (s *users) ListUsers(ctx context.Context, req *apiv1.ListUsersRequest) (*ap
 		resp.Users = append(resp.Users, userProto(n.organization, u))
 	}
 	return resp, nil
+}
+
+// UpdateUser implements apiv1.UserServiceServer.
+func (s *users) UpdateUser(ctx context.Context, req *apiv1.UpdateUserRequest) (*apiv1.UpdateUserResponse, error) {
+	in := req.GetUser()
+	n, err := parseName(in.GetName())
+	if err != nil {
+		return nil, err
+	}
+	if n.user == "" || n.credential != "" {
+		return nil, errs.New(errs.Invalid, "INVALID_NAME", "user.name names no user").WithField("user.name")
+	}
+	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.UpdateUserResponse, error) {
+		out, err := s.tenancy.UpdateUser(ctx, tx, "UpdateUser", n.account, n.user, in.GetEtag(), req.GetKeepCredentials(), func(f *tenancy.UserFields) error {
+			return applyUserMask(f, in, req.GetUpdateMask().GetPaths())
+		})
+		if err != nil {
+			return nil, err
+		}
+		resp := &apiv1.UpdateUserResponse{User: userProto(n.organization, out.User), RevokedCredentials: int32(out.Revoked)} //nolint:gosec // bounded by the records kept
+		if out.Operation != nil {
+			resp.Operation = operationProto(n.organization, *out.Operation)
+		}
+		return resp, nil
+	})
+}
+
+// applyUserMask puts the fields that a mask names into f. A role and
+// permissions take each other's place, unless the mask names both.
+func applyUserMask(f *tenancy.UserFields, in *apiv1.User, paths []string) error {
+	permissions := permissionsFrom(in.GetPermissions())
+	named := map[string]bool{}
+	for _, path := range paths {
+		named[path] = true
+		switch path {
+		case "*":
+			*f = tenancy.UserFields{DisplayName: in.GetDisplayName(), Role: in.GetRole(), Permissions: permissions}
+		case "display_name":
+			f.DisplayName = in.GetDisplayName()
+		case "role":
+			f.Role = in.GetRole()
+		case "permissions":
+			f.Permissions = permissions
+		default:
+			return errs.New(errs.Invalid, "INVALID_MASK", "%q is not a writable field of a user", path).
+				WithField("update_mask").WithNext("writable are display_name, role and permissions")
+		}
+	}
+	switch {
+	case named["role"] && !named["permissions"] && f.Role != "":
+		f.Permissions = nil
+	case named["permissions"] && !named["role"] && f.Permissions != nil:
+		f.Role = ""
+	}
+	return nil
+}
+
+// SuspendUser implements apiv1.UserServiceServer.
+func (s *users) SuspendUser(ctx context.Context, req *apiv1.SuspendUserRequest) (*apiv1.SuspendUserResponse, error) {
+	n, err := parseName(req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.SuspendUserResponse, error) {
+		out, err := s.tenancy.SetUserSuspended(ctx, tx, "SuspendUser", n.account, n.user, req.GetEtag(), true)
+		if err != nil {
+			return nil, err
+		}
+		return &apiv1.SuspendUserResponse{User: userProto(n.organization, out.User), Operation: operationProto(n.organization, *out.Operation)}, nil
+	})
+}
+
+// ResumeUser implements apiv1.UserServiceServer.
+func (s *users) ResumeUser(ctx context.Context, req *apiv1.ResumeUserRequest) (*apiv1.ResumeUserResponse, error) {
+	n, err := parseName(req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.ResumeUserResponse, error) {
+		out, err := s.tenancy.SetUserSuspended(ctx, tx, "ResumeUser", n.account, n.user, req.GetEtag(), false)
+		if err != nil {
+			return nil, err
+		}
+		return &apiv1.ResumeUserResponse{User: userProto(n.organization, out.User), Operation: operationProto(n.organization, *out.Operation)}, nil
+	})
 }
 
 // DeleteUser implements apiv1.UserServiceServer.

@@ -89,6 +89,47 @@ func (t *Tx) PutRevocations(account string, r Revocations) error {
 // PutClaims puts the signed claims that brokers follow.
 func (t *Tx) PutClaims(public, jwt string) { t.putText(claimsKey(public), jwt) }
 
+// MarkDeleted replaces an account that was read by the same with a purge time.
+func (t *Tx) MarkDeleted(a Account) error {
+	if err := t.PutAccount(a); err != nil {
+		return err
+	}
+	return t.put(purgeKey(a), purgeRef{Organization: t.org, Account: a.ID})
+}
+
+// UnmarkDeleted takes the purge time off an account that was read with one.
+func (t *Tx) UnmarkDeleted(a Account) error {
+	t.remove(purgeKey(a))
+	a.DeleteTime, a.PurgeTime = time.Time{}, time.Time{}
+	return t.PutAccount(a)
+}
+
+// DueAccount is a deleted account whose purge time has come.
+type DueAccount struct{ Organization, Account string }
+
+// DueAccounts lists at most limit deleted accounts whose purge time has come,
+// the longest due first. It is for the control plane's own use: the answer
+// crosses organizations.
+func (s *Store) DueAccounts(ctx context.Context, now time.Time, limit int) ([]DueAccount, error) {
+	v := s.newView("")
+	list, _, err := loadPage[purgeRef](ctx, v, purgePrefix(), Page{Size: limit})
+	if err != nil {
+		return nil, err
+	}
+	var due []DueAccount
+	for _, r := range list {
+		view := s.newView(r.Organization)
+		a, err := view.Account(ctx, r.Account)
+		if err != nil && !isNotFound(err) {
+			return nil, err
+		}
+		if err == nil && a.Deleted() && !now.Before(a.PurgeTime) {
+			due = append(due, DueAccount{r.Organization, r.Account})
+		}
+	}
+	return due, nil
+}
+
 // DeleteAccount removes an account and everything below it. What remains is
 // whose its key was, because its usage must still be billed and a key is
 // never used again.
@@ -98,6 +139,9 @@ func (t *Tx) DeleteAccount(a Account, now time.Time) error {
 		t.removeAll(t.orgKey("%s/%s/", below, a.ID))
 	}
 	t.remove(t.orgKey("revocations/%s", a.ID))
+	if a.Deleted() {
+		t.remove(purgeKey(a))
+	}
 	t.remove(claimsKey(a.PublicKey))
 	gone := AccountRef{Organization: t.org, Account: a.ID, UID: a.UID, PublicKey: a.PublicKey, DeleteTime: now}
 	if err := t.put(accountIndexKey(a.PublicKey), gone); err != nil {

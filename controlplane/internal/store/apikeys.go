@@ -19,6 +19,12 @@ func (v *View) ServiceAccounts(ctx context.Context, p Page) ([]ServiceAccount, s
 	return loadPage[ServiceAccount](ctx, v, v.orgKey("sa/"), p)
 }
 
+// AllServiceAccounts reads all service accounts. A Tx that commits conflicts
+// with whichever was added or changed meanwhile.
+func (v *View) AllServiceAccounts(ctx context.Context) ([]ServiceAccount, error) {
+	return loadAll[ServiceAccount](ctx, v, v.orgKey("sa/"))
+}
+
 // CreateServiceAccount puts a new service account.
 func (t *Tx) CreateServiceAccount(ctx context.Context, a ServiceAccount) error {
 	return t.create(ctx, t.orgKey("sa/%s", a.ID), a)

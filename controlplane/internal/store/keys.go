@@ -30,6 +30,13 @@ func apiKeyUseKey(id string) string         { return root + "idx/apikey-used/" +
 func organizationIndexPrefix() string       { return root + "idx/org/" }
 func organizationIndexKey(id string) string { return organizationIndexPrefix() + id }
 
+// Purges sort by their time.
+func purgePrefix() string { return root + "idx/purge/" }
+
+func purgeKey(a Account) string {
+	return purgePrefix() + fmt.Sprintf("%011d/%s", a.PurgeTime.Unix(), a.PublicKey)
+}
+
 func (v *View) orgKey(format string, args ...any) string {
 	return root + "org/" + v.org + "/" + fmt.Sprintf(format, args...)
 }

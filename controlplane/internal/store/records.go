@@ -52,8 +52,14 @@ type Account struct {
 	CreateTime           time.Time       `json:"create_time"`
 	UpdateTime           time.Time       `json:"update_time"`
 
+	DeleteTime time.Time `json:"delete_time,omitzero"` // zero unless it is deleted
+	PurgeTime  time.Time `json:"purge_time,omitzero"`
+
 	ClaimsRevision int64 `json:"-"` // of the claims in force
 }
+
+// Deleted reports whether the account is deleted and waits for its end.
+func (a Account) Deleted() bool { return !a.DeleteTime.IsZero() }
 
 // KeyState is where a signing key is in its life.
 type KeyState string
@@ -100,6 +106,7 @@ type User struct {
 	DisplayName string                `json:"display_name,omitempty"`
 	Role        string                `json:"role,omitempty"`
 	Permissions *accounts.Permissions `json:"permissions,omitempty"` // only without a role
+	Suspended   bool                  `json:"suspended,omitempty"`
 	CreateTime  time.Time             `json:"create_time"`
 	UpdateTime  time.Time             `json:"update_time"`
 }
@@ -117,13 +124,36 @@ type Credential struct {
 	IssueTime  time.Time `json:"issue_time"`
 	ExpireTime time.Time `json:"expire_time"`
 	RevokeTime time.Time `json:"revoke_time,omitzero"`
+	Superseded bool      `json:"superseded,omitempty"` // renewed; its own JWT is good until it expires
 	Requester  string    `json:"requester"`
 }
 
-// Revocations is what an account refuses.
+// Revocations is what an account refuses. What is refused only as long as a
+// user is suspended is apart: it is never folded, and goes when the user
+// resumes.
 type Revocations struct {
 	Stored
 	accounts.Revocations
+
+	Suspended map[string][]accounts.Revocation `json:"suspended,omitempty"` // by user
+}
+
+// All returns everything that brokers are to refuse.
+func (r Revocations) All() accounts.Revocations {
+	all := r.Revocations
+	for _, entries := range r.Suspended {
+		for _, e := range entries {
+			all = all.With(e)
+		}
+	}
+	return all
+}
+
+// purgeRef says which account a purge time is of.
+type purgeRef struct {
+	Stored
+	Organization string `json:"organization"`
+	Account      string `json:"account"`
 }
 
 // RoleBinding lets its holder act in a role, on one account or, with none, on

@@ -28,6 +28,9 @@ func (t *Tx) CreateUser(ctx context.Context, u User) error {
 	return t.create(ctx, t.orgKey("user/%s/%s", u.Account, u.ID), u)
 }
 
+// PutUser replaces a user that was read.
+func (t *Tx) PutUser(u User) error { return t.put(t.orgKey("user/%s/%s", u.Account, u.ID), u) }
+
 // DeleteUser removes a user, the records of its credentials, and its hold on
 // their keys.
 func (t *Tx) DeleteUser(u User, keys []string) {

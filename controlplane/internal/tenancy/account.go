@@ -111,7 +111,7 @@ func FieldsOf(a store.Account) AccountFields {
 // UpdateAccount changes writable fields. Brokers hear of it when limits
 // change.
 func (s *Service) UpdateAccount(ctx context.Context, tx *store.Tx, method, id, etag string, change func(*AccountFields) error) (AccountChange, error) {
-	a, err := tx.Account(ctx, id)
+	a, err := liveAccount(ctx, tx, id)
 	if err != nil {
 		return AccountChange{}, err
 	}
@@ -137,7 +137,7 @@ func (s *Service) UpdateAccount(ctx context.Context, tx *store.Tx, method, id, e
 
 // SetSuspended suspends or resumes an account. Doing it again does no harm.
 func (s *Service) SetSuspended(ctx context.Context, tx *store.Tx, method, id, etag string, suspended bool) (AccountChange, error) {
-	a, err := tx.Account(ctx, id)
+	a, err := liveAccount(ctx, tx, id)
 	if err != nil {
 		return AccountChange{}, err
 	}
@@ -150,25 +150,6 @@ func (s *Service) SetSuspended(ctx context.Context, tx *store.Tx, method, id, et
 	}
 	operation, err := s.republish(ctx, tx, method, AccountName(tx.Organization(), id), a)
 	return AccountChange{Account: a, Operation: &operation}, err
-}
-
-// DeleteAccount ends an account and everything below it.
-func (s *Service) DeleteAccount(ctx context.Context, tx *store.Tx, method, id, etag string) (store.Operation, error) {
-	a, err := tx.Account(ctx, id)
-	if err != nil {
-		return store.Operation{}, err
-	}
-	if err := checkEtag(etag, a.Revision); err != nil {
-		return store.Operation{}, err
-	}
-	if a.DeleteProtection {
-		return store.Operation{}, errs.New(errs.Precondition, "DELETE_PROTECTED", "the account %q is protected from deletion", id).
-			WithNext("set delete_protection to false first")
-	}
-	if err := tx.DeleteAccount(a, tx.Now); err != nil {
-		return store.Operation{}, err
-	}
-	return tx.BeginOperation(method, AccountName(tx.Organization(), id))
 }
 
 func taken(reason, field, name string) error {

@@ -37,13 +37,16 @@ func CredentialName(organization string, c store.Credential) string {
 
 // IssueCredential signs a JWT for a user.
 func (s *Service) IssueCredential(ctx context.Context, tx *store.Tx, account, user string, in NewCredential) (Issued, error) {
-	a, err := tx.Account(ctx, account)
+	a, err := liveAccount(ctx, tx, account)
 	if err != nil {
 		return Issued{}, err
 	}
 	u, err := tx.User(ctx, account, user)
 	if err != nil {
 		return Issued{}, err
+	}
+	if u.Suspended {
+		return Issued{}, errs.New(errs.Precondition, "USER_SUSPENDED", "the user %q is suspended", user).WithNext("resume it first")
 	}
 	r, err := tx.Revocations(ctx, account)
 	if err != nil {
@@ -152,19 +155,22 @@ func makeRoom(ctx context.Context, tx *store.Tx, u store.User, r accounts.Revoca
 	if err != nil {
 		return err
 	}
-	live := 0
+	live, renewed := 0, 0
 	var dead []store.Credential // newest first
 	uses := map[string]int{brought: 1}
 	for _, c := range issued {
 		uses[c.PublicKey]++
-		if LifeOf(c, r, tx.Now) == Active {
+		switch LifeOf(c, r, tx.Now) {
+		case Active:
 			live++
-		} else {
+		case Superseded:
+			renewed++ // its JWT is good: its revocation needs the record
+		case Expired, Revoked, IssuerRetired:
 			dead = append(dead, c)
 		}
 	}
-	if live >= liveCredentialsMax {
-		return errs.New(errs.Exhausted, "CREDENTIAL_QUOTA", "the user %q has %d live credentials, and no more are allowed", u.ID, live).
+	if live >= liveCredentialsMax || live+renewed >= credentialsKept {
+		return errs.New(errs.Exhausted, "CREDENTIAL_QUOTA", "the user %q has %d live credentials and %d renewed ones, and no more are allowed", u.ID, live, renewed).
 			WithNext("revoke some, issue shorter-lived ones, or use more users")
 	}
 	for surplus := len(issued) + 1 - credentialsKept; surplus > 0 && len(dead) > 0; surplus-- {
@@ -174,6 +180,31 @@ func makeRoom(ctx context.Context, tx *store.Tx, u store.User, r accounts.Revoca
 		tx.ForgetCredential(oldest, uses[oldest.PublicKey] == 0)
 	}
 	return nil
+}
+
+// RenewCredential signs a new JWT for the key of a credential.
+func (s *Service) RenewCredential(ctx context.Context, tx *store.Tx, account, user, id, etag string, in NewCredential) (Issued, error) {
+	c, err := tx.Credential(ctx, account, user, id)
+	if err != nil {
+		return Issued{}, err
+	}
+	if err := checkEtag(etag, c.Revision); err != nil {
+		return Issued{}, err
+	}
+	r, err := tx.Revocations(ctx, account)
+	if err != nil {
+		return Issued{}, err
+	}
+	if LifeOf(c, r.Revocations, tx.Now) == Revoked {
+		return Issued{}, errs.New(errs.Precondition, "CREDENTIAL_REVOKED", "the credential %q is revoked", id).WithNext("issue one with a new key")
+	}
+	in.PublicKey = c.PublicKey
+	out, err := s.IssueCredential(ctx, tx, account, user, in)
+	if err != nil {
+		return Issued{}, err
+	}
+	c.Superseded = true
+	return out, tx.PutCredential(c)
 }
 
 // CredentialChange is a credential as a change leaves it.
@@ -251,7 +282,7 @@ func (s *Service) compact(ctx context.Context, tx *store.Tx, account string, r a
 			return r, err
 		}
 		for _, c := range issued {
-			if LifeOf(c, r, tx.Now) == Active {
+			if LifeOf(c, r, tx.Now).good() {
 				oldestGood = min(oldestGood, c.IssueTime.Unix())
 			}
 		}

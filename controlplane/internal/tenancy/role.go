@@ -52,7 +52,7 @@ func (s *Service) CreateRole(ctx context.Context, tx *store.Tx, method, account,
 	if err := errors.Join(accounts.ValidateRole(name), f.validate()); err != nil {
 		return RoleChange{}, err
 	}
-	a, err := tx.Account(ctx, account)
+	a, err := liveAccount(ctx, tx, account)
 	if err != nil {
 		return RoleChange{}, err
 	}
@@ -99,7 +99,7 @@ func (s *Service) putRole(ctx context.Context, tx *store.Tx, method string, a st
 // changeRole reads a role, lets change work on it, writes it and publishes its
 // account.
 func (s *Service) changeRole(ctx context.Context, tx *store.Tx, method, account, name, etag string, change func(a store.Account, r *store.Role) error) (RoleChange, error) {
-	a, err := tx.Account(ctx, account)
+	a, err := liveAccount(ctx, tx, account)
 	if err != nil {
 		return RoleChange{}, err
 	}
@@ -126,6 +126,9 @@ func (s *Service) changeRole(ctx context.Context, tx *store.Tx, method, account,
 // UpdateRole changes writable fields. Brokers hear of it when permissions
 // change.
 func (s *Service) UpdateRole(ctx context.Context, tx *store.Tx, method, account, name, etag string, change func(*RoleFields) error) (RoleChange, error) {
+	if _, err := liveAccount(ctx, tx, account); err != nil {
+		return RoleChange{}, err
+	}
 	r, err := tx.Role(ctx, account, name)
 	if err != nil {
 		return RoleChange{}, err
@@ -152,7 +155,7 @@ func (s *Service) UpdateRole(ctx context.Context, tx *store.Tx, method, account,
 
 // DeleteRole ends a role that no user has.
 func (s *Service) DeleteRole(ctx context.Context, tx *store.Tx, method, account, name, etag string) (store.Operation, error) {
-	a, err := tx.Account(ctx, account)
+	a, err := liveAccount(ctx, tx, account)
 	if err != nil {
 		return store.Operation{}, err
 	}

@@ -94,6 +94,9 @@ func (s *Service) StageKey(ctx context.Context, tx *store.Tx, method, account, r
 // PromoteKey lets the staged key of a role sign. Known tells whether every
 // connected broker has acknowledged an operation.
 func (s *Service) PromoteKey(ctx context.Context, tx *store.Tx, account, role, etag string, known func(store.Operation) (bool, error)) (store.Role, error) {
+	if _, err := liveAccount(ctx, tx, account); err != nil {
+		return store.Role{}, err
+	}
 	r, err := tx.Role(ctx, account, role)
 	if err != nil {
 		return store.Role{}, err
@@ -239,7 +242,7 @@ func (s *Service) IssuersOf(ctx context.Context, v *store.View, account string) 
 // LifeOf is LifeOf that also knows of retired keys.
 func (i Issuers) LifeOf(c store.Credential, r accounts.Revocations, now time.Time) CredentialLife {
 	life := LifeOf(c, r, now)
-	if life == Active && !i[c.IssuerKey] {
+	if life.good() && !i[c.IssuerKey] {
 		return IssuerRetired
 	}
 	return life

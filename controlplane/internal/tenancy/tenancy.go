@@ -111,8 +111,8 @@ func Etag(revision int64) string {
 // that brings them to the brokers.
 func (s *Service) publish(tx *store.Tx, method, target string, a store.Account, roles []store.Role, r store.Revocations) (store.Operation, error) {
 	spec := accounts.AccountSpec{
-		PublicKey: a.PublicKey, Name: tx.Organization() + "/" + a.ID, Limits: a.Limits, Suspended: a.Suspended,
-		Keys: []string{a.DirectKey}, Revocations: r.Revocations,
+		PublicKey: a.PublicKey, Name: tx.Organization() + "/" + a.ID, Limits: a.Limits, Suspended: a.Suspended || a.Deleted(),
+		Keys: []string{a.DirectKey}, Revocations: r.All(),
 	}
 	for _, role := range roles {
 		spec.Roles = append(spec.Roles, accounts.Role{Name: role.Name, Permissions: role.Permissions, Keys: liveKeys(role)})
@@ -147,7 +147,11 @@ const (
 	Expired
 	Revoked
 	IssuerRetired
+	Superseded // renewed, and good still
 )
+
+// good reports whether brokers let a credential in that is in this state.
+func (l CredentialLife) good() bool { return l == Active || l == Superseded }
 
 // LifeOf computes the state of a credential from its record and from what its
 // account refuses.
@@ -157,6 +161,8 @@ func LifeOf(c store.Credential, r accounts.Revocations, now time.Time) Credentia
 		return Revoked
 	case !c.ExpireTime.IsZero() && !now.Before(c.ExpireTime):
 		return Expired
+	case c.Superseded:
+		return Superseded
 	}
 	return Active
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/coveymq/covey/accounts"
 	"github.com/coveymq/covey/controlplane/internal/custody"
 	"github.com/coveymq/covey/controlplane/internal/store"
+	"github.com/coveymq/covey/controlplane/internal/store/storetest"
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
 	"github.com/coveymq/covey/internal/errs"
 	"github.com/coveymq/covey/internal/testetcd"
@@ -21,6 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is one organization, acme, as sign-up makes it.
 type world struct {
+	kv      *storetest.KV // fails as planned
 	store   *store.Store
 	service *tenancy.Service
 }
@@ -29,7 +31,8 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	client := testetcd.New(t)
 	log := slog.New(slog.DiscardHandler)
-	w := &world{store: store.New(client, client, log)}
+	w := &world{kv: &storetest.KV{KV: client}}
+	w.store = store.New(w.kv, client, log)
 	c, err := custody.OpenLocal(filepath.Join(t.TempDir(), "key"), true)
 	if err != nil {
 		t.Fatal(err)

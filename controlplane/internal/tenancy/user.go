@@ -30,22 +30,28 @@ func (s *Service) CreateUser(ctx context.Context, tx *store.Tx, account, id stri
 	if err := f.validate(); err != nil {
 		return store.User{}, err
 	}
-	if _, err := tx.Account(ctx, account); err != nil {
+	if _, err := liveAccount(ctx, tx, account); err != nil {
 		return store.User{}, err
 	}
 	if f.Role == "" && f.Permissions == nil {
 		f.Role = accounts.DefaultRole
 	}
-	if f.Role != "" {
-		_, err := tx.Role(ctx, account, f.Role)
-		if errors.Is(err, store.ErrNotFound) {
-			err = errs.New(errs.Precondition, "ROLE_NOT_FOUND", "the account has no role %q", f.Role).WithField("user.role")
-		}
-		if err != nil {
-			return store.User{}, err
-		}
+	if err := checkRole(ctx, tx, account, f.Role); err != nil {
+		return store.User{}, err
 	}
 	return newUser(ctx, tx, account, id, f)
+}
+
+// checkRole refuses a role that the account does not have; "" is none.
+func checkRole(ctx context.Context, tx *store.Tx, account, role string) error {
+	if role == "" {
+		return nil
+	}
+	_, err := tx.Role(ctx, account, role)
+	if errors.Is(err, store.ErrNotFound) {
+		err = errs.New(errs.Precondition, "ROLE_NOT_FOUND", "the account has no role %q", role).WithField("user.role")
+	}
+	return err
 }
 
 func newUser(ctx context.Context, tx *store.Tx, account, id string, f UserFields) (store.User, error) {
@@ -99,7 +105,7 @@ func (s *Service) DeleteUser(ctx context.Context, tx *store.Tx, method, account,
 	held := map[string]bool{}
 	var keys []string
 	for _, c := range issued {
-		if LifeOf(c, r.Revocations, tx.Now) == Active {
+		if LifeOf(c, r.Revocations, tx.Now).good() {
 			live = append(live, c)
 		}
 		if !held[c.PublicKey] {
@@ -108,9 +114,10 @@ func (s *Service) DeleteUser(ctx context.Context, tx *store.Tx, method, account,
 		}
 	}
 	tx.DeleteUser(u, keys)
-	if len(live) == 0 {
+	if len(live) == 0 && !u.Suspended {
 		return nil, nil //nolint:nilnil // no operation is an answer
 	}
+	r.Suspended = without(r.Suspended, id)
 	operation, err := s.revoke(ctx, tx, method, UserName(tx.Organization(), account, id), account, r, live)
 	return &operation, err
 }

@@ -3,7 +3,6 @@ package conn
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -166,9 +165,23 @@ func (s *Sum) add(c *Client) {
 // adds both counts everything once. The lock it takes is one that connects and
 // disconnects wait for, for the time of copying a slice, and traffic never.
 func (h *Host) snapshot() ([]*Client, Sum) {
+	const slack = 64 // those who come while memory is found, outside of the lock
+	for {
+		all := make([]*Client, h.Len()+slack)
+		if n, past, ok := h.copyTo(all); ok {
+			return all[:n], past
+		}
+	}
+}
+
+// copyTo copies the list of connections; false if there is no room for all.
+func (h *Host) copyTo(all []*Client) (n int, past Sum, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.Clone(h.clients), h.past
+	if len(h.clients) > len(all) {
+		return 0, Sum{}, false
+	}
+	return copy(all, h.clients), h.past, true
 }
 
 // Sum adds all connections up. What it returns never falls, but for Connections.

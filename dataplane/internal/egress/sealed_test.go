@@ -273,3 +273,40 @@ func BenchmarkSealedFlush(b *testing.B) {
 		})
 	}
 }
+
+// Control lines that come while records are held follow them, each once, and
+// never inside a message.
+func TestSealedControlFollowsWhatIsHeld(t *testing.T) {
+	var slots egress.Slots
+	c, _, client := securePair(t, 16<<10, 0, &slots, make(chan egress.Reason, 1))
+	reader := newPeer(t, client)
+	var pub publisher
+	defer pub.end()
+	const rounds, size = 200, 20 << 10
+	for seq := range rounds {
+		pub.begin()
+		pub.publish(c, "s", pattern(0, seq, size))
+		pub.batch.Flush(nil)
+		c.Control([]byte("PING\r\n"))
+		if seq == rounds/2 {
+			reader.read()
+		}
+	}
+	c.Finish(patience)
+	c.Close()
+	all, left := frames(reader.all())
+	pings, seq := 0, 0
+	for _, f := range all {
+		switch {
+		case f.line == "PING":
+			pings++
+		case !bytes.Equal(f.body, pattern(0, seq, size)):
+			t.Fatalf("message %d was harmed, or is a line in the wrong place: %.40q", seq, f.line)
+		default:
+			seq++
+		}
+	}
+	if pings != rounds || seq != rounds || left != 0 {
+		t.Errorf("%d PINGs and %d messages came of %d each, and %d bytes more", pings, seq, rounds, left)
+	}
+}

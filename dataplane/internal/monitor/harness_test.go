@@ -56,6 +56,11 @@ func ours(t *testing.T, text string) *subject {
 	t.Helper()
 	o, err := config.Load(write(t, text))
 	must(t, err)
+	return start(t, o)
+}
+
+func start(t *testing.T, o *config.Options) *subject {
+	t.Helper()
 	b, err := dataplane.New(t.Context(), dataplane.Config{
 		MonitorAddr: "127.0.0.1:0", MonitorBasePath: o.MonitorBasePath, ConfigDigest: o.Digest, Version: "test",
 		Logger: slog.New(slog.DiscardHandler), Clients: &o.Clients, Access: &o.Access,

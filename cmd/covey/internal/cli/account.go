@@ -20,7 +20,7 @@ func (a *App) accountCommand() *cobra.Command {
 	in := &scope{}
 	cmd.PersistentFlags().StringVar(&in.org, "org", "", "organization (default: the context's)")
 	cmd.AddCommand(a.accountCreate(in), a.accountList(in), a.accountGet(in), a.accountUpdate(in),
-		a.accountSuspend(in), a.accountResume(in), a.accountDelete(in))
+		a.accountSuspend(in), a.accountResume(in), a.accountDelete(in), a.accountUndelete(in), a.accountPurge(in))
 	return cmd
 }
 
@@ -60,7 +60,8 @@ func (a *App) accountCreate(in *scope) *cobra.Command {
 }
 
 func (a *App) accountList(in *scope) *cobra.Command {
-	return &cobra.Command{
+	var deleted bool
+	cmd := &cobra.Command{
 		Use: "list", Short: "List an organization's accounts", Args: term.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withScope(*in, func(s *session, in scope) error {
@@ -70,7 +71,7 @@ func (a *App) accountList(in *scope) *cobra.Command {
 				}
 				client := apiv1.NewAccountServiceClient(s)
 				all, err := listAll(cmd.Context(), func(ctx context.Context, token string) (*apiv1.ListAccountsResponse, error) {
-					return client.ListAccounts(ctx, &apiv1.ListAccountsRequest{Parent: parent, PageSize: pageSize, PageToken: token})
+					return client.ListAccounts(ctx, &apiv1.ListAccountsRequest{Parent: parent, PageSize: pageSize, PageToken: token, ShowDeleted: deleted})
 				}, (*apiv1.ListAccountsResponse).GetAccounts)
 				if err != nil {
 					return err
@@ -82,6 +83,8 @@ func (a *App) accountList(in *scope) *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&deleted, "deleted", false, "also those that are deleted and not purged yet")
+	return cmd
 }
 
 func (a *App) accountGet(in *scope) *cobra.Command {
@@ -165,27 +168,6 @@ func (a *App) accountResume(in *scope) *cobra.Command {
 	return cmd
 }
 
-func (a *App) accountDelete(in *scope) *cobra.Command {
-	var w waiting
-	cmd := &cobra.Command{
-		Use: "delete ACCOUNT", Short: "End an account with all its users and credentials", Args: term.Exactly("ACCOUNT"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withAccount(*in, args[0], func(s *session, name string) error {
-				resp, err := apiv1.NewAccountServiceClient(s).DeleteAccount(cmd.Context(), &apiv1.DeleteAccountRequest{
-					Name: name, RequestId: uuid.NewString(),
-				})
-				if err != nil {
-					return err
-				}
-				resp.Operation, err = w.settle(cmd.Context(), a, s, resp.GetOperation())
-				return errors.Join(a.show(resp, deletedPairs(name, resp.GetOperation())...), err)
-			})
-		},
-	}
-	w.flags(cmd, true)
-	return cmd
-}
-
 func deletedPairs(name string, op *apiv1.Operation) []term.Pair {
 	return append([]term.Pair{{Name: "deleted", Value: name}}, operationPairs(op)...)
 }
@@ -260,7 +242,9 @@ func accountPairs(acc *apiv1.Account) []term.Pair {
 	if acc.GetDeleteProtection() {
 		pairs = append(pairs, term.Pair{Name: "delete protection", Value: "on"})
 	}
-	return append(pairs, term.Pair{Name: "created", Value: stamp(acc.GetCreateTime())})
+	return append(pairs,
+		term.Pair{Name: "created", Value: stamp(acc.GetCreateTime())},
+		term.Pair{Name: "ends", Value: stamp(acc.GetPurgeTime())})
 }
 
 // splitName splits a full name into its parent's and its own id.

@@ -18,7 +18,7 @@ func (a *App) credsCommand() *cobra.Command {
 	in := &scope{}
 	cmd.PersistentFlags().StringVar(&in.org, "org", "", "organization (default: the context's)")
 	cmd.PersistentFlags().StringVar(&in.account, "account", "", "account (default: the context's)")
-	cmd.AddCommand(a.credsIssue(in), a.credsList(in), a.credsRevoke(in))
+	cmd.AddCommand(a.credsIssue(in), a.credsList(in), a.credsRenew(in), a.credsRevoke(in))
 	return cmd
 }
 

@@ -31,6 +31,11 @@ type fakeAPI struct {
 	apiv1.UnimplementedServiceAccountServiceServer
 	apiv1.UnimplementedAPIKeyServiceServer
 
+	deleted    *apiv1.DeleteAccountRequest // guarded by mu: the last one
+	changed    *apiv1.UpdateUserRequest    // guarded by mu: the last one
+	renewed    string                      // set before the call: the public key that a renewal answers with
+	renewedJWT string                      // set before the call: the JWT that it answers with
+
 	retired *apiv1.RetireKeyRequest            // guarded by mu: the last one
 	widened *apiv1.UpdateRoleRequest           // guarded by mu: the last one
 	made    *apiv1.CreateServiceAccountRequest // guarded by mu: the last one

@@ -213,7 +213,8 @@ func progressWord(b *apiv1.BrokerProgress) string {
 	}
 }
 
-// stateWord is the enum's name without its prefix, in lower case.
+// stateWord is the enum's name without its prefix, in lower case and with
+// hyphens.
 func stateWord(state interface{ String() string }) string {
-	return strings.ToLower(strings.TrimPrefix(state.String(), "STATE_"))
+	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(state.String(), "STATE_")), "_", "-")
 }

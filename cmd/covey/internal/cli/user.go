@@ -16,7 +16,8 @@ func (a *App) userCommand() *cobra.Command {
 	in := &scope{}
 	cmd.PersistentFlags().StringVar(&in.org, "org", "", "organization (default: the context's)")
 	cmd.PersistentFlags().StringVar(&in.account, "account", "", "account (default: the context's)")
-	cmd.AddCommand(a.userCreate(in), a.userList(in), a.userGet(in), a.userDelete(in))
+	cmd.AddCommand(a.userCreate(in), a.userList(in), a.userGet(in), a.userUpdate(in),
+		a.userSuspend(in), a.userResume(in), a.userDelete(in))
 	return cmd
 }
 
@@ -91,8 +92,8 @@ func (a *App) userList(in *scope) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return showList(a, "users", all, []string{"USER", "ROLE", "DISPLAY NAME", "CREATED"}, func(u *apiv1.User) []string {
-					return []string{lastSegment(u.GetName()), u.GetRole(), u.GetDisplayName(), stamp(u.GetCreateTime())}
+				return showList(a, "users", all, []string{"USER", "STATE", "ROLE", "DISPLAY NAME", "CREATED"}, func(u *apiv1.User) []string {
+					return []string{lastSegment(u.GetName()), stateWord(u.GetState()), u.GetRole(), u.GetDisplayName(), stamp(u.GetCreateTime())}
 				})
 			})
 		},
@@ -139,6 +140,7 @@ func userPairs(u *apiv1.User) []term.Pair {
 	pairs := []term.Pair{
 		{Name: "user", Value: u.GetName()},
 		{Name: "display name", Value: u.GetDisplayName()},
+		{Name: "state", Value: stateWord(u.GetState())},
 		{Name: "role", Value: u.GetRole()},
 	}
 	pairs = append(pairs, permissionPairs(u.GetPermissions())...)

@@ -32,6 +32,8 @@ const (
 	Account_STATE_UNSPECIFIED Account_State = 0
 	Account_STATE_ACTIVE      Account_State = 1
 	Account_STATE_SUSPENDED   Account_State = 2
+	// Until its purge time it can be undeleted.
+	Account_STATE_DELETED Account_State = 3
 )
 
 // Enum value maps for Account_State.
@@ -40,11 +42,13 @@ var (
 		0: "STATE_UNSPECIFIED",
 		1: "STATE_ACTIVE",
 		2: "STATE_SUSPENDED",
+		3: "STATE_DELETED",
 	}
 	Account_State_value = map[string]int32{
 		"STATE_UNSPECIFIED": 0,
 		"STATE_ACTIVE":      1,
 		"STATE_SUSPENDED":   2,
+		"STATE_DELETED":     3,
 	}
 )
 
@@ -92,10 +96,14 @@ type Account struct {
 	// While true, DeleteAccount is refused.
 	DeleteProtection bool `protobuf:"varint,8,opt,name=delete_protection,json=deleteProtection,proto3" json:"delete_protection,omitempty"`
 	// The etcd revision of the claims in force.
-	Revision      int64                  `protobuf:"varint,9,opt,name=revision,proto3" json:"revision,omitempty"`
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	Etag          string                 `protobuf:"bytes,12,opt,name=etag,proto3" json:"etag,omitempty"`
+	Revision   int64                  `protobuf:"varint,9,opt,name=revision,proto3" json:"revision,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	Etag       string                 `protobuf:"bytes,12,opt,name=etag,proto3" json:"etag,omitempty"`
+	// When it was deleted; absent unless it is.
+	DeleteTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=delete_time,json=deleteTime,proto3" json:"delete_time,omitempty"`
+	// When a deleted account ends for good.
+	PurgeTime     *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=purge_time,json=purgeTime,proto3" json:"purge_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -212,6 +220,20 @@ func (x *Account) GetEtag() string {
 		return x.Etag
 	}
 	return ""
+}
+
+func (x *Account) GetDeleteTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeleteTime
+	}
+	return nil
+}
+
+func (x *Account) GetPurgeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PurgeTime
+	}
+	return nil
 }
 
 type CreateAccountRequest struct {
@@ -433,10 +455,12 @@ func (x *GetAccountResponse) GetAccount() *Account {
 }
 
 type ListAccountsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Parent        string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
-	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Parent    string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Also list deleted accounts that are not purged yet.
+	ShowDeleted   bool `protobuf:"varint,4,opt,name=show_deleted,json=showDeleted,proto3" json:"show_deleted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -490,6 +514,13 @@ func (x *ListAccountsRequest) GetPageToken() string {
 		return x.PageToken
 	}
 	return ""
+}
+
+func (x *ListAccountsRequest) GetShowDeleted() bool {
+	if x != nil {
+		return x.ShowDeleted
+	}
+	return false
 }
 
 type ListAccountsResponse struct {
@@ -914,13 +945,16 @@ func (x *ResumeAccountResponse) GetOperation() *Operation {
 }
 
 type DeleteAccountRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Etag          string                 `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
-	RequestId     string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	ValidateOnly  bool                   `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Name         string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Etag         string                 `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	RequestId    string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ValidateOnly bool                   `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// How long it can be undeleted, in seconds; absent means seven days. At
+	// least an hour, at most 90 days.
+	RetentionSeconds *int64 `protobuf:"varint,5,opt,name=retention_seconds,json=retentionSeconds,proto3,oneof" json:"retention_seconds,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *DeleteAccountRequest) Reset() {
@@ -981,9 +1015,18 @@ func (x *DeleteAccountRequest) GetValidateOnly() bool {
 	return false
 }
 
+func (x *DeleteAccountRequest) GetRetentionSeconds() int64 {
+	if x != nil && x.RetentionSeconds != nil {
+		return *x.RetentionSeconds
+	}
+	return 0
+}
+
 type DeleteAccountResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Operation     *Operation             `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Operation *Operation             `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	// The account, deleted.
+	Account       *Account `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1025,11 +1068,250 @@ func (x *DeleteAccountResponse) GetOperation() *Operation {
 	return nil
 }
 
+func (x *DeleteAccountResponse) GetAccount() *Account {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+type UndeleteAccountRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Etag          string                 `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	RequestId     string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ValidateOnly  bool                   `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndeleteAccountRequest) Reset() {
+	*x = UndeleteAccountRequest{}
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndeleteAccountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndeleteAccountRequest) ProtoMessage() {}
+
+func (x *UndeleteAccountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndeleteAccountRequest.ProtoReflect.Descriptor instead.
+func (*UndeleteAccountRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *UndeleteAccountRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UndeleteAccountRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *UndeleteAccountRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *UndeleteAccountRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type UndeleteAccountResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Operation     *Operation             `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndeleteAccountResponse) Reset() {
+	*x = UndeleteAccountResponse{}
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndeleteAccountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndeleteAccountResponse) ProtoMessage() {}
+
+func (x *UndeleteAccountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndeleteAccountResponse.ProtoReflect.Descriptor instead.
+func (*UndeleteAccountResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *UndeleteAccountResponse) GetAccount() *Account {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+func (x *UndeleteAccountResponse) GetOperation() *Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
+type PurgeAccountRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Etag          string                 `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	RequestId     string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ValidateOnly  bool                   `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeAccountRequest) Reset() {
+	*x = PurgeAccountRequest{}
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeAccountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeAccountRequest) ProtoMessage() {}
+
+func (x *PurgeAccountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeAccountRequest.ProtoReflect.Descriptor instead.
+func (*PurgeAccountRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PurgeAccountRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PurgeAccountRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *PurgeAccountRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *PurgeAccountRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type PurgeAccountResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Operation     *Operation             `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeAccountResponse) Reset() {
+	*x = PurgeAccountResponse{}
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeAccountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeAccountResponse) ProtoMessage() {}
+
+func (x *PurgeAccountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeAccountResponse.ProtoReflect.Descriptor instead.
+func (*PurgeAccountResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *PurgeAccountResponse) GetOperation() *Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
 var File_covey_api_v1_accounts_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_accounts_proto_rawDesc = "" +
 	"\n" +
-	"\x1bcovey/api/v1/accounts.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb5\x04\n" +
+	"\x1bcovey/api/v1/accounts.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x05\n" +
 	"\aAccount\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12!\n" +
@@ -1046,11 +1328,16 @@ const file_covey_api_v1_accounts_proto_rawDesc = "" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x12\n" +
-	"\x04etag\x18\f \x01(\tR\x04etag\"E\n" +
+	"\x04etag\x18\f \x01(\tR\x04etag\x12;\n" +
+	"\vdelete_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"deleteTime\x129\n" +
+	"\n" +
+	"purge_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\tpurgeTime\"X\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_ACTIVE\x10\x01\x12\x13\n" +
-	"\x0fSTATE_SUSPENDED\x10\x02\"\x95\x02\n" +
+	"\x0fSTATE_SUSPENDED\x10\x02\x12\x11\n" +
+	"\rSTATE_DELETED\x10\x03\"\x95\x02\n" +
 	"\x14CreateAccountRequest\x129\n" +
 	"\x06parent\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^organizations/[^/]{1,64}$R\x06parent\x12D\n" +
 	"\n" +
@@ -1065,13 +1352,14 @@ const file_covey_api_v1_accounts_proto_rawDesc = "" +
 	"\x11GetAccountRequest\x12I\n" +
 	"\x04name\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x04name\"E\n" +
 	"\x12GetAccountResponse\x12/\n" +
-	"\aaccount\x18\x01 \x01(\v2\x15.covey.api.v1.AccountR\aaccount\"\xa2\x01\n" +
+	"\aaccount\x18\x01 \x01(\v2\x15.covey.api.v1.AccountR\aaccount\"\xc5\x01\n" +
 	"\x13ListAccountsRequest\x129\n" +
 	"\x06parent\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^organizations/[^/]{1,64}$R\x06parent\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"q\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12!\n" +
+	"\fshow_deleted\x18\x04 \x01(\bR\vshowDeleted\"q\n" +
 	"\x14ListAccountsResponse\x121\n" +
 	"\baccounts\x18\x01 \x03(\v2\x15.covey.api.v1.AccountR\baccounts\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe1\x01\n" +
@@ -1103,15 +1391,37 @@ const file_covey_api_v1_accounts_proto_rawDesc = "" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x7f\n" +
 	"\x15ResumeAccountResponse\x12/\n" +
 	"\aaccount\x18\x01 \x01(\v2\x15.covey.api.v1.AccountR\aaccount\x125\n" +
-	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\xcb\x01\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\xa2\x02\n" +
 	"\x14DeleteAccountRequest\x12I\n" +
 	"\x04name\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x04name\x12\x1b\n" +
 	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"N\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\x12?\n" +
+	"\x11retention_seconds\x18\x05 \x01(\x03B\r\xbaH\n" +
+	"\"\b\x18\x80\xce\xda\x03(\x90\x1cH\x00R\x10retentionSeconds\x88\x01\x01B\x14\n" +
+	"\x12_retention_seconds\"\x7f\n" +
 	"\x15DeleteAccountResponse\x125\n" +
-	"\toperation\x18\x01 \x01(\v2\x17.covey.api.v1.OperationR\toperation2\xef\a\n" +
+	"\toperation\x18\x01 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12/\n" +
+	"\aaccount\x18\x02 \x01(\v2\x15.covey.api.v1.AccountR\aaccount\"\xcd\x01\n" +
+	"\x16UndeleteAccountRequest\x12I\n" +
+	"\x04name\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x04name\x12\x1b\n" +
+	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x81\x01\n" +
+	"\x17UndeleteAccountResponse\x12/\n" +
+	"\aaccount\x18\x01 \x01(\v2\x15.covey.api.v1.AccountR\aaccount\x125\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\xca\x01\n" +
+	"\x13PurgeAccountRequest\x12I\n" +
+	"\x04name\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x04name\x12\x1b\n" +
+	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"M\n" +
+	"\x14PurgeAccountResponse\x125\n" +
+	"\toperation\x18\x01 \x01(\v2\x17.covey.api.v1.OperationR\toperation2\x9b\n" +
+	"\n" +
 	"\x0eAccountService\x12\x8a\x01\n" +
 	"\rCreateAccount\x12\".covey.api.v1.CreateAccountRequest\x1a#.covey.api.v1.CreateAccountResponse\"0\x82\xd3\xe4\x93\x02*:\x01*\"%/v1/{parent=organizations/*}/accounts\x12~\n" +
 	"\n" +
@@ -1120,7 +1430,9 @@ const file_covey_api_v1_accounts_proto_rawDesc = "" +
 	"\rUpdateAccount\x12\".covey.api.v1.UpdateAccountRequest\x1a#.covey.api.v1.UpdateAccountResponse\"8\x82\xd3\xe4\x93\x022:\x01*2-/v1/{account.name=organizations/*/accounts/*}\x12\x95\x01\n" +
 	"\x0eSuspendAccount\x12#.covey.api.v1.SuspendAccountRequest\x1a$.covey.api.v1.SuspendAccountResponse\"8\x82\xd3\xe4\x93\x022:\x01*\"-/v1/{name=organizations/*/accounts/*}:suspend\x12\x91\x01\n" +
 	"\rResumeAccount\x12\".covey.api.v1.ResumeAccountRequest\x1a#.covey.api.v1.ResumeAccountResponse\"7\x82\xd3\xe4\x93\x021:\x01*\",/v1/{name=organizations/*/accounts/*}:resume\x12\x87\x01\n" +
-	"\rDeleteAccount\x12\".covey.api.v1.DeleteAccountRequest\x1a#.covey.api.v1.DeleteAccountResponse\"-\x82\xd3\xe4\x93\x02'*%/v1/{name=organizations/*/accounts/*}B3Z1github.com/coveymq/covey/proto/covey/api/v1;apiv1b\x06proto3"
+	"\rDeleteAccount\x12\".covey.api.v1.DeleteAccountRequest\x1a#.covey.api.v1.DeleteAccountResponse\"-\x82\xd3\xe4\x93\x02'*%/v1/{name=organizations/*/accounts/*}\x12\x99\x01\n" +
+	"\x0fUndeleteAccount\x12$.covey.api.v1.UndeleteAccountRequest\x1a%.covey.api.v1.UndeleteAccountResponse\"9\x82\xd3\xe4\x93\x023:\x01*\"./v1/{name=organizations/*/accounts/*}:undelete\x12\x8d\x01\n" +
+	"\fPurgeAccount\x12!.covey.api.v1.PurgeAccountRequest\x1a\".covey.api.v1.PurgeAccountResponse\"6\x82\xd3\xe4\x93\x020:\x01*\"+/v1/{name=organizations/*/accounts/*}:purgeB3Z1github.com/coveymq/covey/proto/covey/api/v1;apiv1b\x06proto3"
 
 var (
 	file_covey_api_v1_accounts_proto_rawDescOnce sync.Once
@@ -1135,67 +1447,81 @@ func file_covey_api_v1_accounts_proto_rawDescGZIP() []byte {
 }
 
 var file_covey_api_v1_accounts_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_covey_api_v1_accounts_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_covey_api_v1_accounts_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_covey_api_v1_accounts_proto_goTypes = []any{
-	(Account_State)(0),             // 0: covey.api.v1.Account.State
-	(*Account)(nil),                // 1: covey.api.v1.Account
-	(*CreateAccountRequest)(nil),   // 2: covey.api.v1.CreateAccountRequest
-	(*CreateAccountResponse)(nil),  // 3: covey.api.v1.CreateAccountResponse
-	(*GetAccountRequest)(nil),      // 4: covey.api.v1.GetAccountRequest
-	(*GetAccountResponse)(nil),     // 5: covey.api.v1.GetAccountResponse
-	(*ListAccountsRequest)(nil),    // 6: covey.api.v1.ListAccountsRequest
-	(*ListAccountsResponse)(nil),   // 7: covey.api.v1.ListAccountsResponse
-	(*UpdateAccountRequest)(nil),   // 8: covey.api.v1.UpdateAccountRequest
-	(*UpdateAccountResponse)(nil),  // 9: covey.api.v1.UpdateAccountResponse
-	(*SuspendAccountRequest)(nil),  // 10: covey.api.v1.SuspendAccountRequest
-	(*SuspendAccountResponse)(nil), // 11: covey.api.v1.SuspendAccountResponse
-	(*ResumeAccountRequest)(nil),   // 12: covey.api.v1.ResumeAccountRequest
-	(*ResumeAccountResponse)(nil),  // 13: covey.api.v1.ResumeAccountResponse
-	(*DeleteAccountRequest)(nil),   // 14: covey.api.v1.DeleteAccountRequest
-	(*DeleteAccountResponse)(nil),  // 15: covey.api.v1.DeleteAccountResponse
-	(*Limits)(nil),                 // 16: covey.api.v1.Limits
-	(*timestamppb.Timestamp)(nil),  // 17: google.protobuf.Timestamp
-	(*Operation)(nil),              // 18: covey.api.v1.Operation
-	(*fieldmaskpb.FieldMask)(nil),  // 19: google.protobuf.FieldMask
+	(Account_State)(0),              // 0: covey.api.v1.Account.State
+	(*Account)(nil),                 // 1: covey.api.v1.Account
+	(*CreateAccountRequest)(nil),    // 2: covey.api.v1.CreateAccountRequest
+	(*CreateAccountResponse)(nil),   // 3: covey.api.v1.CreateAccountResponse
+	(*GetAccountRequest)(nil),       // 4: covey.api.v1.GetAccountRequest
+	(*GetAccountResponse)(nil),      // 5: covey.api.v1.GetAccountResponse
+	(*ListAccountsRequest)(nil),     // 6: covey.api.v1.ListAccountsRequest
+	(*ListAccountsResponse)(nil),    // 7: covey.api.v1.ListAccountsResponse
+	(*UpdateAccountRequest)(nil),    // 8: covey.api.v1.UpdateAccountRequest
+	(*UpdateAccountResponse)(nil),   // 9: covey.api.v1.UpdateAccountResponse
+	(*SuspendAccountRequest)(nil),   // 10: covey.api.v1.SuspendAccountRequest
+	(*SuspendAccountResponse)(nil),  // 11: covey.api.v1.SuspendAccountResponse
+	(*ResumeAccountRequest)(nil),    // 12: covey.api.v1.ResumeAccountRequest
+	(*ResumeAccountResponse)(nil),   // 13: covey.api.v1.ResumeAccountResponse
+	(*DeleteAccountRequest)(nil),    // 14: covey.api.v1.DeleteAccountRequest
+	(*DeleteAccountResponse)(nil),   // 15: covey.api.v1.DeleteAccountResponse
+	(*UndeleteAccountRequest)(nil),  // 16: covey.api.v1.UndeleteAccountRequest
+	(*UndeleteAccountResponse)(nil), // 17: covey.api.v1.UndeleteAccountResponse
+	(*PurgeAccountRequest)(nil),     // 18: covey.api.v1.PurgeAccountRequest
+	(*PurgeAccountResponse)(nil),    // 19: covey.api.v1.PurgeAccountResponse
+	(*Limits)(nil),                  // 20: covey.api.v1.Limits
+	(*timestamppb.Timestamp)(nil),   // 21: google.protobuf.Timestamp
+	(*Operation)(nil),               // 22: covey.api.v1.Operation
+	(*fieldmaskpb.FieldMask)(nil),   // 23: google.protobuf.FieldMask
 }
 var file_covey_api_v1_accounts_proto_depIdxs = []int32{
 	0,  // 0: covey.api.v1.Account.state:type_name -> covey.api.v1.Account.State
-	16, // 1: covey.api.v1.Account.limits:type_name -> covey.api.v1.Limits
-	17, // 2: covey.api.v1.Account.create_time:type_name -> google.protobuf.Timestamp
-	17, // 3: covey.api.v1.Account.update_time:type_name -> google.protobuf.Timestamp
-	1,  // 4: covey.api.v1.CreateAccountRequest.account:type_name -> covey.api.v1.Account
-	1,  // 5: covey.api.v1.CreateAccountResponse.account:type_name -> covey.api.v1.Account
-	18, // 6: covey.api.v1.CreateAccountResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 7: covey.api.v1.GetAccountResponse.account:type_name -> covey.api.v1.Account
-	1,  // 8: covey.api.v1.ListAccountsResponse.accounts:type_name -> covey.api.v1.Account
-	1,  // 9: covey.api.v1.UpdateAccountRequest.account:type_name -> covey.api.v1.Account
-	19, // 10: covey.api.v1.UpdateAccountRequest.update_mask:type_name -> google.protobuf.FieldMask
-	1,  // 11: covey.api.v1.UpdateAccountResponse.account:type_name -> covey.api.v1.Account
-	18, // 12: covey.api.v1.UpdateAccountResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 13: covey.api.v1.SuspendAccountResponse.account:type_name -> covey.api.v1.Account
-	18, // 14: covey.api.v1.SuspendAccountResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 15: covey.api.v1.ResumeAccountResponse.account:type_name -> covey.api.v1.Account
-	18, // 16: covey.api.v1.ResumeAccountResponse.operation:type_name -> covey.api.v1.Operation
-	18, // 17: covey.api.v1.DeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
-	2,  // 18: covey.api.v1.AccountService.CreateAccount:input_type -> covey.api.v1.CreateAccountRequest
-	4,  // 19: covey.api.v1.AccountService.GetAccount:input_type -> covey.api.v1.GetAccountRequest
-	6,  // 20: covey.api.v1.AccountService.ListAccounts:input_type -> covey.api.v1.ListAccountsRequest
-	8,  // 21: covey.api.v1.AccountService.UpdateAccount:input_type -> covey.api.v1.UpdateAccountRequest
-	10, // 22: covey.api.v1.AccountService.SuspendAccount:input_type -> covey.api.v1.SuspendAccountRequest
-	12, // 23: covey.api.v1.AccountService.ResumeAccount:input_type -> covey.api.v1.ResumeAccountRequest
-	14, // 24: covey.api.v1.AccountService.DeleteAccount:input_type -> covey.api.v1.DeleteAccountRequest
-	3,  // 25: covey.api.v1.AccountService.CreateAccount:output_type -> covey.api.v1.CreateAccountResponse
-	5,  // 26: covey.api.v1.AccountService.GetAccount:output_type -> covey.api.v1.GetAccountResponse
-	7,  // 27: covey.api.v1.AccountService.ListAccounts:output_type -> covey.api.v1.ListAccountsResponse
-	9,  // 28: covey.api.v1.AccountService.UpdateAccount:output_type -> covey.api.v1.UpdateAccountResponse
-	11, // 29: covey.api.v1.AccountService.SuspendAccount:output_type -> covey.api.v1.SuspendAccountResponse
-	13, // 30: covey.api.v1.AccountService.ResumeAccount:output_type -> covey.api.v1.ResumeAccountResponse
-	15, // 31: covey.api.v1.AccountService.DeleteAccount:output_type -> covey.api.v1.DeleteAccountResponse
-	25, // [25:32] is the sub-list for method output_type
-	18, // [18:25] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	20, // 1: covey.api.v1.Account.limits:type_name -> covey.api.v1.Limits
+	21, // 2: covey.api.v1.Account.create_time:type_name -> google.protobuf.Timestamp
+	21, // 3: covey.api.v1.Account.update_time:type_name -> google.protobuf.Timestamp
+	21, // 4: covey.api.v1.Account.delete_time:type_name -> google.protobuf.Timestamp
+	21, // 5: covey.api.v1.Account.purge_time:type_name -> google.protobuf.Timestamp
+	1,  // 6: covey.api.v1.CreateAccountRequest.account:type_name -> covey.api.v1.Account
+	1,  // 7: covey.api.v1.CreateAccountResponse.account:type_name -> covey.api.v1.Account
+	22, // 8: covey.api.v1.CreateAccountResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 9: covey.api.v1.GetAccountResponse.account:type_name -> covey.api.v1.Account
+	1,  // 10: covey.api.v1.ListAccountsResponse.accounts:type_name -> covey.api.v1.Account
+	1,  // 11: covey.api.v1.UpdateAccountRequest.account:type_name -> covey.api.v1.Account
+	23, // 12: covey.api.v1.UpdateAccountRequest.update_mask:type_name -> google.protobuf.FieldMask
+	1,  // 13: covey.api.v1.UpdateAccountResponse.account:type_name -> covey.api.v1.Account
+	22, // 14: covey.api.v1.UpdateAccountResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 15: covey.api.v1.SuspendAccountResponse.account:type_name -> covey.api.v1.Account
+	22, // 16: covey.api.v1.SuspendAccountResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 17: covey.api.v1.ResumeAccountResponse.account:type_name -> covey.api.v1.Account
+	22, // 18: covey.api.v1.ResumeAccountResponse.operation:type_name -> covey.api.v1.Operation
+	22, // 19: covey.api.v1.DeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 20: covey.api.v1.DeleteAccountResponse.account:type_name -> covey.api.v1.Account
+	1,  // 21: covey.api.v1.UndeleteAccountResponse.account:type_name -> covey.api.v1.Account
+	22, // 22: covey.api.v1.UndeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
+	22, // 23: covey.api.v1.PurgeAccountResponse.operation:type_name -> covey.api.v1.Operation
+	2,  // 24: covey.api.v1.AccountService.CreateAccount:input_type -> covey.api.v1.CreateAccountRequest
+	4,  // 25: covey.api.v1.AccountService.GetAccount:input_type -> covey.api.v1.GetAccountRequest
+	6,  // 26: covey.api.v1.AccountService.ListAccounts:input_type -> covey.api.v1.ListAccountsRequest
+	8,  // 27: covey.api.v1.AccountService.UpdateAccount:input_type -> covey.api.v1.UpdateAccountRequest
+	10, // 28: covey.api.v1.AccountService.SuspendAccount:input_type -> covey.api.v1.SuspendAccountRequest
+	12, // 29: covey.api.v1.AccountService.ResumeAccount:input_type -> covey.api.v1.ResumeAccountRequest
+	14, // 30: covey.api.v1.AccountService.DeleteAccount:input_type -> covey.api.v1.DeleteAccountRequest
+	16, // 31: covey.api.v1.AccountService.UndeleteAccount:input_type -> covey.api.v1.UndeleteAccountRequest
+	18, // 32: covey.api.v1.AccountService.PurgeAccount:input_type -> covey.api.v1.PurgeAccountRequest
+	3,  // 33: covey.api.v1.AccountService.CreateAccount:output_type -> covey.api.v1.CreateAccountResponse
+	5,  // 34: covey.api.v1.AccountService.GetAccount:output_type -> covey.api.v1.GetAccountResponse
+	7,  // 35: covey.api.v1.AccountService.ListAccounts:output_type -> covey.api.v1.ListAccountsResponse
+	9,  // 36: covey.api.v1.AccountService.UpdateAccount:output_type -> covey.api.v1.UpdateAccountResponse
+	11, // 37: covey.api.v1.AccountService.SuspendAccount:output_type -> covey.api.v1.SuspendAccountResponse
+	13, // 38: covey.api.v1.AccountService.ResumeAccount:output_type -> covey.api.v1.ResumeAccountResponse
+	15, // 39: covey.api.v1.AccountService.DeleteAccount:output_type -> covey.api.v1.DeleteAccountResponse
+	17, // 40: covey.api.v1.AccountService.UndeleteAccount:output_type -> covey.api.v1.UndeleteAccountResponse
+	19, // 41: covey.api.v1.AccountService.PurgeAccount:output_type -> covey.api.v1.PurgeAccountResponse
+	33, // [33:42] is the sub-list for method output_type
+	24, // [24:33] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_accounts_proto_init() }
@@ -1205,13 +1531,14 @@ func file_covey_api_v1_accounts_proto_init() {
 	}
 	file_covey_api_v1_common_proto_init()
 	file_covey_api_v1_operations_proto_init()
+	file_covey_api_v1_accounts_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_api_v1_accounts_proto_rawDesc), len(file_covey_api_v1_accounts_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   15,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,13 +19,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AccountService_CreateAccount_FullMethodName  = "/covey.api.v1.AccountService/CreateAccount"
-	AccountService_GetAccount_FullMethodName     = "/covey.api.v1.AccountService/GetAccount"
-	AccountService_ListAccounts_FullMethodName   = "/covey.api.v1.AccountService/ListAccounts"
-	AccountService_UpdateAccount_FullMethodName  = "/covey.api.v1.AccountService/UpdateAccount"
-	AccountService_SuspendAccount_FullMethodName = "/covey.api.v1.AccountService/SuspendAccount"
-	AccountService_ResumeAccount_FullMethodName  = "/covey.api.v1.AccountService/ResumeAccount"
-	AccountService_DeleteAccount_FullMethodName  = "/covey.api.v1.AccountService/DeleteAccount"
+	AccountService_CreateAccount_FullMethodName   = "/covey.api.v1.AccountService/CreateAccount"
+	AccountService_GetAccount_FullMethodName      = "/covey.api.v1.AccountService/GetAccount"
+	AccountService_ListAccounts_FullMethodName    = "/covey.api.v1.AccountService/ListAccounts"
+	AccountService_UpdateAccount_FullMethodName   = "/covey.api.v1.AccountService/UpdateAccount"
+	AccountService_SuspendAccount_FullMethodName  = "/covey.api.v1.AccountService/SuspendAccount"
+	AccountService_ResumeAccount_FullMethodName   = "/covey.api.v1.AccountService/ResumeAccount"
+	AccountService_DeleteAccount_FullMethodName   = "/covey.api.v1.AccountService/DeleteAccount"
+	AccountService_UndeleteAccount_FullMethodName = "/covey.api.v1.AccountService/UndeleteAccount"
+	AccountService_PurgeAccount_FullMethodName    = "/covey.api.v1.AccountService/PurgeAccount"
 )
 
 // AccountServiceClient is the client API for AccountService service.
@@ -48,9 +50,16 @@ type AccountServiceClient interface {
 	SuspendAccount(ctx context.Context, in *SuspendAccountRequest, opts ...grpc.CallOption) (*SuspendAccountResponse, error)
 	// ResumeAccount lets a suspended account's clients in again.
 	ResumeAccount(ctx context.Context, in *ResumeAccountRequest, opts ...grpc.CallOption) (*ResumeAccountResponse, error)
-	// DeleteAccount disconnects all clients and ends the account, with all its
-	// users and credentials. Refused while delete protection is on.
+	// DeleteAccount disconnects all clients and refuses new ones. Until its
+	// purge time the account keeps its name, users and credentials, and can be
+	// undeleted. Refused while delete protection is on.
 	DeleteAccount(ctx context.Context, in *DeleteAccountRequest, opts ...grpc.CallOption) (*DeleteAccountResponse, error)
+	// UndeleteAccount brings a deleted account back as it was.
+	UndeleteAccount(ctx context.Context, in *UndeleteAccountRequest, opts ...grpc.CallOption) (*UndeleteAccountResponse, error)
+	// PurgeAccount ends a deleted account for good before its purge time, with
+	// all its users, credentials and keys. Its name is free afterwards; its key
+	// is never used again.
+	PurgeAccount(ctx context.Context, in *PurgeAccountRequest, opts ...grpc.CallOption) (*PurgeAccountResponse, error)
 }
 
 type accountServiceClient struct {
@@ -131,6 +140,26 @@ func (c *accountServiceClient) DeleteAccount(ctx context.Context, in *DeleteAcco
 	return out, nil
 }
 
+func (c *accountServiceClient) UndeleteAccount(ctx context.Context, in *UndeleteAccountRequest, opts ...grpc.CallOption) (*UndeleteAccountResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UndeleteAccountResponse)
+	err := c.cc.Invoke(ctx, AccountService_UndeleteAccount_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *accountServiceClient) PurgeAccount(ctx context.Context, in *PurgeAccountRequest, opts ...grpc.CallOption) (*PurgeAccountResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PurgeAccountResponse)
+	err := c.cc.Invoke(ctx, AccountService_PurgeAccount_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AccountServiceServer is the server API for AccountService service.
 // All implementations must embed UnimplementedAccountServiceServer
 // for forward compatibility.
@@ -151,9 +180,16 @@ type AccountServiceServer interface {
 	SuspendAccount(context.Context, *SuspendAccountRequest) (*SuspendAccountResponse, error)
 	// ResumeAccount lets a suspended account's clients in again.
 	ResumeAccount(context.Context, *ResumeAccountRequest) (*ResumeAccountResponse, error)
-	// DeleteAccount disconnects all clients and ends the account, with all its
-	// users and credentials. Refused while delete protection is on.
+	// DeleteAccount disconnects all clients and refuses new ones. Until its
+	// purge time the account keeps its name, users and credentials, and can be
+	// undeleted. Refused while delete protection is on.
 	DeleteAccount(context.Context, *DeleteAccountRequest) (*DeleteAccountResponse, error)
+	// UndeleteAccount brings a deleted account back as it was.
+	UndeleteAccount(context.Context, *UndeleteAccountRequest) (*UndeleteAccountResponse, error)
+	// PurgeAccount ends a deleted account for good before its purge time, with
+	// all its users, credentials and keys. Its name is free afterwards; its key
+	// is never used again.
+	PurgeAccount(context.Context, *PurgeAccountRequest) (*PurgeAccountResponse, error)
 	mustEmbedUnimplementedAccountServiceServer()
 }
 
@@ -184,6 +220,12 @@ func (UnimplementedAccountServiceServer) ResumeAccount(context.Context, *ResumeA
 }
 func (UnimplementedAccountServiceServer) DeleteAccount(context.Context, *DeleteAccountRequest) (*DeleteAccountResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteAccount not implemented")
+}
+func (UnimplementedAccountServiceServer) UndeleteAccount(context.Context, *UndeleteAccountRequest) (*UndeleteAccountResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UndeleteAccount not implemented")
+}
+func (UnimplementedAccountServiceServer) PurgeAccount(context.Context, *PurgeAccountRequest) (*PurgeAccountResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PurgeAccount not implemented")
 }
 func (UnimplementedAccountServiceServer) mustEmbedUnimplementedAccountServiceServer() {}
 func (UnimplementedAccountServiceServer) testEmbeddedByValue()                        {}
@@ -332,6 +374,42 @@ func _AccountService_DeleteAccount_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AccountService_UndeleteAccount_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UndeleteAccountRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccountServiceServer).UndeleteAccount(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AccountService_UndeleteAccount_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccountServiceServer).UndeleteAccount(ctx, req.(*UndeleteAccountRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AccountService_PurgeAccount_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PurgeAccountRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccountServiceServer).PurgeAccount(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AccountService_PurgeAccount_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccountServiceServer).PurgeAccount(ctx, req.(*PurgeAccountRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AccountService_ServiceDesc is the grpc.ServiceDesc for AccountService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -366,6 +444,14 @@ var AccountService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteAccount",
 			Handler:    _AccountService_DeleteAccount_Handler,
+		},
+		{
+			MethodName: "UndeleteAccount",
+			Handler:    _AccountService_UndeleteAccount_Handler,
+		},
+		{
+			MethodName: "PurgeAccount",
+			Handler:    _AccountService_PurgeAccount_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -34,6 +34,8 @@ const (
 	Credential_STATE_REVOKED     Credential_State = 3
 	// The signing key that issued it is retired.
 	Credential_STATE_ISSUER_RETIRED Credential_State = 4
+	// It was renewed; its own JWT is good until it expires.
+	Credential_STATE_SUPERSEDED Credential_State = 5
 )
 
 // Enum value maps for Credential_State.
@@ -44,6 +46,7 @@ var (
 		2: "STATE_EXPIRED",
 		3: "STATE_REVOKED",
 		4: "STATE_ISSUER_RETIRED",
+		5: "STATE_SUPERSEDED",
 	}
 	Credential_State_value = map[string]int32{
 		"STATE_UNSPECIFIED":    0,
@@ -51,6 +54,7 @@ var (
 		"STATE_EXPIRED":        2,
 		"STATE_REVOKED":        3,
 		"STATE_ISSUER_RETIRED": 4,
+		"STATE_SUPERSEDED":     5,
 	}
 )
 
@@ -593,11 +597,142 @@ func (x *RevokeCredentialResponse) GetOperation() *Operation {
 	return nil
 }
 
+type RenewCredentialRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Seconds from now; zero takes the account's default. At most ten years.
+	TtlSeconds    int64  `protobuf:"varint,2,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
+	Etag          string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ValidateOnly  bool   `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewCredentialRequest) Reset() {
+	*x = RenewCredentialRequest{}
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewCredentialRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewCredentialRequest) ProtoMessage() {}
+
+func (x *RenewCredentialRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewCredentialRequest.ProtoReflect.Descriptor instead.
+func (*RenewCredentialRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RenewCredentialRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RenewCredentialRequest) GetTtlSeconds() int64 {
+	if x != nil {
+		return x.TtlSeconds
+	}
+	return 0
+}
+
+func (x *RenewCredentialRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *RenewCredentialRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RenewCredentialRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type RenewCredentialResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The new credential.
+	Credential *Credential `protobuf:"bytes,1,opt,name=credential,proto3" json:"credential,omitempty"`
+	// The new signed user JWT.
+	Jwt           string `protobuf:"bytes,2,opt,name=jwt,proto3" json:"jwt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewCredentialResponse) Reset() {
+	*x = RenewCredentialResponse{}
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewCredentialResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewCredentialResponse) ProtoMessage() {}
+
+func (x *RenewCredentialResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewCredentialResponse.ProtoReflect.Descriptor instead.
+func (*RenewCredentialResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RenewCredentialResponse) GetCredential() *Credential {
+	if x != nil {
+		return x.Credential
+	}
+	return nil
+}
+
+func (x *RenewCredentialResponse) GetJwt() string {
+	if x != nil {
+		return x.Jwt
+	}
+	return ""
+}
+
 var File_covey_api_v1_credentials_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_credentials_proto_rawDesc = "" +
 	"\n" +
-	"\x1ecovey/api/v1/credentials.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9a\x04\n" +
+	"\x1ecovey/api/v1/credentials.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x04\n" +
 	"\n" +
 	"Credential\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
@@ -616,13 +751,14 @@ const file_covey_api_v1_credentials_proto_rawDesc = "" +
 	"revokeTime\x12\x1c\n" +
 	"\trequester\x18\n" +
 	" \x01(\tR\trequester\x12\x12\n" +
-	"\x04etag\x18\v \x01(\tR\x04etag\"p\n" +
+	"\x04etag\x18\v \x01(\tR\x04etag\"\x86\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_ACTIVE\x10\x01\x12\x11\n" +
 	"\rSTATE_EXPIRED\x10\x02\x12\x11\n" +
 	"\rSTATE_REVOKED\x10\x03\x12\x18\n" +
-	"\x14STATE_ISSUER_RETIRED\x10\x04\"\xaf\x02\n" +
+	"\x14STATE_ISSUER_RETIRED\x10\x04\x12\x14\n" +
+	"\x10STATE_SUPERSEDED\x10\x05\"\xaf\x02\n" +
 	"\x16IssueCredentialRequest\x12^\n" +
 	"\x06parent\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/users/[^/]{1,64}$R\x06parent\x12.\n" +
 	"\vttl_seconds\x18\x02 \x01(\x03B\r\xbaH\n" +
@@ -660,10 +796,25 @@ const file_covey_api_v1_credentials_proto_rawDesc = "" +
 	"\n" +
 	"credential\x18\x01 \x01(\v2\x18.covey.api.v1.CredentialR\n" +
 	"credential\x125\n" +
-	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation2\x9b\x04\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\xa5\x02\n" +
+	"\x16RenewCredentialRequest\x12q\n" +
+	"\x04name\x18\x01 \x01(\tB]\xbaHZrX2V^organizations/[^/]{1,64}/accounts/[^/]{1,64}/users/[^/]{1,64}/credentials/[^/]{1,64}$R\x04name\x12.\n" +
+	"\vttl_seconds\x18\x02 \x01(\x03B\r\xbaH\n" +
+	"\"\b\x18\x80\x86\xb0\x96\x01(\x00R\n" +
+	"ttlSeconds\x12\x1b\n" +
+	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"e\n" +
+	"\x17RenewCredentialResponse\x128\n" +
+	"\n" +
+	"credential\x18\x01 \x01(\v2\x18.covey.api.v1.CredentialR\n" +
+	"credential\x12\x10\n" +
+	"\x03jwt\x18\x02 \x01(\tR\x03jwt2\xca\x05\n" +
 	"\x11CredentialService\x12\xac\x01\n" +
 	"\x0fIssueCredential\x12$.covey.api.v1.IssueCredentialRequest\x1a%.covey.api.v1.IssueCredentialResponse\"L\x82\xd3\xe4\x93\x02F:\x01*\"A/v1/{parent=organizations/*/accounts/*/users/*}/credentials:issue\x12\xa3\x01\n" +
-	"\x0fListCredentials\x12$.covey.api.v1.ListCredentialsRequest\x1a%.covey.api.v1.ListCredentialsResponse\"C\x82\xd3\xe4\x93\x02=\x12;/v1/{parent=organizations/*/accounts/*/users/*}/credentials\x12\xb0\x01\n" +
+	"\x0fListCredentials\x12$.covey.api.v1.ListCredentialsRequest\x1a%.covey.api.v1.ListCredentialsResponse\"C\x82\xd3\xe4\x93\x02=\x12;/v1/{parent=organizations/*/accounts/*/users/*}/credentials\x12\xac\x01\n" +
+	"\x0fRenewCredential\x12$.covey.api.v1.RenewCredentialRequest\x1a%.covey.api.v1.RenewCredentialResponse\"L\x82\xd3\xe4\x93\x02F:\x01*\"A/v1/{name=organizations/*/accounts/*/users/*/credentials/*}:renew\x12\xb0\x01\n" +
 	"\x10RevokeCredential\x12%.covey.api.v1.RevokeCredentialRequest\x1a&.covey.api.v1.RevokeCredentialResponse\"M\x82\xd3\xe4\x93\x02G:\x01*\"B/v1/{name=organizations/*/accounts/*/users/*/credentials/*}:revokeB3Z1github.com/coveymq/covey/proto/covey/api/v1;apiv1b\x06proto3"
 
 var (
@@ -679,7 +830,7 @@ func file_covey_api_v1_credentials_proto_rawDescGZIP() []byte {
 }
 
 var file_covey_api_v1_credentials_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_covey_api_v1_credentials_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_covey_api_v1_credentials_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_covey_api_v1_credentials_proto_goTypes = []any{
 	(Credential_State)(0),            // 0: covey.api.v1.Credential.State
 	(*Credential)(nil),               // 1: covey.api.v1.Credential
@@ -689,29 +840,34 @@ var file_covey_api_v1_credentials_proto_goTypes = []any{
 	(*ListCredentialsResponse)(nil),  // 5: covey.api.v1.ListCredentialsResponse
 	(*RevokeCredentialRequest)(nil),  // 6: covey.api.v1.RevokeCredentialRequest
 	(*RevokeCredentialResponse)(nil), // 7: covey.api.v1.RevokeCredentialResponse
-	(*timestamppb.Timestamp)(nil),    // 8: google.protobuf.Timestamp
-	(*Operation)(nil),                // 9: covey.api.v1.Operation
+	(*RenewCredentialRequest)(nil),   // 8: covey.api.v1.RenewCredentialRequest
+	(*RenewCredentialResponse)(nil),  // 9: covey.api.v1.RenewCredentialResponse
+	(*timestamppb.Timestamp)(nil),    // 10: google.protobuf.Timestamp
+	(*Operation)(nil),                // 11: covey.api.v1.Operation
 }
 var file_covey_api_v1_credentials_proto_depIdxs = []int32{
 	0,  // 0: covey.api.v1.Credential.state:type_name -> covey.api.v1.Credential.State
-	8,  // 1: covey.api.v1.Credential.issue_time:type_name -> google.protobuf.Timestamp
-	8,  // 2: covey.api.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
-	8,  // 3: covey.api.v1.Credential.revoke_time:type_name -> google.protobuf.Timestamp
+	10, // 1: covey.api.v1.Credential.issue_time:type_name -> google.protobuf.Timestamp
+	10, // 2: covey.api.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
+	10, // 3: covey.api.v1.Credential.revoke_time:type_name -> google.protobuf.Timestamp
 	1,  // 4: covey.api.v1.IssueCredentialResponse.credential:type_name -> covey.api.v1.Credential
 	1,  // 5: covey.api.v1.ListCredentialsResponse.credentials:type_name -> covey.api.v1.Credential
 	1,  // 6: covey.api.v1.RevokeCredentialResponse.credential:type_name -> covey.api.v1.Credential
-	9,  // 7: covey.api.v1.RevokeCredentialResponse.operation:type_name -> covey.api.v1.Operation
-	2,  // 8: covey.api.v1.CredentialService.IssueCredential:input_type -> covey.api.v1.IssueCredentialRequest
-	4,  // 9: covey.api.v1.CredentialService.ListCredentials:input_type -> covey.api.v1.ListCredentialsRequest
-	6,  // 10: covey.api.v1.CredentialService.RevokeCredential:input_type -> covey.api.v1.RevokeCredentialRequest
-	3,  // 11: covey.api.v1.CredentialService.IssueCredential:output_type -> covey.api.v1.IssueCredentialResponse
-	5,  // 12: covey.api.v1.CredentialService.ListCredentials:output_type -> covey.api.v1.ListCredentialsResponse
-	7,  // 13: covey.api.v1.CredentialService.RevokeCredential:output_type -> covey.api.v1.RevokeCredentialResponse
-	11, // [11:14] is the sub-list for method output_type
-	8,  // [8:11] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	11, // 7: covey.api.v1.RevokeCredentialResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 8: covey.api.v1.RenewCredentialResponse.credential:type_name -> covey.api.v1.Credential
+	2,  // 9: covey.api.v1.CredentialService.IssueCredential:input_type -> covey.api.v1.IssueCredentialRequest
+	4,  // 10: covey.api.v1.CredentialService.ListCredentials:input_type -> covey.api.v1.ListCredentialsRequest
+	8,  // 11: covey.api.v1.CredentialService.RenewCredential:input_type -> covey.api.v1.RenewCredentialRequest
+	6,  // 12: covey.api.v1.CredentialService.RevokeCredential:input_type -> covey.api.v1.RevokeCredentialRequest
+	3,  // 13: covey.api.v1.CredentialService.IssueCredential:output_type -> covey.api.v1.IssueCredentialResponse
+	5,  // 14: covey.api.v1.CredentialService.ListCredentials:output_type -> covey.api.v1.ListCredentialsResponse
+	9,  // 15: covey.api.v1.CredentialService.RenewCredential:output_type -> covey.api.v1.RenewCredentialResponse
+	7,  // 16: covey.api.v1.CredentialService.RevokeCredential:output_type -> covey.api.v1.RevokeCredentialResponse
+	13, // [13:17] is the sub-list for method output_type
+	9,  // [9:13] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_credentials_proto_init() }
@@ -726,7 +882,7 @@ func file_covey_api_v1_credentials_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_api_v1_credentials_proto_rawDesc), len(file_covey_api_v1_credentials_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

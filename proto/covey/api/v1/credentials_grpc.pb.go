@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	CredentialService_IssueCredential_FullMethodName  = "/covey.api.v1.CredentialService/IssueCredential"
 	CredentialService_ListCredentials_FullMethodName  = "/covey.api.v1.CredentialService/ListCredentials"
+	CredentialService_RenewCredential_FullMethodName  = "/covey.api.v1.CredentialService/RenewCredential"
 	CredentialService_RevokeCredential_FullMethodName = "/covey.api.v1.CredentialService/RevokeCredential"
 )
 
@@ -36,6 +37,9 @@ type CredentialServiceClient interface {
 	IssueCredential(ctx context.Context, in *IssueCredentialRequest, opts ...grpc.CallOption) (*IssueCredentialResponse, error)
 	// ListCredentials lists what was issued to a user, newest first.
 	ListCredentials(ctx context.Context, in *ListCredentialsRequest, opts ...grpc.CallOption) (*ListCredentialsResponse, error)
+	// RenewCredential signs a new JWT for the key of a credential: its holder
+	// has the seed. The old JWT stays good until it expires.
+	RenewCredential(ctx context.Context, in *RenewCredentialRequest, opts ...grpc.CallOption) (*RenewCredentialResponse, error)
 	// RevokeCredential disconnects the credential's clients and refuses it from
 	// now on.
 	RevokeCredential(ctx context.Context, in *RevokeCredentialRequest, opts ...grpc.CallOption) (*RevokeCredentialResponse, error)
@@ -69,6 +73,16 @@ func (c *credentialServiceClient) ListCredentials(ctx context.Context, in *ListC
 	return out, nil
 }
 
+func (c *credentialServiceClient) RenewCredential(ctx context.Context, in *RenewCredentialRequest, opts ...grpc.CallOption) (*RenewCredentialResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RenewCredentialResponse)
+	err := c.cc.Invoke(ctx, CredentialService_RenewCredential_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *credentialServiceClient) RevokeCredential(ctx context.Context, in *RevokeCredentialRequest, opts ...grpc.CallOption) (*RevokeCredentialResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RevokeCredentialResponse)
@@ -91,6 +105,9 @@ type CredentialServiceServer interface {
 	IssueCredential(context.Context, *IssueCredentialRequest) (*IssueCredentialResponse, error)
 	// ListCredentials lists what was issued to a user, newest first.
 	ListCredentials(context.Context, *ListCredentialsRequest) (*ListCredentialsResponse, error)
+	// RenewCredential signs a new JWT for the key of a credential: its holder
+	// has the seed. The old JWT stays good until it expires.
+	RenewCredential(context.Context, *RenewCredentialRequest) (*RenewCredentialResponse, error)
 	// RevokeCredential disconnects the credential's clients and refuses it from
 	// now on.
 	RevokeCredential(context.Context, *RevokeCredentialRequest) (*RevokeCredentialResponse, error)
@@ -109,6 +126,9 @@ func (UnimplementedCredentialServiceServer) IssueCredential(context.Context, *Is
 }
 func (UnimplementedCredentialServiceServer) ListCredentials(context.Context, *ListCredentialsRequest) (*ListCredentialsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListCredentials not implemented")
+}
+func (UnimplementedCredentialServiceServer) RenewCredential(context.Context, *RenewCredentialRequest) (*RenewCredentialResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RenewCredential not implemented")
 }
 func (UnimplementedCredentialServiceServer) RevokeCredential(context.Context, *RevokeCredentialRequest) (*RevokeCredentialResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevokeCredential not implemented")
@@ -170,6 +190,24 @@ func _CredentialService_ListCredentials_Handler(srv interface{}, ctx context.Con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CredentialService_RenewCredential_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RenewCredentialRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CredentialServiceServer).RenewCredential(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CredentialService_RenewCredential_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CredentialServiceServer).RenewCredential(ctx, req.(*RenewCredentialRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CredentialService_RevokeCredential_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RevokeCredentialRequest)
 	if err := dec(in); err != nil {
@@ -202,6 +240,10 @@ var CredentialService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListCredentials",
 			Handler:    _CredentialService_ListCredentials_Handler,
+		},
+		{
+			MethodName: "RenewCredential",
+			Handler:    _CredentialService_RenewCredential_Handler,
 		},
 		{
 			MethodName: "RevokeCredential",

@@ -11,6 +11,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -23,6 +24,56 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+// State is where a user is in its life.
+type User_State int32
+
+const (
+	User_STATE_UNSPECIFIED User_State = 0
+	User_STATE_ACTIVE      User_State = 1
+	User_STATE_SUSPENDED   User_State = 2
+)
+
+// Enum value maps for User_State.
+var (
+	User_State_name = map[int32]string{
+		0: "STATE_UNSPECIFIED",
+		1: "STATE_ACTIVE",
+		2: "STATE_SUSPENDED",
+	}
+	User_State_value = map[string]int32{
+		"STATE_UNSPECIFIED": 0,
+		"STATE_ACTIVE":      1,
+		"STATE_SUSPENDED":   2,
+	}
+)
+
+func (x User_State) Enum() *User_State {
+	p := new(User_State)
+	*p = x
+	return p
+}
+
+func (x User_State) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (User_State) Descriptor() protoreflect.EnumDescriptor {
+	return file_covey_api_v1_users_proto_enumTypes[0].Descriptor()
+}
+
+func (User_State) Type() protoreflect.EnumType {
+	return &file_covey_api_v1_users_proto_enumTypes[0]
+}
+
+func (x User_State) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use User_State.Descriptor instead.
+func (User_State) EnumDescriptor() ([]byte, []int) {
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{0, 0}
+}
 
 // User is an identity inside an account.
 type User struct {
@@ -40,6 +91,7 @@ type User struct {
 	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	Etag          string                 `protobuf:"bytes,8,opt,name=etag,proto3" json:"etag,omitempty"`
+	State         User_State             `protobuf:"varint,9,opt,name=state,proto3,enum=covey.api.v1.User_State" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -128,6 +180,13 @@ func (x *User) GetEtag() string {
 		return x.Etag
 	}
 	return ""
+}
+
+func (x *User) GetState() User_State {
+	if x != nil {
+		return x.State
+	}
+	return User_STATE_UNSPECIFIED
 }
 
 type CreateUserRequest struct {
@@ -565,11 +624,400 @@ func (x *DeleteUserResponse) GetOperation() *Operation {
 	return nil
 }
 
+type UpdateUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	User  *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// Paths of User: `display_name`, `role`, `permissions`. Setting one of role
+	// and permissions takes the other away.
+	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	// Leave issued credentials as they are until they expire.
+	KeepCredentials bool   `protobuf:"varint,3,opt,name=keep_credentials,json=keepCredentials,proto3" json:"keep_credentials,omitempty"`
+	RequestId       string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ValidateOnly    bool   `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *UpdateUserRequest) Reset() {
+	*x = UpdateUserRequest{}
+	mi := &file_covey_api_v1_users_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateUserRequest) ProtoMessage() {}
+
+func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_users_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateUserRequest.ProtoReflect.Descriptor instead.
+func (*UpdateUserRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *UpdateUserRequest) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+func (x *UpdateUserRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+func (x *UpdateUserRequest) GetKeepCredentials() bool {
+	if x != nil {
+		return x.KeepCredentials
+	}
+	return false
+}
+
+func (x *UpdateUserRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *UpdateUserRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type UpdateUserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	User  *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// Set when credentials had to be revoked.
+	Operation *Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	// How many were.
+	RevokedCredentials int32 `protobuf:"varint,3,opt,name=revoked_credentials,json=revokedCredentials,proto3" json:"revoked_credentials,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *UpdateUserResponse) Reset() {
+	*x = UpdateUserResponse{}
+	mi := &file_covey_api_v1_users_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateUserResponse) ProtoMessage() {}
+
+func (x *UpdateUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_users_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateUserResponse.ProtoReflect.Descriptor instead.
+func (*UpdateUserResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *UpdateUserResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+func (x *UpdateUserResponse) GetOperation() *Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
+func (x *UpdateUserResponse) GetRevokedCredentials() int32 {
+	if x != nil {
+		return x.RevokedCredentials
+	}
+	return 0
+}
+
+type SuspendUserRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Etag          string                 `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
+	RequestId     string                 `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ValidateOnly  bool                   `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuspendUserRequest) Reset() {
+	*x = SuspendUserRequest{}
+	mi := &file_covey_api_v1_users_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuspendUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuspendUserRequest) ProtoMessage() {}
+
+func (x *SuspendUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_users_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuspendUserRequest.ProtoReflect.Descriptor instead.
+func (*SuspendUserRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SuspendUserRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SuspendUserRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *SuspendUserRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *SuspendUserRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SuspendUserRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type SuspendUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Operation     *Operation             `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuspendUserResponse) Reset() {
+	*x = SuspendUserResponse{}
+	mi := &file_covey_api_v1_users_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuspendUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuspendUserResponse) ProtoMessage() {}
+
+func (x *SuspendUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_users_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuspendUserResponse.ProtoReflect.Descriptor instead.
+func (*SuspendUserResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SuspendUserResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+func (x *SuspendUserResponse) GetOperation() *Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
+type ResumeUserRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Etag          string                 `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	RequestId     string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ValidateOnly  bool                   `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeUserRequest) Reset() {
+	*x = ResumeUserRequest{}
+	mi := &file_covey_api_v1_users_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeUserRequest) ProtoMessage() {}
+
+func (x *ResumeUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_users_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeUserRequest.ProtoReflect.Descriptor instead.
+func (*ResumeUserRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ResumeUserRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ResumeUserRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *ResumeUserRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ResumeUserRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type ResumeUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Operation     *Operation             `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeUserResponse) Reset() {
+	*x = ResumeUserResponse{}
+	mi := &file_covey_api_v1_users_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeUserResponse) ProtoMessage() {}
+
+func (x *ResumeUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_users_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeUserResponse.ProtoReflect.Descriptor instead.
+func (*ResumeUserResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ResumeUserResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+func (x *ResumeUserResponse) GetOperation() *Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
 var File_covey_api_v1_users_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_users_proto_rawDesc = "" +
 	"\n" +
-	"\x18covey/api/v1/users.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\x02\n" +
+	"\x18covey/api/v1/users.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x03\n" +
 	"\x04User\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12!\n" +
@@ -580,7 +1028,12 @@ const file_covey_api_v1_users_proto_rawDesc = "" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x12\n" +
-	"\x04etag\x18\b \x01(\tR\x04etag\"\x97\x02\n" +
+	"\x04etag\x18\b \x01(\tR\x04etag\x12.\n" +
+	"\x05state\x18\t \x01(\x0e2\x18.covey.api.v1.User.StateR\x05state\"E\n" +
+	"\x05State\x12\x15\n" +
+	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fSTATE_ACTIVE\x10\x01\x12\x13\n" +
+	"\x0fSTATE_SUSPENDED\x10\x02\"\x97\x02\n" +
 	"\x11CreateUserRequest\x12M\n" +
 	"\x06parent\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x06parent\x12>\n" +
 	"\auser_id\x18\x02 \x01(\tB%\xbaH\"r 2\x1e^[a-z][a-z0-9-]{0,61}[a-z0-9]$R\x06userId\x12&\n" +
@@ -610,12 +1063,48 @@ const file_covey_api_v1_users_proto_rawDesc = "" +
 	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"K\n" +
 	"\x12DeleteUserResponse\x125\n" +
-	"\toperation\x18\x01 \x01(\v2\x17.covey.api.v1.OperationR\toperation2\xa7\x04\n" +
+	"\toperation\x18\x01 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\x80\x02\n" +
+	"\x11UpdateUserRequest\x12.\n" +
+	"\x04user\x18\x01 \x01(\v2\x12.covey.api.v1.UserB\x06\xbaH\x03\xc8\x01\x01R\x04user\x12C\n" +
+	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01R\n" +
+	"updateMask\x12)\n" +
+	"\x10keep_credentials\x18\x03 \x01(\bR\x0fkeepCredentials\x12&\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\xa4\x01\n" +
+	"\x12UpdateUserResponse\x12&\n" +
+	"\x04user\x18\x01 \x01(\v2\x12.covey.api.v1.UserR\x04user\x125\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12/\n" +
+	"\x13revoked_credentials\x18\x03 \x01(\x05R\x12revokedCredentials\"\xfc\x01\n" +
+	"\x12SuspendUserRequest\x12Z\n" +
+	"\x04name\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/users/[^/]{1,64}$R\x04name\x12 \n" +
+	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06reason\x12\x1b\n" +
+	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"t\n" +
+	"\x13SuspendUserResponse\x12&\n" +
+	"\x04user\x18\x01 \x01(\v2\x12.covey.api.v1.UserR\x04user\x125\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\xd9\x01\n" +
+	"\x11ResumeUserRequest\x12Z\n" +
+	"\x04name\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/users/[^/]{1,64}$R\x04name\x12\x1b\n" +
+	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"s\n" +
+	"\x12ResumeUserResponse\x12&\n" +
+	"\x04user\x18\x01 \x01(\v2\x12.covey.api.v1.UserR\x04user\x125\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation2\xe2\a\n" +
 	"\vUserService\x12\x89\x01\n" +
 	"\n" +
 	"CreateUser\x12\x1f.covey.api.v1.CreateUserRequest\x1a .covey.api.v1.CreateUserResponse\"8\x82\xd3\xe4\x93\x022:\x01*\"-/v1/{parent=organizations/*/accounts/*}/users\x12}\n" +
 	"\aGetUser\x12\x1c.covey.api.v1.GetUserRequest\x1a\x1d.covey.api.v1.GetUserResponse\"5\x82\xd3\xe4\x93\x02/\x12-/v1/{name=organizations/*/accounts/*/users/*}\x12\x83\x01\n" +
-	"\tListUsers\x12\x1e.covey.api.v1.ListUsersRequest\x1a\x1f.covey.api.v1.ListUsersResponse\"5\x82\xd3\xe4\x93\x02/\x12-/v1/{parent=organizations/*/accounts/*}/users\x12\x86\x01\n" +
+	"\tListUsers\x12\x1e.covey.api.v1.ListUsersRequest\x1a\x1f.covey.api.v1.ListUsersResponse\"5\x82\xd3\xe4\x93\x02/\x12-/v1/{parent=organizations/*/accounts/*}/users\x12\x8e\x01\n" +
+	"\n" +
+	"UpdateUser\x12\x1f.covey.api.v1.UpdateUserRequest\x1a .covey.api.v1.UpdateUserResponse\"=\x82\xd3\xe4\x93\x027:\x01*22/v1/{user.name=organizations/*/accounts/*/users/*}\x12\x94\x01\n" +
+	"\vSuspendUser\x12 .covey.api.v1.SuspendUserRequest\x1a!.covey.api.v1.SuspendUserResponse\"@\x82\xd3\xe4\x93\x02::\x01*\"5/v1/{name=organizations/*/accounts/*/users/*}:suspend\x12\x90\x01\n" +
+	"\n" +
+	"ResumeUser\x12\x1f.covey.api.v1.ResumeUserRequest\x1a .covey.api.v1.ResumeUserResponse\"?\x82\xd3\xe4\x93\x029:\x01*\"4/v1/{name=organizations/*/accounts/*/users/*}:resume\x12\x86\x01\n" +
 	"\n" +
 	"DeleteUser\x12\x1f.covey.api.v1.DeleteUserRequest\x1a .covey.api.v1.DeleteUserResponse\"5\x82\xd3\xe4\x93\x02/*-/v1/{name=organizations/*/accounts/*/users/*}B3Z1github.com/coveymq/covey/proto/covey/api/v1;apiv1b\x06proto3"
 
@@ -631,43 +1120,67 @@ func file_covey_api_v1_users_proto_rawDescGZIP() []byte {
 	return file_covey_api_v1_users_proto_rawDescData
 }
 
-var file_covey_api_v1_users_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_covey_api_v1_users_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_covey_api_v1_users_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_covey_api_v1_users_proto_goTypes = []any{
-	(*User)(nil),                  // 0: covey.api.v1.User
-	(*CreateUserRequest)(nil),     // 1: covey.api.v1.CreateUserRequest
-	(*CreateUserResponse)(nil),    // 2: covey.api.v1.CreateUserResponse
-	(*GetUserRequest)(nil),        // 3: covey.api.v1.GetUserRequest
-	(*GetUserResponse)(nil),       // 4: covey.api.v1.GetUserResponse
-	(*ListUsersRequest)(nil),      // 5: covey.api.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),     // 6: covey.api.v1.ListUsersResponse
-	(*DeleteUserRequest)(nil),     // 7: covey.api.v1.DeleteUserRequest
-	(*DeleteUserResponse)(nil),    // 8: covey.api.v1.DeleteUserResponse
-	(*Permissions)(nil),           // 9: covey.api.v1.Permissions
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
-	(*Operation)(nil),             // 11: covey.api.v1.Operation
+	(User_State)(0),               // 0: covey.api.v1.User.State
+	(*User)(nil),                  // 1: covey.api.v1.User
+	(*CreateUserRequest)(nil),     // 2: covey.api.v1.CreateUserRequest
+	(*CreateUserResponse)(nil),    // 3: covey.api.v1.CreateUserResponse
+	(*GetUserRequest)(nil),        // 4: covey.api.v1.GetUserRequest
+	(*GetUserResponse)(nil),       // 5: covey.api.v1.GetUserResponse
+	(*ListUsersRequest)(nil),      // 6: covey.api.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),     // 7: covey.api.v1.ListUsersResponse
+	(*DeleteUserRequest)(nil),     // 8: covey.api.v1.DeleteUserRequest
+	(*DeleteUserResponse)(nil),    // 9: covey.api.v1.DeleteUserResponse
+	(*UpdateUserRequest)(nil),     // 10: covey.api.v1.UpdateUserRequest
+	(*UpdateUserResponse)(nil),    // 11: covey.api.v1.UpdateUserResponse
+	(*SuspendUserRequest)(nil),    // 12: covey.api.v1.SuspendUserRequest
+	(*SuspendUserResponse)(nil),   // 13: covey.api.v1.SuspendUserResponse
+	(*ResumeUserRequest)(nil),     // 14: covey.api.v1.ResumeUserRequest
+	(*ResumeUserResponse)(nil),    // 15: covey.api.v1.ResumeUserResponse
+	(*Permissions)(nil),           // 16: covey.api.v1.Permissions
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*Operation)(nil),             // 18: covey.api.v1.Operation
+	(*fieldmaskpb.FieldMask)(nil), // 19: google.protobuf.FieldMask
 }
 var file_covey_api_v1_users_proto_depIdxs = []int32{
-	9,  // 0: covey.api.v1.User.permissions:type_name -> covey.api.v1.Permissions
-	10, // 1: covey.api.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	10, // 2: covey.api.v1.User.update_time:type_name -> google.protobuf.Timestamp
-	0,  // 3: covey.api.v1.CreateUserRequest.user:type_name -> covey.api.v1.User
-	0,  // 4: covey.api.v1.CreateUserResponse.user:type_name -> covey.api.v1.User
-	0,  // 5: covey.api.v1.GetUserResponse.user:type_name -> covey.api.v1.User
-	0,  // 6: covey.api.v1.ListUsersResponse.users:type_name -> covey.api.v1.User
-	11, // 7: covey.api.v1.DeleteUserResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 8: covey.api.v1.UserService.CreateUser:input_type -> covey.api.v1.CreateUserRequest
-	3,  // 9: covey.api.v1.UserService.GetUser:input_type -> covey.api.v1.GetUserRequest
-	5,  // 10: covey.api.v1.UserService.ListUsers:input_type -> covey.api.v1.ListUsersRequest
-	7,  // 11: covey.api.v1.UserService.DeleteUser:input_type -> covey.api.v1.DeleteUserRequest
-	2,  // 12: covey.api.v1.UserService.CreateUser:output_type -> covey.api.v1.CreateUserResponse
-	4,  // 13: covey.api.v1.UserService.GetUser:output_type -> covey.api.v1.GetUserResponse
-	6,  // 14: covey.api.v1.UserService.ListUsers:output_type -> covey.api.v1.ListUsersResponse
-	8,  // 15: covey.api.v1.UserService.DeleteUser:output_type -> covey.api.v1.DeleteUserResponse
-	12, // [12:16] is the sub-list for method output_type
-	8,  // [8:12] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	16, // 0: covey.api.v1.User.permissions:type_name -> covey.api.v1.Permissions
+	17, // 1: covey.api.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	17, // 2: covey.api.v1.User.update_time:type_name -> google.protobuf.Timestamp
+	0,  // 3: covey.api.v1.User.state:type_name -> covey.api.v1.User.State
+	1,  // 4: covey.api.v1.CreateUserRequest.user:type_name -> covey.api.v1.User
+	1,  // 5: covey.api.v1.CreateUserResponse.user:type_name -> covey.api.v1.User
+	1,  // 6: covey.api.v1.GetUserResponse.user:type_name -> covey.api.v1.User
+	1,  // 7: covey.api.v1.ListUsersResponse.users:type_name -> covey.api.v1.User
+	18, // 8: covey.api.v1.DeleteUserResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 9: covey.api.v1.UpdateUserRequest.user:type_name -> covey.api.v1.User
+	19, // 10: covey.api.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
+	1,  // 11: covey.api.v1.UpdateUserResponse.user:type_name -> covey.api.v1.User
+	18, // 12: covey.api.v1.UpdateUserResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 13: covey.api.v1.SuspendUserResponse.user:type_name -> covey.api.v1.User
+	18, // 14: covey.api.v1.SuspendUserResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 15: covey.api.v1.ResumeUserResponse.user:type_name -> covey.api.v1.User
+	18, // 16: covey.api.v1.ResumeUserResponse.operation:type_name -> covey.api.v1.Operation
+	2,  // 17: covey.api.v1.UserService.CreateUser:input_type -> covey.api.v1.CreateUserRequest
+	4,  // 18: covey.api.v1.UserService.GetUser:input_type -> covey.api.v1.GetUserRequest
+	6,  // 19: covey.api.v1.UserService.ListUsers:input_type -> covey.api.v1.ListUsersRequest
+	10, // 20: covey.api.v1.UserService.UpdateUser:input_type -> covey.api.v1.UpdateUserRequest
+	12, // 21: covey.api.v1.UserService.SuspendUser:input_type -> covey.api.v1.SuspendUserRequest
+	14, // 22: covey.api.v1.UserService.ResumeUser:input_type -> covey.api.v1.ResumeUserRequest
+	8,  // 23: covey.api.v1.UserService.DeleteUser:input_type -> covey.api.v1.DeleteUserRequest
+	3,  // 24: covey.api.v1.UserService.CreateUser:output_type -> covey.api.v1.CreateUserResponse
+	5,  // 25: covey.api.v1.UserService.GetUser:output_type -> covey.api.v1.GetUserResponse
+	7,  // 26: covey.api.v1.UserService.ListUsers:output_type -> covey.api.v1.ListUsersResponse
+	11, // 27: covey.api.v1.UserService.UpdateUser:output_type -> covey.api.v1.UpdateUserResponse
+	13, // 28: covey.api.v1.UserService.SuspendUser:output_type -> covey.api.v1.SuspendUserResponse
+	15, // 29: covey.api.v1.UserService.ResumeUser:output_type -> covey.api.v1.ResumeUserResponse
+	9,  // 30: covey.api.v1.UserService.DeleteUser:output_type -> covey.api.v1.DeleteUserResponse
+	24, // [24:31] is the sub-list for method output_type
+	17, // [17:24] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_users_proto_init() }
@@ -682,13 +1195,14 @@ func file_covey_api_v1_users_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_api_v1_users_proto_rawDesc), len(file_covey_api_v1_users_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   9,
+			NumEnums:      1,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_covey_api_v1_users_proto_goTypes,
 		DependencyIndexes: file_covey_api_v1_users_proto_depIdxs,
+		EnumInfos:         file_covey_api_v1_users_proto_enumTypes,
 		MessageInfos:      file_covey_api_v1_users_proto_msgTypes,
 	}.Build()
 	File_covey_api_v1_users_proto = out.File

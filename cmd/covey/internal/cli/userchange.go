@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+
+	"github.com/coveymq/covey/cmd/covey/internal/term"
+	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
+)
+
+// userChanged is the answer of a write to a user.
+type userChanged interface {
+	changedMessage
+	GetUser() *apiv1.User
+}
+
+// userChange waits as the flags say and prints what the user is now, even when
+// the brokers took too long: the change itself happened.
+func (a *App) userChange(ctx context.Context, s *session, w *waiting, resp userChanged, err error, more ...term.Pair) error {
+	if err != nil {
+		return err
+	}
+	op, waitErr := w.settle(ctx, a, s, resp.GetOperation())
+	setOperation(resp, op)
+	pairs := append(userPairs(resp.GetUser()), more...)
+	return errors.Join(a.show(resp, append(pairs, operationPairs(op)...)...), waitErr)
+}
+
+func (a *App) userUpdate(in *scope) *cobra.Command {
+	var fields userFields
+	var w waiting
+	var keep, dryRun bool
+	var etag string
+	cmd := &cobra.Command{
+		Use: "update USER", Short: "Change what the flags name; rules are replaced as a whole", Args: term.Exactly("USER"),
+		Long: `Change what the flags name. Rules are replaced as a whole, and a role and
+rules take each other's place.
+
+Credentials carry what their user might do when they were issued. When that
+changes they are revoked, unless --keep-credentials leaves them until they
+expire; --dry-run says how many.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			mask := &fieldmaskpb.FieldMask{}
+			for _, field := range []struct {
+				path  string
+				given bool
+			}{
+				{"display_name", cmd.Flags().Changed("display-name")}, {"role", cmd.Flags().Changed("role")}, {"permissions", fields.rules.given(cmd)},
+			} {
+				if field.given {
+					mask.Paths = append(mask.Paths, field.path)
+				}
+			}
+			if len(mask.GetPaths()) == 0 {
+				return term.Usagef("see `covey user update --help`", "nothing to change")
+			}
+			return a.withUser(*in, args[0], func(s *session, name string) error {
+				user := fields.message()
+				user.Name, user.Etag = name, etag
+				resp, err := apiv1.NewUserServiceClient(s).UpdateUser(cmd.Context(), &apiv1.UpdateUserRequest{
+					User: user, UpdateMask: mask, KeepCredentials: keep, ValidateOnly: dryRun, RequestId: uuid.NewString(),
+				})
+				return a.userChange(cmd.Context(), s, &w, resp, err,
+					term.Pair{Name: "credentials revoked", Value: strconv.Itoa(int(resp.GetRevokedCredentials()))})
+			})
+		},
+	}
+	fields.flags(cmd)
+	cmd.Flags().BoolVar(&keep, "keep-credentials", false, "leave issued credentials as they are until they expire")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "change nothing; say what would change")
+	cmd.Flags().StringVar(&etag, "etag", "", "refuse if the user is no longer at this etag")
+	w.flags(cmd, true)
+	return cmd
+}
+
+func (a *App) userSuspend(in *scope) *cobra.Command {
+	var w waiting
+	var reason string
+	cmd := &cobra.Command{
+		Use: "suspend USER", Short: "Disconnect a user's clients and refuse its credentials, reversibly", Args: term.Exactly("USER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withUser(*in, args[0], func(s *session, name string) error {
+				resp, err := apiv1.NewUserServiceClient(s).SuspendUser(cmd.Context(), &apiv1.SuspendUserRequest{Name: name, Reason: reason, RequestId: uuid.NewString()})
+				return a.userChange(cmd.Context(), s, &w, resp, err)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the audit log")
+	w.flags(cmd, true)
+	return cmd
+}
+
+func (a *App) userResume(in *scope) *cobra.Command {
+	var w waiting
+	cmd := &cobra.Command{
+		Use: "resume USER", Short: "Accept a suspended user's credentials again", Args: term.Exactly("USER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withUser(*in, args[0], func(s *session, name string) error {
+				resp, err := apiv1.NewUserServiceClient(s).ResumeUser(cmd.Context(), &apiv1.ResumeUserRequest{Name: name, RequestId: uuid.NewString()})
+				return a.userChange(cmd.Context(), s, &w, resp, err)
+			})
+		},
+	}
+	w.flags(cmd, true)
+	return cmd
+}
