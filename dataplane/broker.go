@@ -18,6 +18,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/config"
 	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/monitor"
+	"github.com/coveymq/covey/dataplane/internal/resolver"
 	"github.com/coveymq/covey/dataplane/internal/route"
 	"github.com/coveymq/covey/dataplane/internal/telemetry"
 	"github.com/coveymq/covey/internal/errs"
@@ -38,9 +39,10 @@ type Broker struct {
 	metrics  *telemetry.Provider // nil without metrics of its own
 	readings metric.Registration // of metrics; nil without any
 	started  time.Time
-	static   *auth.Switch  // nil unless the configuration says who may connect
-	reloads  sync.Mutex    // held while the configuration changes
-	hurry    chan struct{} // closed when a goodbye that is under way must end at once
+	resolver *resolver.Resolver // nil without an operator of its own
+	static   *auth.Switch       // nil unless the configuration says who may connect
+	reloads  sync.Mutex         // held while the configuration changes
+	hurry    chan struct{}      // closed when a goodbye that is under way must end at once
 	hurried  sync.Once
 }
 
@@ -113,9 +115,9 @@ func (b *Broker) assemble(ctx context.Context) error {
 		b.fleet = e
 		b.accounts = e.accounts
 		b.watchAccounts()
-		b.host.Auth = &auth.Operator{Accounts: e.accounts}
+		b.host.Auth = auth.NewOperator(e.accounts)
 		b.host.NewIntent = e.newIntent
-	} else if err := b.standAlone(); err != nil {
+	} else if err := b.standAlone(ctx); err != nil {
 		return err
 	}
 	b.host.Accounts = b.accounts
@@ -272,6 +274,9 @@ func (b *Broker) release() error {
 	}
 	if b.monitor != nil {
 		all = append(all, b.monitor.Close())
+	}
+	if b.resolver != nil {
+		b.resolver.Close()
 	}
 	all = append(all, b.closeMetrics())
 	if b.fleet != nil {

@@ -43,13 +43,12 @@ func (o *output) String() string {
 // program is a broker as a process, but in ours: signals go to the process, so
 // that tests with programs do not run side by side.
 type program struct {
-	caught chan os.Signal // every signal that signal sent, once it was handed out
-	log    output
-	url    string
-	http   string
-	conf   string
-	dir    string
-	done   chan int
+	log  output
+	url  string
+	http string
+	conf string
+	dir  string
+	done chan int
 }
 
 // launch runs the program with a configuration until the test ends.
@@ -59,6 +58,10 @@ func launch(t *testing.T, conf string, args ...string) *program {
 	p.conf = filepath.Join(p.dir, "broker.conf")
 	p.write(t, conf)
 	all := append([]string{"-c", p.conf, "-p", "-1", "-m", "-1", "--ports_file_dir", p.dir}, args...)
+	// A signal that comes when the program no longer listens must not end the test,
+	// nor one that comes when this test is over: nothing stops it.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { p.done <- dataplane.Command(ctx, all, "v-test", &p.log, &p.log) })

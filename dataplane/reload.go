@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -17,7 +18,7 @@ var errNoFile = errors.New("can only reload config when a file is provided using
 // reload reads the configuration again and puts in force what may change while
 // the broker runs. If anything else has changed, or the file is bad, all stays
 // as it is.
-func (s *service) reload() error {
+func (s *service) reload(ctx context.Context) error {
 	if s.command.File == "" {
 		return errNoFile
 	}
@@ -42,6 +43,11 @@ func (s *service) reload() error {
 	}
 	if err := s.broker.Reload(access, clients); err != nil {
 		return err
+	}
+	if next.Operator != nil {
+		if err := s.broker.ReloadOperator(ctx, next.Operator); err != nil {
+			return err
+		}
 	}
 	if s.broker.monitor != nil {
 		s.broker.monitor.Configured(time.Now(), next.Digest)
@@ -70,7 +76,9 @@ func unreloadable(before, after *config.Options) []string {
 		{"pid_file", func(o *config.Options) any { return o.PidFile }},
 		{"ports_file_dir", func(o *config.Options) any { return o.PortsFileDir }},
 		{"system_account", func(o *config.Options) any { return o.Access.System }},
-		{"operator", func(o *config.Options) any { return o.Operator }},
+		{"operator", func(o *config.Options) any { return o.Operator != nil }},
+		{"resolver", func(o *config.Options) any { return resolverOf(o).Resolver }},
+		{"the operator's system account", func(o *config.Options) any { return resolverOf(o).System }},
 		{"cluster", func(o *config.Options) any { return o.Cluster }},
 		{"covey", func(o *config.Options) any { return o.Covey }},
 	} {
@@ -79,4 +87,11 @@ func unreloadable(before, after *config.Options) []string {
 		}
 	}
 	return names
+}
+
+func resolverOf(o *config.Options) config.Operator {
+	if o.Operator == nil {
+		return config.Operator{}
+	}
+	return *o.Operator
 }

@@ -62,13 +62,13 @@ func (s *service) run(ctx context.Context) error {
 			return err
 		case sig := <-signals:
 			s.logger.Info(fmt.Sprintf("Trapped %q signal", sig))
-			s.obey(sig)
+			s.obey(ctx, sig)
 		}
 	}
 }
 
 // obey does what a signal asks for.
-func (s *service) obey(sig os.Signal) {
+func (s *service) obey(ctx context.Context, sig os.Signal) {
 	switch sig {
 	case syscall.SIGINT:
 		s.depart(Drain{Flush: quickFlush})
@@ -84,7 +84,7 @@ func (s *service) obey(sig os.Signal) {
 		}
 		s.logger.Info("File log re-opened")
 	case syscall.SIGHUP:
-		if err := s.reload(); err != nil {
+		if err := s.reload(ctx); err != nil {
 			s.logger.Error("Failed to reload server configuration: " + strings.ReplaceAll(err.Error(), "\n", "; "))
 		}
 	}

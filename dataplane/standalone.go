@@ -11,13 +11,9 @@ import (
 )
 
 // standAlone builds accounts and authentication from the configuration.
-func (b *Broker) standAlone() error {
-	if o := b.cfg.Operator; o != nil {
-		b.accounts = account.NewRegistry(o.PublicKey, preload(o.Accounts), countNothing, b.cfg.Logger)
-		b.watchAccounts()
-		b.host.Auth = &auth.Operator{Accounts: b.accounts}
-		b.host.SystemAccount = o.System
-		return b.accounts.SetOperator(o.Token)
+func (b *Broker) standAlone(ctx context.Context) error {
+	if b.cfg.Operator != nil {
+		return b.followOperator(ctx)
 	}
 	if b.cfg.Access == nil {
 		b.cfg.Access = &auth.Access{System: auth.SystemAccount}
@@ -94,26 +90,3 @@ func (b *Broker) removeAccounts(a *auth.Access) {
 		}
 	})
 }
-
-// preload is the accounts that a configuration carries, as a source.
-type preload map[string]string
-
-// preloadRevision is above 0, which marks accounts that cannot be loaded again.
-const preloadRevision = 1
-
-// Lookup returns an account's claims.
-func (p preload) Lookup(_ context.Context, key string) (string, int64, error) {
-	token, ok := p[key]
-	if !ok {
-		return "", 0, account.ErrUnknown
-	}
-	return token, preloadRevision, nil
-}
-
-// Hold does nothing: the claims do not change.
-func (preload) Hold(string) {}
-
-// Drop does nothing.
-func (preload) Drop(string) {}
-
-func countNothing(string) (account.Usage, error) { return account.NoUsage{}, nil }

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -34,8 +35,9 @@ type client struct {
 	upgrading bool
 
 	// owned by the player
-	cursor int  // frames before it were consumed by wait
-	closed bool // closed by us
+	sent   []byte // all that was written
+	cursor int    // frames before it were consumed by wait
+	closed bool   // closed by us
 }
 
 // dial connects and starts recording. The first frame is awaited by the caller.
@@ -138,6 +140,19 @@ func (c *client) sync(ctx context.Context) bool {
 	return c.await(ctx, func() bool { return c.gone || c.pongsLocked() >= want })
 }
 
+// lateness is how long answers may be awaited that might never come: what looks
+// like a PING may have been a payload.
+const lateness = 500 * time.Millisecond
+
+// catchUp waits for the answers to PINGs that the script wrote by itself: the
+// PONG that sync saw may have been one of them.
+func (c *client) catchUp(ctx context.Context) {
+	want := bytes.Count(append([]byte("\n"), c.sent...), []byte("\nPING\r\n"))
+	ctx, cancel := context.WithTimeout(ctx, lateness)
+	defer cancel()
+	c.await(ctx, func() bool { return c.gone || c.pongsLocked() >= want })
+}
+
 func (c *client) pongsLocked() int {
 	n := 0
 	for i := range c.frames {
@@ -179,6 +194,7 @@ func (c *client) upgrade(ctx context.Context, conf *tls.Config) error {
 // write sends and forgets: a connection that the server has closed shows in
 // what was received, not in the error of a write.
 func (c *client) write(data []byte) {
+	c.sent = append(c.sent, data...)
 	_ = c.nc.SetWriteDeadline(time.Now().Add(waitTimeout))
 	_, _ = c.nc.Write(data)
 }

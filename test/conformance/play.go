@@ -109,6 +109,11 @@ func (p *player) settle(ctx context.Context) error {
 			}
 		}
 	}
+	for _, name := range p.names() {
+		if c := p.clients[name]; !c.closed {
+			c.catchUp(ctx)
+		}
+	}
 	return nil
 }
 

@@ -9,11 +9,10 @@ package account
 
 import (
 	"errors"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/nats-io/jwt/v2"
 
 	"github.com/coveymq/covey/dataplane/internal/interest"
 	"github.com/coveymq/covey/dataplane/internal/permission"
@@ -65,12 +64,14 @@ type State struct {
 	Default     *permission.Set   // for users without permissions of their own
 	NoBearer    bool              // users whose JWT needs no signature are refused
 	Deleted     bool
+
+	token string // what was decoded; see Registry.Refresh
 }
 
 // Scope is a role: what every user signed with its key may do.
 type Scope struct {
 	Role     string
-	Limits   jwt.UserPermissionLimits
+	Rules    *Rules
 	Template UserTemplate
 }
 
@@ -80,23 +81,27 @@ type Identity struct {
 	State       *State // what of the account the rest was made from; nil without a JWT
 	User        string // public key, or the configured name
 	Name        string // for people
+	Tags        []string
 	Issuer      string // the key that signed the user; empty without a JWT
 	IssuedAt    int64  // Unix second
 	Expires     int64  // Unix second; 0 for never
+	Remote      netip.Addr
+	Claimed     *Claimed // what its JWT says; nil without one
 	Permissions *permission.Set
 	Limits      Limits
 }
 
 // Member is a connection that belongs to an account.
 type Member interface {
-	// Identity returns who it is.
+	// Identity returns who it is; nil if it is nobody any more.
 	Identity() *Identity
 	// Disconnect ends the connection for a reason, soon. It must not block.
 	Disconnect(*Refusal)
-	// Permit replaces the connection's rules.
-	Permit(*permission.Set)
-	// Recheck looks at the times again after which the connection must end.
-	Recheck()
+	// Adopt puts another identity of the same user in force, and the account's
+	// limits as they are now. It does nothing if the connection is not who it was.
+	Adopt(was, is *Identity)
+	// Seat is the account's to use. It is always the same one.
+	Seat() *Seat
 }
 
 // Account is one isolated messaging world.
@@ -112,8 +117,10 @@ type Account struct {
 	// SlowConsumers counts members that were given up for being too slow.
 	SlowConsumers atomic.Uint64
 
+	applying sync.Mutex // held while a state is put in force; taken before mu
+
 	mu      sync.Mutex
-	members []Member  // guarded by mu, as is all below; the oldest first
+	members members   // guarded by mu, as is all below
 	past    Traffic   // of members that have left
 	idle    time.Time // since when there are none
 	retired bool      // evicted or deleted: nobody may join any more
@@ -159,10 +166,10 @@ func (a *Account) Join(m Member) error {
 	if r := s.Admits(m.Identity(), time.Now()); r != nil {
 		return r
 	}
-	if n := s.Limits.Connections; n != NoLimit && int64(len(a.members)) >= n {
+	if n := s.Limits.Connections; n != NoLimit && int64(a.members.n) >= n {
 		return TooManyAccountConnections
 	}
-	a.members = append(a.members, m)
+	a.members.add(m)
 	return nil
 }
 
@@ -170,19 +177,15 @@ func (a *Account) Join(m Member) error {
 func (a *Account) Leave(m Member) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for i := range a.members {
-		if a.members[i] == m {
-			a.past.Add(carried(m))
-			a.members = append(a.members[:i], a.members[i+1:]...)
-			if len(a.members) == 0 {
-				a.members = nil
-				a.idle = time.Now()
-				a.closeIfOver()
-			}
-			return true
-		}
+	if !a.members.remove(m) {
+		return false
 	}
-	return false
+	a.past.Add(carried(m))
+	if a.members.n == 0 {
+		a.idle = time.Now()
+		a.closeIfOver()
+	}
+	return true
 }
 
 // retire marks an account without members as evicted. It reports false if it
@@ -190,7 +193,7 @@ func (a *Account) Leave(m Member) bool {
 func (a *Account) retire() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.members) > 0 {
+	if a.members.n > 0 {
 		return false
 	}
 	a.retired = true
@@ -210,7 +213,7 @@ func (a *Account) end(revision int64) {
 // closeIfOver gives the usage words back once the last member of a retired
 // account is gone, and with it everybody who counts. Call it with mu held.
 func (a *Account) closeIfOver() {
-	if a.retired && len(a.members) == 0 && !a.closed {
+	if a.retired && a.members.n == 0 && !a.closed {
 		a.closed = true
 		a.Usage.Release()
 	}
@@ -220,7 +223,7 @@ func (a *Account) closeIfOver() {
 func (a *Account) Members() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.members)
+	return a.members.n
 }
 
 // idleSince returns since when the account has had no members; the zero time if
@@ -228,7 +231,7 @@ func (a *Account) Members() int {
 func (a *Account) idleSince() time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.members) > 0 {
+	if a.members.n > 0 {
 		return time.Time{}
 	}
 	return a.idle
@@ -237,24 +240,24 @@ func (a *Account) idleSince() time.Time {
 // Apply puts a new state in force: when it returns, nothing more is staged for a
 // member that the state forbids, and it is heard no longer than to the end of
 // the batch being read from it. Members over the connection limit go newest
-// first.
+// first. Nobody's JWT is verified again.
 func (a *Account) Apply(s *State) {
+	a.applying.Lock()
+	defer a.applying.Unlock()
 	a.mu.Lock()
-	expires := a.State().Expires
 	a.state.Store(s)
 	a.updated.Store(time.Now().UnixNano())
-	members := append([]Member(nil), a.members...)
+	members := a.members.all()
 	a.mu.Unlock()
 
 	now := time.Now()
 	kept := int64(0)
 	for _, m := range members {
-		id := m.Identity()
-		refusal := s.Admits(id, now)
-		var permit func()
-		if refusal == nil {
-			permit, refusal = s.rules(m, id)
+		was := m.Identity()
+		if was == nil {
+			continue // it left just now, to be somebody else
 		}
+		is, refusal := s.Fit(was, now)
 		if refusal == nil && s.Limits.Connections != NoLimit && kept >= s.Limits.Connections {
 			refusal = TooManyAccountConnections
 		}
@@ -263,33 +266,8 @@ func (a *Account) Apply(s *State) {
 			continue
 		}
 		kept++
-		if s.Expires != expires {
-			m.Recheck()
-		}
-		permit()
+		m.Adopt(was, is)
 	}
-}
-
-// rules returns how to give a member the permissions that a scope now gives to
-// users it signed. A member that cannot be given any must go: what it has may
-// be more than the new state means it to have.
-func (s *State) rules(m Member, id *Identity) (permit func(), _ *Refusal) {
-	nothing := func() {}
-	if id.Issuer == "" {
-		return nothing, nil
-	}
-	scope := s.Signers[id.Issuer]
-	if id.State != nil && (scope == nil) != (id.State.Signers[id.Issuer] == nil) {
-		return nil, RoleChanged
-	}
-	if scope == nil {
-		return nothing, nil
-	}
-	p, err := scope.Template(id)
-	if err != nil {
-		return nil, Violation("the user's role " + scope.Role + ": " + err.Error())
-	}
-	return func() { m.Permit(p) }, nil
 }
 
 // Admits says whether a user may be connected under this state.

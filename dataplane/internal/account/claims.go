@@ -13,23 +13,30 @@ import (
 // ErrUntrusted is a claim that no trusted operator key signed.
 var ErrUntrusted = errors.New("not signed by a trusted operator key")
 
+// ErrInvalid is a claim that means nothing.
+var ErrInvalid = errors.New("account claims are not valid")
+
 // Decode verifies a signed account claim and compiles it. Trusted says whether
 // a public key is one of the operator's.
 func Decode(key, token string, revision int64, trusted func(string) bool) (*State, error) {
 	claims, err := jwt.DecodeAccountClaims(token)
 	if err != nil {
-		return nil, fmt.Errorf("account claims: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if claims.Subject != key {
-		return nil, fmt.Errorf("account claims of %s given for %s", claims.Subject, key)
+		return nil, fmt.Errorf("%w: those of %s were given for %s", ErrInvalid, claims.Subject, key)
 	}
 	if !trusted(claims.Issuer) {
 		return nil, fmt.Errorf("account claims issued by %s: %w", claims.Issuer, ErrUntrusted)
+	}
+	if err := valid(claims); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, key, err)
 	}
 	s := &State{
 		Revision: revision,
 		Name:     claims.Name,
 		Issuer:   claims.Issuer,
+		token:    token,
 		Tags:     claims.Tags,
 		Limits: Limits{
 			Connections: claims.Limits.Conn, Leafs: claims.Limits.LeafNodeConn,
@@ -50,15 +57,28 @@ func Decode(key, token string, revision int64, trusted func(string) bool) (*Stat
 	return s, nil
 }
 
+// valid refuses what the jwt library finds impossible, as nats-server does. That
+// claims are expired is not for here to say.
+func valid(claims *jwt.AccountClaims) error {
+	vr := jwt.CreateValidationResults()
+	claims.Validate(vr)
+	for _, issue := range vr.Issues {
+		if issue.Blocking && !issue.TimeCheck {
+			return errors.New(issue.Description)
+		}
+	}
+	return nil
+}
+
 // compile prepares a role. A template without placeholders is compiled once and
 // shared by all its users.
 func compile(us *jwt.UserScope, s *State) *Scope {
-	template := us.Template.Permissions
+	template, rules := us.Template.Permissions, NewRules(&us.Template)
 	if !templated(&template) {
 		set := permission.New(&template)
-		return &Scope{Role: us.Role, Limits: us.Template, Template: func(*Identity) (*permission.Set, error) { return set, nil }}
+		return &Scope{Role: us.Role, Rules: rules, Template: func(*Identity) (*permission.Set, error) { return set, nil }}
 	}
-	return &Scope{Role: us.Role, Limits: us.Template, Template: func(id *Identity) (*permission.Set, error) {
+	return &Scope{Role: us.Role, Rules: rules, Template: func(id *Identity) (*permission.Set, error) {
 		p, err := expand(&template, id, s)
 		if err != nil {
 			return nil, err

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/nats-io/jwt/v2"
 )
 
 // Source is where accounts come from.
@@ -29,12 +27,6 @@ var (
 	ErrUnknown     = errors.New("no such account")
 	ErrUnavailable = errors.New("account cannot be looked up now")
 )
-
-// trust is the operator's public keys. Immutable.
-type trust struct {
-	root    string
-	signers map[string]bool
-}
 
 // Registry holds the accounts a broker has loaded.
 type Registry struct {
@@ -66,7 +58,11 @@ func NewRegistry(operatorKey string, source Source, usage func(string) (Usage, e
 		source: source, usage: usage, log: log,
 		accounts: make(map[string]*Account), loading: make(map[string]*load),
 	}
-	r.trust.Store(&trust{root: operatorKey})
+	t := &trust{root: operatorKey, keys: make(map[string]bool)}
+	if operatorKey != "" {
+		t.keys[operatorKey] = false
+	}
+	r.trust.Store(t)
 	return r
 }
 
@@ -82,30 +78,6 @@ type Watcher interface {
 
 // Watch says who hears of accounts. Call it before the first one is loaded.
 func (r *Registry) Watch(w Watcher) { r.watch = w }
-
-// SetOperator takes an operator's JWT for the signing keys it names, if the
-// root key signed it.
-func (r *Registry) SetOperator(token string) error {
-	claims, err := jwt.DecodeOperatorClaims(token)
-	if err != nil {
-		return fmt.Errorf("operator claims: %w", err)
-	}
-	root := r.trust.Load().root
-	if claims.Subject != root || claims.Issuer != root {
-		return fmt.Errorf("operator claims of %s issued by %s: %w", claims.Subject, claims.Issuer, ErrUntrusted)
-	}
-	t := &trust{root: root, signers: make(map[string]bool)}
-	for _, key := range claims.SigningKeys {
-		t.signers[key] = true
-	}
-	r.trust.Store(t)
-	return nil
-}
-
-func (r *Registry) trusted(key string) bool {
-	t := r.trust.Load()
-	return key == t.root || t.signers[key]
-}
 
 // Get returns an account, loaded if need be.
 func (r *Registry) Get(ctx context.Context, key string) (*Account, error) {
@@ -146,6 +118,9 @@ func (r *Registry) lead(ctx context.Context, key string, l *load) {
 		close(l.done)
 		if l.err == nil {
 			r.source.Hold(key)
+			if s := l.account.State(); !r.trusted(s.Issuer) {
+				r.Delete(key, s.Revision) // the operators changed meanwhile
+			}
 		}
 	}()
 	if l.account, l.err = r.load(ctx, key); l.err == nil && r.watch != nil {
@@ -161,7 +136,7 @@ func (r *Registry) load(ctx context.Context, key string) (*Account, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := Decode(key, token, revision, r.trusted)
+	s, err := r.decode(key, token, revision)
 	if err != nil {
 		r.source.Drop(key)
 		return nil, err
@@ -193,7 +168,7 @@ func (r *Registry) Apply(key, token string, revision int64) error {
 	if a == nil || revision < a.State().Revision {
 		return nil
 	}
-	s, err := Decode(key, token, revision, r.trusted)
+	s, err := r.decode(key, token, revision)
 	if err != nil {
 		return err
 	}

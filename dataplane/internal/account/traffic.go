@@ -39,7 +39,7 @@ func carried(m Member) Traffic {
 // account was loaded, and how many members there are. It never falls.
 func (a *Account) Traffic() (Traffic, int) {
 	a.mu.Lock()
-	members := append([]Member(nil), a.members...)
+	members := a.members.all()
 	sum := a.past
 	a.mu.Unlock()
 	for _, m := range members {

@@ -42,7 +42,7 @@ func newWorld(t *testing.T, change func(*operatortest.Account)) *world {
 	if err := r.SetOperator(w.JWT); err != nil {
 		t.Fatal(err)
 	}
-	w.auth = &auth.Operator{Accounts: r}
+	w.auth = auth.NewOperator(r)
 	return w
 }
 

@@ -48,10 +48,10 @@ type file struct {
 	o *Options
 	// credentials are all that users are known by, to find doubles.
 	credentials map[string]bool
-	// preload are the signed accounts of a resolver in memory.
-	preload map[string]string
-	// operator is what the operator's JWT says.
-	operator *Operator
+	// operator is what the operators' JWTs and the resolver's keys say.
+	operator Operator
+	// systems are the system accounts that operators name, in their order.
+	systems []string
 }
 
 // seen notes that a key was there, under a name that does not depend on its

@@ -107,7 +107,7 @@ func (f *file) addUnsupported(t table) {
 		"gateway", "leaf", "leafnodes", "websocket", "ws", "mqtt",
 		"https", "ocsp", "ocsp_cache", "proxies",
 		"mappings", "maps", "default_sentinel", "store_dir", "storedir", "default_js_domain",
-		"trusted", "trusted_keys", "resolver_tls", "resolver_pinned_accounts",
+		"trusted", "trusted_keys", "resolver_tls",
 		"max_traced_msg_len", "connect_error_reports", "reconnect_error_reports",
 		"server_tags", "server_metadata", "feature_flags", "prof_block_rate")
 	t.add(f.unsupportedUnless(int64(0)), "https_port", "prof_port")

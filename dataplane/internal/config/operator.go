@@ -2,9 +2,11 @@ package config
 
 import (
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nkeys"
 )
 
 // Level is the version of nats-server whose behaviour the broker implements.
@@ -15,30 +17,33 @@ func (f *file) addOperator(t table) {
 	t.add(f.seen("operator", f.readOperator), "operator", "operators", "root", "roots", "root_operator", "root_operators")
 	t.add(f.seen("resolver", f.resolver), "resolver", "account_resolver", "accounts_resolver")
 	t.add(f.seen("resolver_preload", f.readPreload), "resolver_preload")
+	t.add(f.seen("resolver_pinned_accounts", f.readPinned), "resolver_pinned_accounts")
 }
 
-// readOperator reads the operator's JWT, or a file that holds it.
+// readOperator reads the JWTs of operators, or files that hold them.
 func (f *file) readOperator(n node) {
 	all, ok := f.strs(n)
-	switch {
-	case !ok:
-		return
-	case len(all) != 1:
-		f.problem(n, "%d operators are not supported yet, only one", len(all))
+	if !ok {
 		return
 	}
-	token, claims, err := operatorJWT(all[0])
-	if err != nil {
-		f.problem(n, "operator JWT: %v", err)
-		return
+	if len(all) == 0 {
+		f.problem(n, "%s names no operator", n.key)
 	}
-	if claims.StrictSigningKeyUsage {
-		f.problem(n, "an operator with strict signing key usage is not supported yet")
+	for _, one := range all {
+		token, claims, err := operatorJWT(one)
+		if err != nil {
+			f.problem(n, "operator JWT: %v", err)
+			continue
+		}
+		if claims.Subject != claims.Issuer {
+			f.problem(n, "operator JWT of %s is signed by %s, not by the operator itself", claims.Subject, claims.Issuer)
+		}
+		if v := claims.AssertServerVersion; newer(v, Level) {
+			f.problem(n, "operator %s expects version %s, this is %s", claims.Subject, v, Level)
+		}
+		f.operator.Tokens = append(f.operator.Tokens, token)
+		f.systems = append(f.systems, claims.SystemAccount)
 	}
-	if v := claims.AssertServerVersion; newer(v, Level) {
-		f.problem(n, "operator %s expects version %s, this is %s", claims.Subject, v, Level)
-	}
-	f.operator = &Operator{PublicKey: claims.Subject, Token: token, System: claims.SystemAccount}
 }
 
 // jwtPrefix is what every JWT begins with.
@@ -76,34 +81,13 @@ func newer(a, b string) bool {
 	return false
 }
 
-// resolver accepts the resolver whose accounts are in the file.
-func (f *file) resolver(n node) {
-	name, isText := n.value.(string)
-	if members, ok := n.members(); ok {
-		for _, m := range members {
-			if strings.EqualFold(m.key, "type") {
-				name, isText = m.value.(string)
-			}
-		}
-	}
-	switch upper := strings.ToUpper(strings.TrimSpace(name)); {
-	case !isText:
-		f.problem(n, "%s must be MEMORY, or a block with a type", n.key)
-	case upper == "MEM" || upper == "MEMORY":
-	case strings.HasPrefix(upper, "URL"), upper == "FULL", upper == "CACHE":
-		f.problem(n, "%s %s is not supported yet, only MEMORY", n.key, strings.SplitN(upper, "(", 2)[0])
-	default:
-		f.problem(n, "unknown %s %q", n.key, name)
-	}
-}
-
 func (f *file) readPreload(n node) {
 	members, ok := n.members()
 	if !ok {
 		f.problem(n, "%s must be a block of account keys with their JWTs, not %s", n.key, kind(n.value))
 		return
 	}
-	f.preload = make(map[string]string)
+	f.operator.Accounts = make(map[string]string)
 	for _, m := range members {
 		token, ok := as[string](&f.reader, m, "an account JWT")
 		if !ok {
@@ -116,16 +100,30 @@ func (f *file) readPreload(n node) {
 		case claims.Subject != m.key:
 			f.problem(m, "the account JWT of %s is given for %s", claims.Subject, m.key)
 		default:
-			f.preload[m.key] = token
+			f.operator.Accounts[m.key] = token
 		}
 	}
+}
+
+// readPinned reads the only accounts that count.
+func (f *file) readPinned(n node) {
+	all, ok := f.strs(n)
+	if !ok {
+		return
+	}
+	for _, key := range all {
+		if !nkeys.IsValidPublicAccountKey(key) {
+			f.problem(n, "pinned account key %q is not a valid public account nkey", key)
+		}
+	}
+	f.operator.Pinned = all
 }
 
 // checkOperator sees whether what belongs to an operator fits together.
 func (f *file) checkOperator() {
 	n, ok := f.defined["operator"]
 	if !ok {
-		for _, key := range [...]string{"resolver", "resolver_preload"} {
+		for _, key := range [...]string{"resolver", "resolver_preload", "resolver_pinned_accounts"} {
 			if n, ok := f.defined[key]; ok {
 				f.problem(n, "%s needs an operator", key)
 			}
@@ -136,12 +134,18 @@ func (f *file) checkOperator() {
 		f.problem(n, "operators require an account resolver to be configured")
 	}
 	f.checkOperatorAlone(n)
-	if f.operator == nil {
+	if len(f.operator.Tokens) == 0 {
 		return
 	}
 	f.checkOperatorSystem(n)
-	f.operator.Accounts = f.preload
-	f.o.Operator = f.operator
+	o := f.operator
+	if o.Resolver.URL != "" && len(o.Accounts) > 0 {
+		f.problem(f.defined["resolver_preload"], "resolver_preload needs a resolver that can store accounts, which a URL cannot")
+	}
+	if o.Pinned != nil && o.System != "" {
+		o.Pinned = append(slices.Clone(o.Pinned), o.System)
+	}
+	f.o.Operator = &o
 }
 
 // checkOperatorAlone sees that nobody but the operator says who may connect.
@@ -163,13 +167,20 @@ func (f *file) checkOperatorAlone(n node) {
 
 // checkOperatorSystem sees whether there is one system account, and its claims.
 func (f *file) checkOperatorSystem(n node) {
+	o := &f.operator
+	o.System = f.systems[0]
 	if s, ok := f.defined["system_account"]; ok {
-		if own := f.operator.System; own != "" && own != f.o.Access.System {
+		o.System = f.o.Access.System
+		named := slices.ContainsFunc(f.systems, func(key string) bool { return key != "" })
+		if named && !slices.Contains(f.systems, o.System) {
 			f.problem(s, "system_account in config and operator JWT must be identical")
 		}
-		f.operator.System = f.o.Access.System
 	}
-	if s := f.operator.System; s != "" && f.preload[s] == "" {
-		f.problem(n, "the system account %s is not in resolver_preload", s)
+	r := &o.Resolver
+	switch {
+	case r.Dir != "" && o.System == "":
+		f.problem(n, "using nats based account resolver - the system account needs to be specified in configuration or the operator jwt")
+	case r.Dir == "" && r.URL == "" && o.System != "" && o.Accounts[o.System] == "":
+		f.problem(n, "the system account %s is not in resolver_preload", o.System)
 	}
 }

@@ -67,15 +67,28 @@ type Options struct {
 	authTimeout bool // it was given
 }
 
-// Operator is an operator whose signed accounts are in the file.
+// Operator is who signs the accounts of a broker that stands alone.
 type Operator struct {
-	PublicKey string
-	// Token is the operator's JWT.
-	Token string
-	// Accounts are the signed claims by the account's public key.
+	// Tokens are the JWTs of the operators.
+	Tokens []string
+	// Accounts are signed claims in the file, by the account's public key.
 	Accounts map[string]string
 	// System is the public key of the system account; empty for none.
 	System string
+	// Resolver is where other accounts come from.
+	Resolver Resolver
+	// Pinned are the only accounts that count; nil for all.
+	Pinned []string
+}
+
+// Resolver is where accounts come from that the file does not carry. Without a
+// URL and a directory there are no others.
+type Resolver struct {
+	URL   string
+	Dir   string
+	Cache bool // the directory may forget
+	Limit int
+	TTL   time.Duration
 }
 
 // Covey is where a broker is enrolled.

@@ -61,9 +61,6 @@ func (c *Client) ends() [2]expiry {
 	return ends
 }
 
-// Recheck has the times looked at again, soon.
-func (c *Client) Recheck() { c.host.wheel.schedule(c, wheelTick) }
-
 // checkPing sends a PING when one is due, or gives the connection up as stale.
 // It returns the time to the next; zero when the connection was given up.
 func (c *Client) checkPing(now time.Time) time.Duration {

@@ -52,22 +52,23 @@ type Client struct {
 	identity *account.Identity
 
 	// Read and written by anyone.
-	shown     atomic.Pointer[shown] // who the client is, for others than the reader; nil before that is known
-	perms     atomic.Pointer[permission.Set]
-	refusal   atomic.Pointer[account.Refusal] // why the connection ends; set once
-	admitted  atomic.Bool
-	asyncInfo atomic.Bool  // the client understands a second INFO
-	worked    atomic.Bool  // the reader's goroutine has worked on a batch
-	shrink    atomic.Bool  // the reader's goroutine shall be replaced: it idles
-	lastIn    atomic.Int64 // tick of the wheel at the last read
-	expires   atomic.Int64 // Unix second; 0 for never
-	nextPing  atomic.Int64 // Unix nanosecond
-	pingSent  atomic.Int64 // Unix nanosecond; 0 when no PING is out
-	rtt       atomic.Int64 // nanoseconds; 0 when not known
-	greeting  atomic.Int64 // nanoseconds from the connection's start to CONNECT
-	pingsOut  atomic.Int32
-	inMsgs    atomic.Uint64
-	inBytes   atomic.Uint64
+	shown      atomic.Pointer[shown] // who the client is, for others than the reader; nil before that is known
+	perms      atomic.Pointer[permission.Set]
+	refusal    atomic.Pointer[account.Refusal] // why the connection ends; set once
+	admitted   atomic.Bool
+	asyncInfo  atomic.Bool  // the client understands a second INFO
+	worked     atomic.Bool  // the reader's goroutine has worked on a batch
+	shrink     atomic.Bool  // the reader's goroutine shall be replaced: it idles
+	lastIn     atomic.Int64 // tick of the wheel at the last read
+	expires    atomic.Int64 // Unix second; 0 for never
+	maxPayload atomic.Int64 // bytes of one message; the parser hears of it with the next batch
+	nextPing   atomic.Int64 // Unix nanosecond
+	pingSent   atomic.Int64 // Unix nanosecond; 0 when no PING is out
+	rtt        atomic.Int64 // nanoseconds; 0 when not known
+	greeting   atomic.Int64 // nanoseconds from the connection's start to CONNECT
+	pingsOut   atomic.Int32
+	inMsgs     atomic.Uint64
+	inBytes    atomic.Uint64
 
 	// Guarded by the host's mutex.
 	index  int // in its list
@@ -77,7 +78,9 @@ type Client struct {
 	timer timer
 	gone  bool
 
-	mu      sync.Mutex
+	seat account.Seat // guarded by the mutex of the account
+
+	mu      sync.Mutex               // held also while it changes who the client is: shown, perms
 	subs    map[string]*interest.Sub // by sid; guarded by mu, as is all below
 	home    *account.Account         // where subs are; nil before the first
 	replies map[string]*allowance
@@ -102,7 +105,7 @@ func (h *Host) serve(nc net.Conn) {
 	c.out.Owner = c
 	c.connect = auth.DefaultConnect()
 	c.parser.MaxControlLine = o.MaxControlLine
-	c.parser.MaxPayload = o.MaxPayload
+	c.maxPayload.Store(int64(o.MaxPayload))
 	defer c.leave()
 	if r := c.greet(o.TLS, h.add(c)); r != nil {
 		c.end(r)
@@ -147,9 +150,6 @@ func (c *Client) read() {
 
 // end notes why the connection ends. The first reason stays.
 func (c *Client) end(r *account.Refusal) { c.refusal.CompareAndSwap(nil, r) }
-
-// Identity returns who the client is. Call it only for members of an account.
-func (c *Client) Identity() *account.Identity { return c.shown.Load().identity }
 
 // Disconnect ends the connection: from now on nothing is delivered to it, and
 // its reader, woken, says goodbye.

@@ -41,6 +41,7 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 	if c.connect.NoResponders && !c.connect.Headers {
 		return needsHeaders
 	}
+	c.parser.MaxPayload = int(c.maxPayload.Load())
 	if c.ponged {
 		c.asyncInfo.Store(c.connect.Protocol >= 1)
 	}
@@ -64,7 +65,7 @@ func (c *Client) rebind() *account.Refusal {
 	c.admitted.Store(false)
 	c.identity.Account.Leave(c)
 	c.identity = nil
-	c.shown.Store(nil)
+	c.hide()
 	return nil
 }
 
@@ -106,6 +107,7 @@ func (c *Client) join(id *account.Identity) error {
 	if err := id.Account.Join(c); err != nil {
 		return err
 	}
+	c.maxPayload.Store(c.payloadLimit(id)) // the account tells members only
 	c.admitted.Store(true)
 	return nil
 }
@@ -123,17 +125,7 @@ func (c *Client) apply(id *account.Identity) {
 		flags |= egress.Filtered
 	}
 	c.out.Flags.Store(flags)
-	c.shown.Store(&shown{
-		identity: id, name: c.connect.Name, lang: c.connect.Lang, version: c.connect.Version, before: c.Traffic(),
-	})
-	c.perms.Store(id.Permissions)
-	c.expires.Store(id.Expires)
-	c.parser.MaxPayload = c.host.Options().MaxPayload
-	for _, limit := range [...]int64{id.Limits.Payload, id.Account.State().Limits.Payload} {
-		if limit != account.NoLimit && limit < int64(c.parser.MaxPayload) {
-			c.parser.MaxPayload = int(limit)
-		}
-	}
+	c.show(id)
 	if c.intent == nil && c.host.NewIntent != nil {
 		c.intent = c.host.NewIntent()
 	}

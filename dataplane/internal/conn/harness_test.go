@@ -91,7 +91,7 @@ func enrolled(t *testing.T, op *operatortest.Operator, source account.Source, ch
 		t.Fatal(err)
 	}
 	return open(t, func(h *conn.Host) {
-		h.Auth, h.Accounts = &auth.Operator{Accounts: r}, r
+		h.Auth, h.Accounts = auth.NewOperator(r), r
 		if change != nil {
 			change(h)
 		}

@@ -223,7 +223,7 @@ func (h *Host) Review(judge func(*account.Identity) (*permission.Set, *account.R
 			c.Disconnect(refusal)
 			continue
 		}
-		c.Permit(rules)
+		c.Permit(who.identity, rules)
 	}
 }
 

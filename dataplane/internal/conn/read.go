@@ -130,6 +130,7 @@ func (c *Client) keep(b *egress.Buffer, used int) {
 // into, with the incomplete rest at its beginning.
 func (c *Client) work(w *worker, b *egress.Buffer, used int) (*egress.Buffer, int) {
 	c.lastIn.Store(c.host.wheel.now.Load())
+	c.parser.MaxPayload = int(c.maxPayload.Load())
 	if !c.worked.Load() {
 		c.worked.Store(true)
 	}

@@ -72,7 +72,7 @@ const (
 func (c *Client) add(sub *interest.Sub, sid string) addition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if most := c.subscriptionLimit(); most != account.NoLimit && int64(len(c.subs)) >= most {
+	if most := c.subscriptionLimit(c.shown.Load().identity); most != account.NoLimit && int64(len(c.subs)) >= most {
 		return full
 	}
 	if c.subs[sid] != nil {
@@ -87,21 +87,6 @@ func (c *Client) add(sub *interest.Sub, sid string) addition {
 	}
 	c.subs[sid] = sub
 	return added
-}
-
-// subscriptionLimit returns how many subscriptions the connection may have, or
-// NoLimit. In claims, unlike in the options, 0 means none at all.
-func (c *Client) subscriptionLimit() int64 {
-	most := int64(account.NoLimit)
-	if n := c.host.Options().MaxSubscriptions; n > 0 {
-		most = int64(n)
-	}
-	for _, limit := range [...]int64{c.identity.Limits.Subscriptions, c.identity.Account.State().Limits.Subscriptions} {
-		if limit != account.NoLimit && (most == account.NoLimit || limit < most) {
-			most = limit
-		}
-	}
-	return most
 }
 
 // unsubscribe handles UNSUB.
@@ -168,25 +153,6 @@ func (c *Client) settle(home *account.Account) {
 		c.home.Index.Remove(sub)
 	}
 	c.home, c.subs, c.replies = nil, nil, nil
-}
-
-// Permit replaces the connection's rules. Subscriptions that they no longer
-// allow end, and the client is told.
-func (c *Client) Permit(p *permission.Set) {
-	c.perms.Store(p)
-	if p.Responses() != nil {
-		c.out.Flags.Or(egress.Filtered)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, sub := range c.subs {
-		if !p.Subscribe(sub.Subject, sub.Queue) {
-			c.removeLocked(sub)
-			c.out.Control([]byte(wire.ErrLine(subscribeViolation(sub.Subject, sub.Queue))))
-		} else if p.Filter(sub.Subject, sub.Queue) {
-			c.out.Flags.Or(egress.Filtered)
-		}
-	}
 }
 
 // allowance is the right to answer one request.

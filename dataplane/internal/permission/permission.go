@@ -4,6 +4,7 @@
 package permission
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +61,18 @@ func New(p *jwt.Permissions) *Set {
 	}
 	return s
 }
+
+// Equal reports whether two sets are the same rules, in the same order.
+func (s *Set) Equal(t *Set) bool {
+	if s == nil || t == nil || s == t {
+		return s == t
+	}
+	return sameList(s.pubAllow, t.pubAllow) && sameList(s.pubDeny, t.pubDeny) && sameList(s.subAllow, t.subAllow) &&
+		sameList(s.subDeny, t.subDeny) && (s.responses == nil) == (t.responses == nil) && (s.responses == nil || *s.responses == *t.responses)
+}
+
+// sameList distinguishes a list that is empty from none.
+func sameList[T comparable](a, b []T) bool { return (a == nil) == (b == nil) && slices.Equal(a, b) }
 
 // rules compiles a subscribe list. An empty list, which allows nothing, stays
 // distinct from no list, which allows everything.

@@ -1,0 +1,91 @@
+package config
+
+import (
+	"math"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// urlResolver is how a resolver is written that asks a web server.
+var urlResolver = regexp.MustCompile(`(?i)^URL\(\s*"?([^\s"]*)"?\s*\)$`)
+
+// resolver reads where accounts come from.
+func (f *file) resolver(n node) {
+	if _, ok := n.members(); ok {
+		f.resolverBlock(n)
+		return
+	}
+	name, ok := as[string](&f.reader, n, "MEMORY, URL(...) or a block with a type")
+	if !ok {
+		return
+	}
+	text := strings.TrimSpace(name)
+	if found := urlResolver.FindStringSubmatch(text); found != nil {
+		u, err := url.Parse(found[1])
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			f.problem(n, "%s must be the URL of a web server", n.key)
+			return
+		}
+		f.operator.Resolver.URL = found[1]
+		return
+	}
+	if !inMemory(text) {
+		f.problem(n, "unknown %s %q", n.key, name)
+	}
+}
+
+func inMemory(name string) bool {
+	return strings.EqualFold(name, "MEM") || strings.EqualFold(name, "MEMORY")
+}
+
+// resolverBlock reads a block with a type.
+func (f *file) resolverBlock(n node) {
+	r := &f.operator.Resolver
+	var kind, dir string
+	var allowDelete, hardDelete bool
+	var interval, timeout time.Duration
+	set := make(map[string]node)
+	t := table{}
+	add := func(key string, read func(node)) {
+		t.add(func(m node) { set[key] = m; read(m) }, key)
+	}
+	add("type", f.str(&kind))
+	add("dir", f.str(&dir))
+	add("limit", integer(&f.reader, &r.Limit, 0, math.MaxInt32))
+	add("ttl", f.duration(&r.TTL, false))
+	add("allow_delete", f.boolean(&allowDelete))
+	add("hard_delete", f.boolean(&hardDelete))
+	add("interval", f.duration(&interval, false))
+	add("timeout", f.duration(&timeout, false))
+	f.block(n, t)
+	refuse := func(key, text string) {
+		if m, ok := set[key]; ok {
+			f.problem(m, "%s", text)
+		}
+	}
+	switch strings.ToUpper(kind) {
+	case "FULL":
+		refuse("ttl", "FULL does not accept ttl")
+		if !allowDelete {
+			refuse("hard_delete", "hard_delete has no effect without delete")
+		}
+	case "CACHE":
+		r.Cache = true
+		refuse("interval", "CACHE does not accept interval")
+		refuse("allow_delete", "CACHE does not accept allow_delete")
+		refuse("hard_delete", "CACHE does not accept hard_delete")
+	case "MEM", "MEMORY":
+		return
+	default:
+		f.problem(n, "unknown %s type %q, it should be full, cache or memory", n.key, kind)
+		return
+	}
+	if info, err := os.Stat(dir); dir == "" || err == nil && !info.IsDir() {
+		f.problem(n, "dir needs to point to a directory")
+	}
+	f.warn(n, "the resolver does not hear of accounts over $SYS yet: put their files into its directory, and reload")
+	r.Dir = dir
+}

@@ -1,0 +1,191 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nkeys"
+
+	"github.com/coveymq/covey/dataplane/internal/account"
+)
+
+// extension of the files in a directory, which are called as the accounts' keys.
+const extension = ".jwt"
+
+// Permissions of what is made, as nats-server makes it.
+const (
+	dirMode  = 0o750
+	fileMode = 0o640
+)
+
+// Dir is a directory of signed claims in nats-server's layout: KEY.jwt for each
+// account.
+type Dir struct {
+	Path string
+	// Limit is how many accounts there may be; 0 for no limit.
+	Limit int
+	// TTL is after which time since it was stored, or since the start if that is
+	// later, a file is forgotten; 0 for never. Only a cache has one.
+	TTL time.Duration
+	// Evict makes room at the limit by removing the oldest file. Otherwise what is
+	// too many is refused.
+	Evict bool
+}
+
+// dir is a Dir that is open.
+type dir struct {
+	Dir
+	opened time.Time
+	mu     sync.Mutex // held while files are written
+}
+
+// NewDir returns a resolver by a directory, which is made if need be.
+func NewDir(d Dir) (*Resolver, error) {
+	if err := os.MkdirAll(d.Path, dirMode); err != nil {
+		return nil, fmt.Errorf("account directory: %w", err)
+	}
+	open := &dir{Dir: d, opened: time.Now()}
+	return &Resolver{
+		find:    func(_ context.Context, key string) (string, error) { return open.find(key, time.Now()) },
+		preload: open.preload,
+		close:   func() {},
+	}, nil
+}
+
+// path returns the file of an account. Keys have no characters that mean
+// anything in a path.
+func (d *dir) path(key string) (string, bool) {
+	return filepath.Join(d.Path, key+extension), nkeys.IsValidPublicAccountKey(key)
+}
+
+func (d *dir) find(key string, now time.Time) (string, error) {
+	path, ok := d.path(key)
+	if !ok {
+		return "", account.ErrUnknown
+	}
+	if d.TTL > 0 && d.stale(path, now) {
+		return "", account.ErrUnknown
+	}
+	token, err := os.ReadFile(path) //nolint:gosec // see path
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", account.ErrUnknown
+	case err != nil:
+		return "", fmt.Errorf("%w: %w", account.ErrUnavailable, err)
+	}
+	return strings.TrimSpace(string(token)), nil
+}
+
+func (d *dir) stale(path string, now time.Time) bool {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false // reading it will tell
+	}
+	since := info.ModTime()
+	if since.Before(d.opened) {
+		since = d.opened
+	}
+	return now.Sub(since) >= d.TTL
+}
+
+// preload stores claims, but for those of which the directory has newer ones.
+func (d *dir) preload(claims map[string]string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for key, token := range claims {
+		if err := d.save(key, token); err != nil {
+			return fmt.Errorf("account %s: %w", key, err)
+		}
+	}
+	return nil
+}
+
+func (d *dir) save(key, token string) error {
+	path, ok := d.path(key)
+	if !ok {
+		return errors.New("not the public key of an account")
+	}
+	have, err := os.ReadFile(path) //nolint:gosec // see path
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := d.makeRoom(); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	default:
+		if newer, err := supersedes(token, string(have)); err != nil || !newer {
+			return err
+		}
+	}
+	return replace(path, token)
+}
+
+// supersedes reports whether claims are others than those there are, and not
+// older. What cannot be read is superseded by anything.
+func supersedes(token, have string) (bool, error) {
+	claims, err := jwt.DecodeAccountClaims(token)
+	if err != nil {
+		return false, err
+	}
+	if old, err := jwt.DecodeAccountClaims(strings.TrimSpace(have)); err == nil {
+		return old.ID != claims.ID && old.IssuedAt <= claims.IssuedAt, nil
+	}
+	return true, nil
+}
+
+var errFull = errors.New("the account directory is full: its limit is reached")
+
+// makeRoom sees that there is room for one more account.
+func (d *dir) makeRoom() error {
+	if d.Limit <= 0 {
+		return nil
+	}
+	entries, err := os.ReadDir(d.Path)
+	if err != nil {
+		return err
+	}
+	n, oldest, at := 0, "", time.Time{}
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != extension {
+			continue
+		}
+		n++
+		if info, err := e.Info(); err == nil && (oldest == "" || info.ModTime().Before(at)) {
+			oldest, at = e.Name(), info.ModTime()
+		}
+	}
+	switch {
+	case n < d.Limit:
+		return nil
+	case !d.Evict:
+		return errFull
+	}
+	return os.Remove(filepath.Join(d.Path, oldest))
+}
+
+// replace writes a file so that it is there whole or as it was.
+func replace(path, text string) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Chmod(fileMode), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
