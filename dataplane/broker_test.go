@@ -18,7 +18,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	surviveSignals()
 	goleak.VerifyTestMain(m)
 }
 

@@ -49,6 +49,8 @@ type program struct {
 	conf string
 	dir  string
 	done chan int
+
+	caught chan os.Signal // every signal that signal sent, once it was handed out
 }
 
 // launch runs the program with a configuration until the test ends.
@@ -58,10 +60,9 @@ func launch(t *testing.T, conf string, args ...string) *program {
 	p.conf = filepath.Join(p.dir, "broker.conf")
 	p.write(t, conf)
 	all := append([]string{"-c", p.conf, "-p", "-1", "-m", "-1", "--ports_file_dir", p.dir}, args...)
-	// A signal that comes when the program no longer listens must not end the test,
-	// nor one that comes when this test is over: nothing stops it.
-	caught := make(chan os.Signal, 1)
-	signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	p.caught = make(chan os.Signal, 1)
+	signal.Notify(p.caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	t.Cleanup(func() { signal.Stop(p.caught) })
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { p.done <- dataplane.Command(ctx, all, "v-test", &p.log, &p.log) })
@@ -91,16 +92,13 @@ func (p *program) write(t *testing.T, conf string) {
 	must(t, os.WriteFile(p.conf, []byte(conf), 0o600))
 }
 
-// surviveSignals keeps a signal that comes when the program has just left from
-// ending the tests: it may come late, so this is for good.
-func surviveSignals() {
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
-}
-
-// signal signals the program, which is this process.
+// signal signals the program, which is this process. When it returns everybody
+// who listens has the signal, so that it does not reach the next test's program;
+// and because the test listens too, it never ends the tests.
 func (p *program) signal(t *testing.T, sig syscall.Signal) {
 	t.Helper()
 	must(t, syscall.Kill(os.Getpid(), sig))
+	<-p.caught
 }
 
 func (p *program) exit(t *testing.T) int {
