@@ -84,7 +84,7 @@ func TestForwarding(t *testing.T) {
 	publish("PUB foo back 2\r\nhi\r\n")
 	publish("PUB foo 2\r\nhi\r\n")
 	publish("HPUB foo back 12 14\r\nNATS/1.0\r\n\r\nhi\r\n")
-	if n := testing.AllocsPerRun(200, func() { publish("PUB foo 2\r\nhi\r\n") }); n > 1 { // one is the test's own
+	if n := testing.AllocsPerRun(200, func() { publish("PUB foo 2\r\nhi\r\n") }); n > 1 && !raceEnabled { // one is the test's own
 		t.Errorf("a message costs %v allocations", n)
 	}
 	const want = "RMSG A foo + back q 2\r\nhi\r\nRMSG A foo | q 2\r\nhi\r\nHMSG A foo + back q 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"
