@@ -19,6 +19,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/monitor"
 	"github.com/coveymq/covey/dataplane/internal/resolver"
+	"github.com/coveymq/covey/dataplane/internal/route"
 	"github.com/coveymq/covey/dataplane/internal/telemetry"
 	"github.com/coveymq/covey/internal/errs"
 	"github.com/coveymq/covey/internal/lifecycle"
@@ -33,6 +34,7 @@ type Broker struct {
 	accounts *account.Registry
 	fleet    *enrolment // nil when standing alone
 	clients  net.Listener
+	mesh     *route.Mesh         // nil outside of a cluster
 	monitor  *monitor.Server     // nil without monitoring
 	metrics  *telemetry.Provider // nil without metrics of its own
 	readings metric.Registration // of metrics; nil without any
@@ -78,6 +80,11 @@ func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	if b.clients, err = listen(ctx, "NATS", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port))); err != nil {
 		return nil, err
 	}
+	if cfg.Cluster != nil {
+		if err = b.join(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if err = b.assemble(ctx); err != nil {
 		return nil, err
 	}
@@ -93,7 +100,7 @@ func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		b.monitor = monitor.New(l, b.host, b.accounts, monitor.Static{
 			ServerID: b.id, ServerName: b.cfg.ServerName, Level: Level, Version: cfg.Version, Started: b.started,
 			BasePath: cfg.MonitorBasePath, Digest: cfg.ConfigDigest, Metrics: b.scrape(),
-		})
+		}, b.mesh)
 	}
 	return b, nil
 }
@@ -107,6 +114,7 @@ func (b *Broker) assemble(ctx context.Context) error {
 		}
 		b.fleet = e
 		b.accounts = e.accounts
+		b.watchAccounts()
 		b.host.Auth = auth.NewOperator(e.accounts)
 		b.host.NewIntent = e.newIntent
 	} else if err := b.standAlone(ctx); err != nil {
@@ -114,6 +122,13 @@ func (b *Broker) assemble(ctx context.Context) error {
 	}
 	b.host.Accounts = b.accounts
 	return nil
+}
+
+// watchAccounts lets the mesh hear which accounts are loaded.
+func (b *Broker) watchAccounts() {
+	if b.mesh != nil {
+		b.accounts.Watch(b.mesh)
+	}
 }
 
 func (b *Broker) info() conn.Info {
@@ -180,6 +195,9 @@ func (b *Broker) Run(ctx context.Context) error {
 	serving.Go(b.settle)
 	if b.monitor != nil {
 		serving.Go(b.monitor.Run)
+	}
+	if b.mesh != nil {
+		serving.Go(b.mesh.Run)
 	}
 	if b.fleet != nil {
 		b.fleet.start(serving)
@@ -250,6 +268,9 @@ func (b *Broker) release() error {
 		if err := b.clients.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			all = append(all, err)
 		}
+	}
+	if b.mesh != nil {
+		all = append(all, b.mesh.Close())
 	}
 	if b.monitor != nil {
 		all = append(all, b.monitor.Close())

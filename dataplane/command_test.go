@@ -234,10 +234,11 @@ func TestReloadChangesWhoMayConnect(t *testing.T) {
 func TestABadReloadLeavesWhatRuns(t *testing.T) {
 	p := launch(t, "authorization { token: right }")
 	for conf, why := range map[string]string{
-		"authorization { token: wrong }, surprise: 1":       `unknown field "surprise"`,
-		"authorization { token: wrong }, cluster {}":        `"cluster" is not supported yet`,
-		"authorization { token: wrong }, server_name: y":    "not supported for server_name",
-		"authorization { token: wrong }, logfile: /no/dir/": "open log file",
+		"authorization { token: wrong }, surprise: 1":          `unknown field "surprise"`,
+		"authorization { token: wrong }, gateway {}":           `"gateway" is not supported yet`,
+		"authorization { token: wrong }, cluster { port: -1 }": "config reload not supported for cluster",
+		"authorization { token: wrong }, server_name: y":       "not supported for server_name",
+		"authorization { token: wrong }, logfile: /no/dir/":    "open log file",
 		"authorization {": "Failed to reload server configuration",
 	} {
 		p.reload(t, conf, "Failed to reload server configuration: ")

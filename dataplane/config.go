@@ -51,6 +51,8 @@ type Config struct {
 	StateDir string
 	// ControlPlane enrols the broker. Nil lets it stand alone.
 	ControlPlane *ControlPlane
+	// Cluster joins the broker to others. Nil lets it stand alone.
+	Cluster *Cluster
 	// Operator is the trust root of the accounts it carries, for a broker that
 	// stands alone; nil for none.
 	Operator *config.Operator

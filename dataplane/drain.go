@@ -14,6 +14,10 @@ func (b *Broker) announce() {
 	log.Info("  Version:  " + b.cfg.Version + " (as nats-server " + Level + ")")
 	log.Info("  Name:     " + b.cfg.ServerName)
 	log.Info("  ID:       " + b.id)
+	if b.mesh != nil {
+		log.Info("Cluster name is " + b.mesh.Name())
+		log.Info("Listening for route connections on " + b.mesh.Addr())
+	}
 	if b.monitor != nil {
 		log.Info("Starting http monitor on " + b.monitor.Addr())
 	}
@@ -39,6 +43,9 @@ func (b *Broker) drain(why error, serving *lifecycle.Group) {
 
 	if d.Grace > 0 {
 		log.Info("Entering lame duck mode, stop accepting new clients")
+	}
+	if b.mesh != nil {
+		b.mesh.LameDuck()
 	}
 	if b.host.Len() > 0 && ctx.Err() == nil {
 		b.host.LameDuck()

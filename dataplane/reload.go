@@ -79,6 +79,7 @@ func unreloadable(before, after *config.Options) []string {
 		{"operator", func(o *config.Options) any { return o.Operator != nil }},
 		{"resolver", func(o *config.Options) any { return resolverOf(o).Resolver }},
 		{"the operator's system account", func(o *config.Options) any { return resolverOf(o).System }},
+		{"cluster", func(o *config.Options) any { return o.Cluster }},
 		{"covey", func(o *config.Options) any { return o.Covey }},
 	} {
 		if !reflect.DeepEqual(key.value(before), key.value(after)) {

@@ -154,11 +154,17 @@ port: [
 "port" 4222
 PORT: 4222
 jetstream: false
+cluster { port: 6222 }
+cluster { port: 6222, name: "a b" }
+cluster { name: east, listen: "0.0.0.0:6222", routes: ["nats-route://r:s@h:6222"], pool_size: 5 }
+cluster { port: 6222, surprise: 1 }
 `
 
 // In these we are stricter, or the feature does not exist yet.
 const otherVerdicts = `
-cluster { port: 6222 }
+cluster { name: east }
+cluster { port: 6222, compression: s2_fast }
+gateway { port: 7222, name: east }
 http_port: 700000
 no_auth_user: nobody
 max_payload: 2mb, max_pending: 1mb

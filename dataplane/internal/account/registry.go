@@ -36,6 +36,7 @@ type Registry struct {
 	log    *slog.Logger
 
 	trust atomic.Pointer[trust]
+	watch Watcher // nil if nobody does; set before the first account is loaded
 
 	mu       sync.Mutex
 	accounts map[string]*Account // guarded by mu
@@ -64,6 +65,19 @@ func NewRegistry(operatorKey string, source Source, usage func(string) (Usage, e
 	r.trust.Store(t)
 	return r
 }
+
+// Watcher hears which accounts are loaded. It is called without a lock held,
+// and may not call back.
+type Watcher interface {
+	// Loaded comes before anybody can use the account.
+	Loaded(*Account)
+	// Unloaded comes when nobody new can; connections of a deleted account may
+	// still be on their way out.
+	Unloaded(*Account)
+}
+
+// Watch says who hears of accounts. Call it before the first one is loaded.
+func (r *Registry) Watch(w Watcher) { r.watch = w }
 
 // Get returns an account, loaded if need be.
 func (r *Registry) Get(ctx context.Context, key string) (*Account, error) {
@@ -109,7 +123,9 @@ func (r *Registry) lead(ctx context.Context, key string, l *load) {
 			}
 		}
 	}()
-	l.account, l.err = r.load(ctx, key)
+	if l.account, l.err = r.load(ctx, key); l.err == nil && r.watch != nil {
+		r.watch.Loaded(l.account)
+	}
 }
 
 func (r *Registry) load(ctx context.Context, key string) (*Account, error) {
@@ -137,6 +153,9 @@ func (r *Registry) load(ctx context.Context, key string) (*Account, error) {
 
 // Add puts an account from a configuration file in.
 func (r *Registry) Add(a *Account) {
+	if r.watch != nil {
+		r.watch.Loaded(a)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.accounts[a.Key] = a
@@ -176,6 +195,9 @@ func (r *Registry) Delete(key string, revision int64) {
 func (r *Registry) unload(a *Account) {
 	if r.source != nil {
 		r.source.Drop(a.Key)
+	}
+	if r.watch != nil {
+		r.watch.Unloaded(a)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -117,7 +117,7 @@ func (c *Command) checkFlags(o *Options) error {
 			return fmt.Errorf("client_advertise is %q: %w", o.Advertise, err)
 		}
 	}
-	return nil
+	return o.Cluster.fault()
 }
 
 // parser defines flags that note what they override.
@@ -235,10 +235,10 @@ func (p *parser) define() {
 	p.defineServer()
 	p.defineLogging()
 	p.defineAccess()
+	p.defineCluster()
 	p.defineTLS()
-	p.refuse("ms", "https_port", "sd", "store_dir", "routes", "cluster",
-		"cluster_listen", "cluster_name", "cluster_advertise", "connect_retries", "profile", "max_traced_msg_len")
-	p.refuseTrue("js", "jetstream", "no_advertise", "help_tls", "VV", "DVV")
+	p.refuse("ms", "https_port", "sd", "store_dir", "profile", "max_traced_msg_len")
+	p.refuseTrue("js", "jetstream", "help_tls", "VV", "DVV")
 }
 
 func (p *parser) defineServer() {

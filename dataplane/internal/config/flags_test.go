@@ -99,7 +99,8 @@ func TestModes(t *testing.T) {
 func TestBadCommandLines(t *testing.T) {
 	for args, want := range map[string]string{
 		"-js":                                 "not supported yet",
-		"--cluster nats://x:1":                "not supported yet",
+		"--cluster x":                         "not a URL",
+		"--routes nats://x":                   "not a URL of a broker",
 		"--tls":                               "TLS Server certificate must be present and valid",
 		"--tlscert x":                         "TLS Server private key must be present and valid",
 		"-ms 8443":                            "not supported yet",

@@ -37,6 +37,16 @@ Who may connect:
         --pass <password>            Password required of clients
         --auth <token>               Token required of clients
 
+Cluster (or the file's cluster block):
+        --cluster, --cluster_listen <url>
+                                     Where other brokers connect: nats://[user:pass@]host:port
+        --routes <url,...>           Brokers to connect to: nats-route://[user:pass@]host:port
+        --cluster_name <name>        Name of the cluster (default: the others', or made up)
+        --cluster_advertise <host:port>
+                                     What other brokers are told to connect to
+        --no_advertise               Keep the addresses for clients from the other brokers
+        --connect_retries <n>        How often more a broker is tried that others told of
+
 TLS:
         --tls                        Encrypt clients' connections (default: false)
         --tlscert <file>             The broker's certificate

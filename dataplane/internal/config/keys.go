@@ -12,6 +12,7 @@ func (f *file) keys() table {
 	f.addLimits(t)
 	f.addLogging(t)
 	f.addAccess(t)
+	t.add(f.cluster, "cluster")
 	f.addTLS(t)
 	f.addUnsupported(t)
 	return t
@@ -103,7 +104,7 @@ func (f *file) addLogging(t table) {
 // values that ask for what is so anyway.
 func (f *file) addUnsupported(t table) {
 	t.add(f.unsupported,
-		"cluster", "gateway", "leaf", "leafnodes", "websocket", "ws", "mqtt",
+		"gateway", "leaf", "leafnodes", "websocket", "ws", "mqtt",
 		"https", "ocsp", "ocsp_cache", "proxies",
 		"mappings", "maps", "default_sentinel", "store_dir", "storedir", "default_js_domain",
 		"trusted", "trusted_keys", "resolver_tls",

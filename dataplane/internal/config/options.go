@@ -56,6 +56,8 @@ type Options struct {
 	AllowPlain bool
 	// Operator is the trust root of accounts that the file carries; nil for none.
 	Operator *Operator
+	// Cluster joins the broker to others; nil to stand alone.
+	Cluster *Cluster
 	// Covey is our own block.
 	Covey Covey
 

@@ -42,11 +42,12 @@ type Client struct {
 	connect  auth.Connect
 	nonce    string
 	intent   Intent
-	ponged   bool // the first PONG was sent
-	greeted  bool // CONNECT was received
-	moved    bool // the goroutine that authenticated was replaced
-	moving   bool // the goroutine is about to be replaced
-	fresh    bool // the goroutine has not read yet
+	ponged   bool  // the first PONG was sent
+	told     *told // until that PONG is on its way, and only if the client understands a second INFO
+	greeted  bool  // CONNECT was received
+	moved    bool  // the goroutine that authenticated was replaced
+	moving   bool  // the goroutine is about to be replaced
+	fresh    bool  // the goroutine has not read yet
 	peek     [1]byte
 	identity *account.Identity
 

@@ -42,7 +42,9 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 		return needsHeaders
 	}
 	c.parser.MaxPayload = int(c.maxPayload.Load())
-	c.asyncInfo.Store(c.connect.Protocol >= 1)
+	if c.ponged {
+		c.asyncInfo.Store(c.connect.Protocol >= 1)
+	}
 	c.connect.Forget()
 	c.ok(w)
 	return nil

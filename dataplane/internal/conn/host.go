@@ -72,6 +72,7 @@ type Host struct {
 	lame  atomic.Bool
 	epoch atomic.Uint64 // of what Auth says; see Review
 
+	cluster  atomic.Pointer[Cluster] // nil when standing alone
 	greeters greeters
 
 	// Counters, read by anyone.
@@ -229,8 +230,29 @@ func (h *Host) Review(judge func(*account.Identity) (*permission.Set, *account.R
 // LameDuck tells every client that can hear it that the broker is going away.
 func (h *Host) LameDuck() {
 	h.lame.Store(true)
+	h.announce()
+}
+
+// Cluster is what clients are told of the brokers that belong together.
+// Immutable.
+type Cluster struct {
+	Name    string
+	Dynamic bool     // the name was made up
+	URLs    []string // host:port of all of them, this one first; none to keep quiet
+}
+
+// Cluster returns what clients are told now; nil when standing alone.
+func (h *Host) Cluster() *Cluster { return h.cluster.Load() }
+
+// SetCluster changes what clients are told, those that are connected too.
+func (h *Host) SetCluster(c *Cluster) {
+	h.cluster.Store(c)
+	h.announce()
+}
+
+func (h *Host) announce() {
 	for _, c := range h.Clients() {
-		c.announceLameDuck()
+		c.announce()
 	}
 }
 

@@ -63,6 +63,9 @@ func (c *Client) info() Info {
 	i.ClientID = c.id
 	i.ClientIP = c.remote.Addr().Unmap().String()
 	i.LameDuckMode = c.host.lame.Load()
+	if cluster := c.host.cluster.Load(); cluster != nil {
+		i.Cluster, i.ClusterDynamic, i.ConnectURLs = cluster.Name, cluster.Dynamic, cluster.URLs
+	}
 	o := c.host.Options()
 	i.MaxPayload = o.MaxPayload
 	if t := o.TLS; t != nil {
@@ -96,13 +99,12 @@ func (c *Client) connectInfo() []byte {
 	return i.line()
 }
 
-// announceLameDuck sends INFO with ldm to clients that understand a second INFO.
-func (c *Client) announceLameDuck() {
+// announce sends INFO to a client that understands a second one.
+func (c *Client) announce() {
 	if !c.asyncInfo.Load() {
 		return
 	}
 	i := c.info()
 	i.AuthRequired = c.host.Auth.Greeting().AuthRequired
-	i.LameDuckMode = true
 	c.out.Control(i.line())
 }

@@ -218,6 +218,9 @@ func (c *Client) finishBatch(w *worker) {
 		w.messages, w.bytes = 0, 0
 	}
 	w.batch.Flush(c.out)
+	if c.told != nil {
+		c.hearNews()
+	}
 	w.batch.Stall()
 }
 
@@ -239,6 +242,7 @@ func (c *Client) operate(w *worker, op *wire.Op) *account.Refusal {
 	case wire.Err:
 		return clientErr
 	case wire.OK, wire.Info, wire.None:
+	default: // of routes, which the parser of clients does not know
 	}
 	return nil
 }
@@ -251,7 +255,26 @@ func (c *Client) ping(w *worker) {
 	}
 	c.ponged = true
 	if c.connect.Protocol >= 1 {
+		c.told = &told{c.host.cluster.Load(), c.host.lame.Load()}
 		w.batch.Control(c.out, string(c.connectInfo()))
+	}
+}
+
+// told is what of the broker's state a client was told with its first PONG.
+type told struct {
+	cluster *Cluster
+	lame    bool
+}
+
+// hearNews lets the client be told of changes from now on, its first PONG being
+// on its way: before that, clients take INFO for an error. What changed since
+// that PONG was made is told now.
+func (c *Client) hearNews() {
+	was := c.told
+	c.told = nil
+	c.asyncInfo.Store(true)
+	if was.cluster != c.host.cluster.Load() || was.lame != c.host.lame.Load() {
+		c.announce()
 	}
 }
 

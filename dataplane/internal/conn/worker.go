@@ -16,6 +16,8 @@ type worker struct {
 	stripped egress.Message // message without its headers
 	scratch  []byte         // for a tail that had to be rewritten
 	cut      []byte         // for a stripped tail
+	routed   []routed       // the routes that get the message in hand
+	head     []byte         // for the line of a message on a route
 
 	// Of the batch.
 	messages, bytes uint64

@@ -12,6 +12,9 @@ type Message struct {
 	Size int
 	// Headers says that the sizes in Tail are two and the verb is HMSG.
 	Headers bool
+	// Routed says that the message goes to another broker: the verb is RMSG if it
+	// is not HMSG, and Subject has the rest of what stands before Tail, too.
+	Routed bool
 	// InBuffer says that Tail lies in the batch's read buffer, so that a large
 	// one need not be copied.
 	InBuffer bool
@@ -46,12 +49,16 @@ const (
 	// With few destinations much is copied for each before it is handed over;
 	// with many, less, to stay within the caches. What is only referred to costs
 	// no cache, so more of it goes in one hand-over.
-	fewDests    = 16
-	stageFew    = 64 << 10
-	stageMany   = 16 << 10
-	stageTotal  = 256 << 10
+	fewDests   = 16
+	stageFew   = 64 << 10
+	stageMany  = 16 << 10
+	stageTotal = 256 << 10
+)
+
+const (
 	verbPlain   = "MSG "
 	verbHeaders = "HMSG "
+	verbRouted  = "RMSG "
 )
 
 // Begin starts a batch whose messages lie in buffer.
@@ -89,6 +96,8 @@ func (b *Batch) Deliver(c *Conn, m *Message, sid string) {
 	verb := verbPlain
 	if m.Headers {
 		verb = verbHeaders
+	} else if m.Routed {
+		verb = verbRouted
 	}
 	head := len(verb) + len(m.Subject) + len(sid)
 	refer := m.InBuffer && len(m.Tail) >= referMin
@@ -230,6 +239,13 @@ func (b *Batch) Stall() {
 			left -= c.waitForRoom(min(stallOne, left))
 		}
 	}
+	clear(b.full)
+	b.full = b.full[:0]
+}
+
+// Forget takes the place of Stall where waiting would hold up others than who
+// published: on a route, which many accounts share.
+func (b *Batch) Forget() {
 	clear(b.full)
 	b.full = b.full[:0]
 }

@@ -45,6 +45,11 @@ const (
 	Filtered
 	// Closed: nothing is delivered any more.
 	Closed
+	// Routed: the connection is a route to another broker, which gets a message
+	// once, however many of its subscriptions match.
+	Routed
+	// Dedicated: a route of one account, which is not named on it.
+	Dedicated
 )
 
 // Conn is the outbound half of a connection.
@@ -304,6 +309,28 @@ func (c *Conn) Control(line []byte) {
 	c.vec = newVector()
 	c.round(false)
 	c.handBack()
+}
+
+// Post queues control lines and leaves the writing to the writer goroutine, so
+// that many in a row go out together, and so that the caller may hold a lock.
+// Lines posted by one who then sends a message are ahead of that message.
+func (c *Conn) Post(lines []byte) {
+	c.mu.Lock()
+	if c.closed || c.failed {
+		c.mu.Unlock()
+		return
+	}
+	c.ctrl = append(c.ctrl, lines...)
+	c.pending += int64(len(lines))
+	over := c.pending > c.limits.MaxPending
+	if !c.writing {
+		c.writing = true
+		c.writers.Go(c.writer)
+	}
+	c.mu.Unlock()
+	if over {
+		c.giveUp(SlowConsumerPending)
+	}
 }
 
 // giveUp closes the connection for a reason of ours.

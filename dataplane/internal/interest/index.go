@@ -21,8 +21,9 @@ type Index struct {
 	wilds   atomic.Int64
 
 	mu      sync.Mutex
-	count   int64  // guarded by mu, as is all below
-	inserts uint64 // ever
+	count   int64   // local subscriptions; guarded by mu, as is all below
+	inserts uint64  // ever
+	watch   Watcher // nil if nobody does
 }
 
 // level is one level of the wildcard trie.
@@ -35,7 +36,7 @@ type level struct {
 // New returns an empty index.
 func New() *Index { return &Index{seed: maphash.MakeSeed()} }
 
-// Count returns the number of subscriptions.
+// Count returns the number of subscriptions of our own clients.
 func (x *Index) Count() int64 {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -57,16 +58,36 @@ func (x *Index) Add(sub *Sub) bool {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.count++
-	x.inserts++
 	if !subject.HasWildcard(sub.Subject) {
-		x.literal.put(x.seed, sub.Subject).add(sub)
+		x.added(x.literal.put(x.seed, sub.Subject), sub)
 		return true
 	}
-	e := x.descend(sub.Subject)
-	e.add(sub)
+	x.added(x.descend(sub.Subject), sub)
 	x.wilds.Add(1)
 	return true
+}
+
+func (x *Index) added(e *entry, sub *Sub) {
+	local := e.add(sub)
+	if sub.Remote {
+		return
+	}
+	x.count++
+	x.inserts++
+	if x.watch != nil && (local == 1 || sub.Queue != "") {
+		x.watch.Interest(sub.Subject, sub.Queue, local)
+	}
+}
+
+func (x *Index) removed(e *entry, sub *Sub) {
+	local := e.remove(sub)
+	if sub.Remote {
+		return
+	}
+	x.count--
+	if x.watch != nil && (local == 0 || sub.Queue != "") {
+		x.watch.Interest(sub.Subject, sub.Queue, local)
+	}
 }
 
 // descend returns the entry of a wildcard subject, made if need be.
@@ -107,10 +128,9 @@ func (x *Index) Remove(sub *Sub) bool {
 	if sub.home == nil {
 		return false
 	}
-	x.count--
 	if !subject.HasWildcard(sub.Subject) {
 		e := x.literal.get(x.seed, []byte(sub.Subject))
-		if e.remove(sub); e.subs == 0 {
+		if x.removed(e, sub); e.subs == 0 {
 			x.literal.remove(e)
 		}
 		return true
@@ -143,7 +163,7 @@ func (x *Index) prune(at *level, s string, sub *Sub) {
 			e.kids.Store(nil)
 		}
 	} else {
-		e.remove(sub)
+		x.removed(e, sub)
 	}
 	if e.subs > 0 || e.kids.Load() != nil {
 		return
@@ -159,45 +179,68 @@ func (l *level) empty() bool {
 	return l.tokens.live == 0 && l.one.Load() == nil && l.rest.Load() == nil
 }
 
-func (e *entry) add(sub *Sub) {
+// add puts sub in and returns how many local ones there are now that count as
+// one interest: the plain ones, or the members of its group.
+func (e *entry) add(sub *Sub) int {
 	e.subs++
 	if sub.Queue == "" {
 		e.plain.add(sub)
-		return
+		if !sub.Remote {
+			e.local++
+		}
+		return e.local
 	}
+	g := e.group(sub.Queue)
+	if sub.Remote {
+		g.remote.add(sub)
+	} else {
+		g.set.add(sub)
+	}
+	return g.set.live
+}
+
+// group returns the group of a name, made if need be.
+func (e *entry) group(name string) *group {
 	var groups []*group
 	if p := e.queues.Load(); p != nil {
 		groups = *p
 	}
 	for _, g := range groups {
-		if g.name == sub.Queue {
-			g.set.add(sub)
-			return
+		if g.name == name {
+			return g
 		}
 	}
-	g := &group{name: sub.Queue}
-	g.set.add(sub)
+	g := &group{name: name}
 	next := append(slices.Clone(groups), g)
 	e.queues.Store(&next)
+	return g
 }
 
-func (e *entry) remove(sub *Sub) {
+// remove undoes add, and returns what add returns.
+func (e *entry) remove(sub *Sub) int {
 	e.subs--
-	home := sub.home
-	home.remove(sub)
-	if sub.Queue == "" || home.live > 0 {
-		return
+	sub.home.remove(sub)
+	if sub.Queue == "" {
+		if !sub.Remote {
+			e.local--
+		}
+		return e.local
+	}
+	g := e.group(sub.Queue)
+	if g.set.live > 0 || g.remote.live > 0 {
+		return g.set.live
 	}
 	groups := *e.queues.Load()
 	if len(groups) == 1 {
 		e.queues.Store(nil)
-		return
+		return 0
 	}
-	next := slices.DeleteFunc(slices.Clone(groups), func(g *group) bool { return &g.set == home })
+	next := slices.DeleteFunc(slices.Clone(groups), func(o *group) bool { return o == g })
 	e.queues.Store(&next)
+	return 0
 }
 
-// Each calls visit for every subscription until it returns false. Subscriptions
+// Each calls visit for every subscription, remote ones too, until it returns false. Subscriptions
 // that come or go meanwhile may or may not be seen.
 func (x *Index) Each(visit func(*Sub) bool) {
 	x.mu.Lock()
@@ -227,7 +270,7 @@ func (e *entry) each(visit func(*Sub) bool) bool {
 	sets := []*set{&e.plain}
 	if p := e.queues.Load(); p != nil {
 		for _, g := range *p {
-			sets = append(sets, &g.set)
+			sets = append(sets, &g.set, &g.remote)
 		}
 	}
 	for _, s := range sets {

@@ -20,6 +20,7 @@ type Group struct {
 	// The arrays as they were when the group was found: a member that is there
 	// all the time stays where it is in them, however the writer moves it.
 	arrays [][]atomic.Pointer[Sub]
+	remote [][]atomic.Pointer[Sub] // other brokers' members, likewise
 }
 
 // Match fills r with the subscriptions to a literal subject. An invalid subject
@@ -69,7 +70,7 @@ next:
 	for _, g := range groups {
 		for i := range r.groups {
 			if r.groups[i].Name == g.name {
-				r.groups[i].arrays = append(r.groups[i].arrays, g.set.all())
+				r.groups[i].add(g)
 				continue next
 			}
 		}
@@ -80,7 +81,15 @@ next:
 			r.groups = append(r.groups, Group{})
 		}
 		r.groups[n].Name = g.name
-		r.groups[n].arrays = append(r.groups[n].arrays[:0], g.set.all())
+		r.groups[n].arrays, r.groups[n].remote = r.groups[n].arrays[:0], r.groups[n].remote[:0]
+		r.groups[n].add(g)
+	}
+}
+
+func (g *Group) add(from *group) {
+	g.arrays = append(g.arrays, from.set.all())
+	if !from.remote.empty() {
+		g.remote = append(g.remote, from.remote.all())
 	}
 }
 
@@ -96,7 +105,7 @@ func (r *Result) PlainAt(i int) []atomic.Pointer[Sub] { return r.found[i].plain.
 // Groups returns the queue groups.
 func (r *Result) Groups() []Group { return r.groups }
 
-// Pick returns a member of the group that accept takes, starting from the one
+// Pick returns a local member of the group that accept takes, starting from the one
 // that random points to and going round; nil if there is none.
 func (g *Group) Pick(random uint64, accept func(*Sub) bool) *Sub {
 	total := 0

@@ -13,10 +13,12 @@ type Sub struct {
 	Subject string
 	Queue   string // empty for a plain subscription
 	SID     string // the client's id, with a blank before and behind it
+	Remote  bool   // another broker's: Dst is a route, and Watchers do not hear of it
 
 	// Set by the owner of the connection, read by those who deliver.
 	Max       atomic.Int64 // deliveries after which the subscription ends; 0 for no end
 	Delivered atomic.Int64 // deliveries begun
+	Weight    atomic.Int32 // of a remote queue subscription: how many members stand behind it
 
 	// Guarded by the index's mutex.
 	home *set
@@ -47,6 +49,9 @@ func (s *set) all() []atomic.Pointer[Sub] {
 	}
 	return a.sub[:a.n.Load()]
 }
+
+// empty reports that there is nobody, perhaps; a reader need not look.
+func (s *set) empty() bool { return s.slots.Load() == nil && s.single[0].Load() == nil }
 
 func (s *set) add(sub *Sub) {
 	sub.home = s

@@ -15,13 +15,15 @@ type entry struct {
 	queues atomic.Pointer[[]*group] // copied on change; readers take it as it is
 	kids   atomic.Pointer[level]
 
-	subs int // plain and queue subscriptions; guarded by the index's mutex
+	subs  int // plain and queue subscriptions; guarded by the index's mutex
+	local int // of these, the plain ones of our own clients; guarded likewise
 }
 
 // group is the members of one queue group on one subject.
 type group struct {
-	name string
-	set  set
+	name   string
+	set    set
+	remote set // other brokers' members
 }
 
 // table maps keys to entries: open addressing, read without locks.

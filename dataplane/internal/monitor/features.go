@@ -10,20 +10,6 @@ type head struct {
 
 func (s *Server) head() head { return head{ServerID: s.static.ServerID, Now: time.Now().UTC()} }
 
-// Routez is the answer of /routez for a broker without routes.
-type Routez struct {
-	ServerID   string     `json:"server_id"`
-	ServerName string     `json:"server_name"`
-	Now        time.Time  `json:"now"`
-	NumRoutes  int        `json:"num_routes"`
-	Routes     []struct{} `json:"routes"`
-}
-
-func (s *Server) routez(q *query) (any, error) {
-	q.subscriptions()
-	return Routez{ServerID: s.static.ServerID, ServerName: s.static.ServerName, Now: time.Now().UTC(), Routes: []struct{}{}}, q.err
-}
-
 // Gatewayz is the answer of /gatewayz for a broker without gateways.
 type Gatewayz struct {
 	head

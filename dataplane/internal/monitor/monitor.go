@@ -21,6 +21,7 @@ import (
 
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/conn"
+	"github.com/coveymq/covey/dataplane/internal/route"
 )
 
 // Static is what never changes while the broker runs.
@@ -43,6 +44,7 @@ type Server struct {
 	static   Static
 	host     *conn.Host
 	accounts *account.Registry
+	mesh     *route.Mesh // nil outside of a cluster
 	listener net.Listener
 	http     *http.Server
 
@@ -60,8 +62,9 @@ type configured struct {
 }
 
 // New returns a server on an open listener.
-func New(l net.Listener, host *conn.Host, accounts *account.Registry, static Static) *Server {
-	s := &Server{static: static, host: host, accounts: accounts, listener: l, requests: make(map[string]uint64)}
+// Mesh is nil outside of a cluster.
+func New(l net.Listener, host *conn.Host, accounts *account.Registry, static Static, mesh *route.Mesh) *Server {
+	s := &Server{static: static, host: host, accounts: accounts, mesh: mesh, listener: l, requests: make(map[string]uint64)}
 	s.cpu.last = static.Started
 	s.Configured(static.Started, static.Digest)
 	mux := http.NewServeMux()

@@ -142,6 +142,9 @@ func (s *Server) measure(v *Varz) {
 	v.StaleConnections = s.host.Totals.Stale.Load()
 	v.SlowConsumer.Clients, v.StaleConnection.Clients = v.SlowConsumers, v.StaleConnections
 	s.accounts.Each(func(a *account.Account) { v.Subscriptions += a.Index.Count() })
+	if s.mesh != nil {
+		v.Routes, v.Remotes = s.mesh.Count()
+	}
 }
 
 func splitPort(addr string) (string, int) {

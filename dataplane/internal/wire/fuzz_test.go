@@ -58,6 +58,7 @@ func encode(dst []byte, o *operation) []byte {
 	case wire.None, wire.Connect, wire.Sub, wire.Unsub, wire.Err, wire.Info:
 	case wire.Ping, wire.Pong, wire.OK:
 		return append(dst, map[wire.Kind]string{wire.Ping: "PING\r\n", wire.Pong: "PONG\r\n", wire.OK: "+OK\r\n"}[o.Kind]...)
+	default: // of routes
 	}
 	verb := map[wire.Kind]string{wire.Connect: "CONNECT", wire.Sub: "SUB", wire.Unsub: "UNSUB", wire.Err: "-ERR", wire.Info: "INFO"}[o.Kind]
 	// The CR that ends the line drops itself, whatever else is in the argument.

@@ -44,6 +44,7 @@ func snapshot(o *wire.Op) operation {
 	case wire.Connect, wire.Sub, wire.Unsub, wire.Err, wire.Info:
 		return operation{Kind: o.Kind, Arg: string(o.Arg)}
 	case wire.None, wire.Ping, wire.Pong, wire.OK:
+	default: // of routes
 	}
 	return operation{Kind: o.Kind}
 }

@@ -12,7 +12,7 @@ import "errors"
 // Kind is the kind of an operation.
 type Kind uint8
 
-// The operations a client may send.
+// The operations: first those that a client may send.
 const (
 	None Kind = iota
 	Connect
@@ -25,6 +25,14 @@ const (
 	OK
 	Err
 	Info
+	// Between brokers; see RouteParser.
+	RouteSub
+	RouteUnsub
+	LeafSub
+	LeafUnsub
+	AccountSub
+	AccountUnsub
+	RouteMsg
 )
 
 // Errors of the parser. All of them end the connection.

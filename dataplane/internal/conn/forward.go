@@ -1,0 +1,137 @@
+package conn
+
+import (
+	"github.com/coveymq/covey/dataplane/internal/account"
+	"github.com/coveymq/covey/dataplane/internal/egress"
+	"github.com/coveymq/covey/dataplane/internal/interest"
+	"github.com/coveymq/covey/dataplane/internal/wire"
+)
+
+// routed is a route that gets the message in hand: once, whatever matched.
+type routed struct {
+	dst    *egress.Conn
+	flags  uint32
+	queues []string // groups of which the other broker is to choose a member
+}
+
+// route notes that a route gets the message.
+func (w *worker) route(dst *egress.Conn, flags uint32) bool {
+	if flags&egress.Closed != 0 {
+		return false
+	}
+	w.routeTo(dst, flags)
+	return true
+}
+
+func (w *worker) routeTo(dst *egress.Conn, flags uint32) *routed {
+	for i := range w.routed {
+		if w.routed[i].dst == dst {
+			return &w.routed[i]
+		}
+	}
+	n := len(w.routed)
+	if n < cap(w.routed) {
+		w.routed = w.routed[:n+1]
+	} else {
+		w.routed = append(w.routed, routed{})
+	}
+	r := &w.routed[n]
+	r.dst, r.flags, r.queues = dst, flags, r.queues[:0]
+	return r
+}
+
+// routeQueue notes that another broker is to choose a member of a queue group.
+func (w *worker) routeQueue(sub *interest.Sub) bool {
+	flags := sub.Dst.Flags.Load()
+	if flags&egress.Closed != 0 {
+		return false
+	}
+	r := w.routeTo(sub.Dst, flags)
+	r.queues = append(r.queues, sub.Queue)
+	return true
+}
+
+// forward stages the message for the routes that were noted.
+func (w *worker) forward(acct string, op *wire.Op) {
+	for i := range w.routed {
+		r := &w.routed[i]
+		m := w.message
+		if r.flags&egress.NoHeaders != 0 && m.Headers {
+			m = *w.withoutHeaders(op)
+		}
+		m.Routed = true
+		head := w.head[:0]
+		if r.flags&egress.Dedicated == 0 {
+			head = append(append(head, acct...), ' ')
+		}
+		head = append(head, op.Subject...)
+		if len(r.queues) > 0 {
+			if len(op.Reply) > 0 {
+				head = append(append(head, " + "...), op.Reply...)
+				m.Tail = m.Tail[len(op.Reply)+1:]
+			} else {
+				head = append(head, " |"...)
+			}
+			for _, q := range r.queues {
+				head = append(append(head, ' '), q...)
+			}
+		}
+		m.Subject, w.head = head, head
+		w.batch.Deliver(r.dst, &m, " ")
+		r.dst = nil
+	}
+	w.routed = w.routed[:0]
+}
+
+// Inbound delivers to our clients what other brokers' clients published. It
+// belongs to the reader of one route.
+type Inbound struct{ w *worker }
+
+// NewInbound returns an Inbound; call Release when its route ends.
+func NewInbound() *Inbound { return &Inbound{w: getWorker()} }
+
+// Release gives back what NewInbound took.
+func (in *Inbound) Release() { putWorker(in.w) }
+
+// Begin starts a batch whose messages lie in buffer.
+func (in *Inbound) Begin(buffer *egress.Buffer) { in.w.batch.Begin(buffer) }
+
+// Deliver stages a message for the plain subscriptions of the account's clients
+// and one member of each of the given groups. It goes to no other route.
+func (in *Inbound) Deliver(a *account.Account, op *wire.Op, queues [][]byte) {
+	w := in.w
+	a.Index.Match(op.Subject, &w.result)
+	if w.result.Empty() {
+		return
+	}
+	w.prepare(op)
+	for i := range w.result.Plain() {
+		subs := w.result.PlainAt(i)
+		for j := range subs {
+			if sub := subs[j].Load(); sub != nil {
+				w.deliver(nil, op, sub)
+			}
+		}
+	}
+	groups := w.result.Groups()
+	for i := range groups {
+		if named(groups[i].Name, queues) {
+			w.localMember(op, &groups[i])
+		}
+	}
+}
+
+func named(name string, queues [][]byte) bool {
+	for _, q := range queues {
+		if string(q) == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Flush hands over what is staged. It never waits for those who read slowly.
+func (in *Inbound) Flush() {
+	in.w.batch.Flush(nil)
+	in.w.batch.Forget()
+}

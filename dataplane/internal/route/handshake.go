@@ -1,0 +1,210 @@
+package route
+
+import (
+	"crypto/subtle"
+	"encoding/json"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/coveymq/covey/dataplane/internal/egress"
+	"github.com/coveymq/covey/dataplane/internal/wire"
+)
+
+// greet sends the INFO that an accepted connection begins with.
+func (l *link) greet() {
+	l.mesh.mu.Lock()
+	line := l.mesh.info().line()
+	l.mesh.mu.Unlock()
+	l.out.Control(line)
+}
+
+// processConnect handles the CONNECT of an accepted connection.
+func (l *link) processConnect(arg []byte) *ending {
+	var c connect
+	if json.Unmarshal(arg, &c) != nil || l.connected || l.solicited() {
+		return badHandshake
+	}
+	if c.Lang != "" {
+		return wrongPort
+	}
+	cfg := &l.mesh.cfg
+	if cfg.User != "" || cfg.Password != "" {
+		user := subtle.ConstantTimeCompare([]byte(c.User), []byte(cfg.User))
+		if user&subtle.ConstantTimeCompare([]byte(c.Pass), []byte(cfg.Password.Reveal())) == 0 {
+			return unauthorized
+		}
+	}
+	if c.Cluster != "" && !l.mesh.adopt(c.Cluster, c.Dynamic) {
+		return nameConflict
+	}
+	l.connected = true
+	return nil
+}
+
+// processInfo handles INFO: the first one, which says who the peer is, or a
+// later one.
+func (l *link) processInfo(arg []byte) *ending {
+	var i info
+	if json.Unmarshal(arg, &i) != nil {
+		return badHandshake
+	}
+	if l.known {
+		return l.news(&i)
+	}
+	l.remote = i
+	if e := l.meet(&i); e != nil {
+		return e
+	}
+	l.known = true
+	if !i.Headers {
+		l.out.Flags.Or(egress.NoHeaders)
+	}
+	if l.remote.IP == "" {
+		l.remote.IP = l.reachable(&i)
+	}
+	if len(i.Import) > 0 || len(i.Export) > 0 {
+		l.mesh.cfg.Log.Warn("the peer restricts what crosses its routes; it applies that itself, we do not", "rid", l.id, "peer", i.ID)
+	}
+	if l.solicited() {
+		return l.ask()
+	}
+	return l.establish()
+}
+
+// meet says whether there can be a link to a peer, and which one.
+func (l *link) meet(i *info) *ending {
+	m := l.mesh
+	switch {
+	case i.ID == m.cfg.ServerID:
+		return toSelf
+	case i.TLSRequired:
+		return tlsRequired
+	case !l.solicited() && i.Name == m.cfg.ServerName:
+		return sameName
+	}
+	if !m.adopt(i.Cluster, i.Dynamic) {
+		if l.solicited() {
+			l.out.Control(l.hello()) // so that a peer with a made-up name takes ours
+		}
+		return nameConflict
+	}
+	l.pooled = m.cfg.PoolSize > 0 && i.PoolSize > 0
+	size := max(m.cfg.PoolSize, i.PoolSize)
+	e := l.place(i, size)
+	if l.solicited() {
+		e = l.fits(i, size)
+	}
+	if e == nil && l.slot.account != "" {
+		l.parser.Dedicated = true
+		l.out.Flags.Or(egress.Dedicated)
+	}
+	return e
+}
+
+// fits says whether the slot that we chose exists at the peer.
+func (l *link) fits(i *info, size int) *ending {
+	switch {
+	case !l.pooled && l.slot != slot{}, l.slot.index >= max(size, 1):
+		return noPool
+	case l.pooled && i.PoolIndex != 0:
+		return badPoolIndex
+	}
+	return nil
+}
+
+// place takes the slot that the peer of an accepted connection chose.
+func (l *link) place(i *info, size int) *ending {
+	switch {
+	case l.solicited():
+	case i.Account != "" && !l.pooled:
+		return noDedicated
+	case i.Account != "" && i.Account != l.mesh.cfg.SystemAccount:
+		return &ending{text: fmt.Sprintf("No route for account %q", i.Account), why: "the peer has a dedicated route for an account that has none here"}
+	case i.Account != "":
+		l.slot = slot{account: i.Account}
+	case l.pooled && (i.PoolIndex < 0 || i.PoolIndex >= size):
+		return badPoolIndex
+	case l.pooled:
+		l.slot = slot{index: i.PoolIndex}
+	}
+	return nil
+}
+
+// reachable is where others can reach the peer, as far as we can see.
+func (l *link) reachable(i *info) string {
+	host, _, err := net.SplitHostPort(l.nc.RemoteAddr().String())
+	if err != nil {
+		host = i.Host
+	}
+	return "nats-route://" + net.JoinHostPort(host, strconv.Itoa(i.Port)) + "/"
+}
+
+func (l *link) hello() []byte {
+	m := l.mesh
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := &connect{
+		Echo: true, User: l.target.url.User, Pass: l.target.url.Password.Reveal(), Headers: !m.cfg.NoHeaders,
+		Name: m.cfg.ServerID, Cluster: m.name, Dynamic: m.dynamic,
+	}
+	return c.line()
+}
+
+// ask sends what the peer needs to accept the link. Its first answer that is
+// more than INFO says that it did.
+func (l *link) ask() *ending {
+	m := l.mesh
+	if e := m.await(l); e != nil {
+		return e
+	}
+	lines := l.hello()
+	m.mu.Lock()
+	i := m.info()
+	m.mu.Unlock()
+	i.PoolIndex, i.Account, i.Gossip = l.slot.index, l.slot.account, l.gossip
+	if !l.pooled {
+		i.PoolSize = 0
+	}
+	lines = append(append(lines, i.line()...), wire.PingLine...)
+	l.pingSent.Store(time.Now().UnixNano())
+	l.out.Control(lines)
+	return nil
+}
+
+// establish registers the link.
+func (l *link) establish() *ending {
+	if e := l.mesh.register(l); e != nil {
+		return e
+	}
+	l.registered = true
+	l.stands.Store(true)
+	l.deadline(time.Time{})
+	l.mesh.group.Side(l.keepAlive)
+	if l.target != nil {
+		l.target.grow(l)
+	}
+	return nil
+}
+
+// news handles a later INFO.
+func (l *link) news(i *info) *ending {
+	m := l.mesh
+	switch {
+	case i.AccountRequest != "":
+		return accountReload
+	case i.Gateway != "":
+		m.cfg.Log.Warn("a peer told of a gateway; gateways are not supported", "rid", l.id, "gateway", i.Gateway)
+	case i.ID != l.remote.ID:
+		m.heard(i)
+	case i.LameDuck:
+		m.mu.Lock()
+		if p := m.peers[i.ID]; p != nil {
+			p.info.LameDuck = true
+		}
+		m.mu.Unlock()
+		m.tellClients()
+	}
+	return nil
+}

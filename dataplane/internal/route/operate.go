@@ -1,0 +1,158 @@
+package route
+
+import (
+	"context"
+	"time"
+
+	"github.com/coveymq/covey/dataplane/internal/subject"
+	"github.com/coveymq/covey/dataplane/internal/wire"
+)
+
+// operate handles the operation that was parsed.
+func (l *link) operate() *ending {
+	op := &l.parser.Op
+	switch op.Kind {
+	case wire.Info:
+		if !l.solicited() && !l.connected {
+			return notYet
+		}
+		return l.processInfo(op.Arg)
+	case wire.Connect:
+		return l.processConnect(op.Arg)
+	case wire.Ping:
+		l.out.Control([]byte(wire.PongLine))
+		return nil
+	case wire.Err:
+		l.mesh.cfg.Log.Warn("a peer complains", "rid", l.id, "peer", l.remote.ID, "account", l.slot.account, "error", string(op.Arg))
+		return peerErr
+	case wire.OK, wire.AccountSub, wire.AccountUnsub:
+		return nil // the latter two mean something on gateways only
+	default:
+	}
+	if !l.registered {
+		if !l.known || !l.solicited() {
+			return notYet
+		}
+		if e := l.establish(); e != nil {
+			return e
+		}
+	}
+	return l.traffic(op)
+}
+
+// traffic handles what comes over a link that stands.
+func (l *link) traffic(op *wire.Op) *ending {
+	switch op.Kind {
+	case wire.RouteMsg:
+		l.messages++
+		l.bytes += uint64(op.Size)
+		t := l.tenant(l.parser.Account)
+		if a := t.live.Load(); a != nil {
+			l.in.Deliver(a, op, l.parser.Queues)
+		}
+	case wire.RouteSub:
+		return l.subscribe(op.Arg)
+	case wire.RouteUnsub:
+		return l.unsubscribe(op.Arg)
+	case wire.Pong:
+		l.pong()
+	case wire.LeafSub, wire.LeafUnsub:
+		return leafInterest
+	default:
+		return badOperation
+	}
+	return nil
+}
+
+// tenant returns the tenant of an account, without a lock shared between
+// accounts once the link has met it.
+func (l *link) tenant(acct []byte) *tenant {
+	if t := l.tenants[string(acct)]; t != nil {
+		return t
+	}
+	key := string(acct)
+	if l.slot.account != "" {
+		key = l.slot.account
+	}
+	t := l.mesh.tenant(key)
+	l.tenants[string(acct)] = t
+	return t
+}
+
+// interest reads the arguments of RS+ and RS-.
+func (l *link) interest(arg []byte) (t *tenant, w want, rest [][]byte, ok bool) {
+	var f [4][]byte
+	n := wire.Args(arg, f[:])
+	if n > len(f) {
+		return nil, want{}, nil, false
+	}
+	args := f[:n]
+	var acct []byte
+	if l.slot.account == "" && n > 0 {
+		acct, args = args[0], args[1:]
+	}
+	if len(args) == 0 || !subject.Valid(args[0]) {
+		return nil, want{}, nil, false
+	}
+	w.subject = string(args[0])
+	if len(args) > 1 {
+		w.queue = string(args[1])
+	}
+	return l.tenant(acct), w, args[min(len(args), 2):], true
+}
+
+func (l *link) subscribe(arg []byte) *ending {
+	t, w, rest, ok := l.interest(arg)
+	if !ok || (w.queue == "") != (len(rest) == 0) {
+		return badLine
+	}
+	weight := int32(1)
+	if w.queue != "" {
+		weight = int32(max(wire.ParseSize(rest[0]), 1)) //nolint:gosec // at most nine digits
+	}
+	if t.add(l, w, weight) {
+		l.wantCount.Add(1)
+	}
+	return nil
+}
+
+func (l *link) unsubscribe(arg []byte) *ending {
+	t, w, rest, ok := l.interest(arg)
+	if !ok || len(rest) > 0 {
+		return badLine
+	}
+	if t.remove(l, w) {
+		l.wantCount.Add(-1)
+	}
+	return nil
+}
+
+func (l *link) pong() {
+	l.pingsOut.Store(0)
+	if sent := l.pingSent.Swap(0); sent != 0 {
+		l.rtt.Store(max(1, time.Now().UnixNano()-sent))
+	}
+}
+
+// keepAlive sends PINGs and gives the link up when they are not answered.
+func (l *link) keepAlive(ctx context.Context) error {
+	t := time.NewTimer(firstPing)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-l.done:
+			return nil
+		case <-t.C:
+		}
+		if l.pingsOut.Load() >= pingMax {
+			l.end(staleLink)
+			return nil
+		}
+		l.pingsOut.Add(1)
+		l.pingSent.Store(time.Now().UnixNano())
+		l.out.Control([]byte(wire.PingLine))
+		t.Reset(pingInterval)
+	}
+}
