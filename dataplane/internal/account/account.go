@@ -125,6 +125,7 @@ type Account struct {
 	idle    time.Time // since when there are none
 	retired bool      // evicted or deleted: nobody may join any more
 	closed  bool      // Usage was given back
+	pinned  bool      // stays loaded without members
 }
 
 // New returns an account with a state.
@@ -188,12 +189,21 @@ func (a *Account) Leave(m Member) bool {
 	return true
 }
 
+// Pin keeps the account loaded while it has no members, because the broker itself
+// uses it. It reports false if it is too late for that: get the account again.
+func (a *Account) Pin() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pinned = !a.retired
+	return a.pinned
+}
+
 // retire marks an account without members as evicted. It reports false if it
-// has members.
+// has members or is pinned.
 func (a *Account) retire() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.members.n > 0 {
+	if a.members.n > 0 || a.pinned {
 		return false
 	}
 	a.retired = true

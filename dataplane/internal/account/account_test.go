@@ -497,3 +497,25 @@ func TestEvictionBesideJoins(t *testing.T) {
 		t.Error("an account with members was evicted")
 	}
 }
+
+// What the broker itself uses stays without members; what is gone already cannot
+// be kept.
+func TestPinnedAccountsStay(t *testing.T) {
+	w := newWorld(t)
+	acct := w.Account("a")
+	w.source.Put(acct.Key, acct.Token())
+	evict := func() { w.registry.Evict(time.Now().Add(time.Hour), time.Minute) }
+	old := w.get(t, acct.Key)
+	evict()
+	if old.Pin() {
+		t.Error("an account that was evicted can be pinned")
+	}
+	a := w.get(t, acct.Key)
+	if !a.Pin() {
+		t.Fatal("cannot be pinned")
+	}
+	evict()
+	if w.registry.Loaded(acct.Key) != a {
+		t.Error("a pinned account was evicted")
+	}
+}

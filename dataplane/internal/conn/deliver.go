@@ -83,6 +83,9 @@ func (w *worker) deliver(from *egress.Conn, op *wire.Op, sub *interest.Sub) bool
 		if flags&egress.Routed != 0 {
 			return from != nil && w.route(sub.Dst, flags)
 		}
+		if flags&egress.Internal != 0 {
+			return take(from, flags, op, sub)
+		}
 		if !passes(from, flags, op, sub) {
 			return false
 		}

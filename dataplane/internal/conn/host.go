@@ -67,10 +67,11 @@ type Host struct {
 
 	options atomic.Pointer[Options]
 
-	Slots egress.Slots
-	wheel wheel
-	lame  atomic.Bool
-	epoch atomic.Uint64 // of what Auth says; see Review
+	Slots  egress.Slots
+	inside egress.Conn // stands for the broker where messages come from
+	wheel  wheel
+	lame   atomic.Bool
+	epoch  atomic.Uint64 // of what Auth says; see Review
 
 	cluster  atomic.Pointer[Cluster] // nil when standing alone
 	greeters greeters

@@ -50,6 +50,8 @@ const (
 	Routed
 	// Dedicated: a route of one account, which is not named on it.
 	Dedicated
+	// Internal: there is no connection; the Owner takes the messages.
+	Internal
 )
 
 // Conn is the outbound half of a connection.
@@ -98,6 +100,14 @@ type Conn struct {
 // New returns the outbound half of nc. Fail is called when writing is over.
 func New(nc net.Conn, slots *Slots, limits *Limits, fail func(Reason)) *Conn {
 	return &Conn{nc: nc, sink: newSink(nc), limits: limits, fail: fail, slots: slots, slot: slots.take()}
+}
+
+// NewInternal returns a destination inside of the broker, to subscribe with.
+// Nothing is ever written to it: who delivers sees the flag and asks the owner.
+func NewInternal(owner any) *Conn {
+	c := &Conn{Owner: owner}
+	c.Flags.Store(Internal)
+	return c
 }
 
 // ErrNoSocket says that a connection cannot be secured.

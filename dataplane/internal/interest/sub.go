@@ -13,7 +13,7 @@ type Sub struct {
 	Subject string
 	Queue   string // empty for a plain subscription
 	SID     string // the client's id, with a blank before and behind it
-	Remote  bool   // another broker's: Dst is a route, and Watchers do not hear of it
+	Remote  bool   // another broker's, or not to be told to them: Watchers do not hear of it
 
 	// Set by the owner of the connection, read by those who deliver.
 	Max       atomic.Int64 // deliveries after which the subscription ends; 0 for no end
