@@ -45,6 +45,9 @@ func (s *Server) open(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	s.onClose(s.custody.Close)
+	if err = s.store.Prepare(ctx, s.custody.Reseal); err != nil {
+		return err
+	}
 	if s.root, err = tenancy.Bootstrap(ctx, s.store, s.custody); err != nil {
 		return err
 	}

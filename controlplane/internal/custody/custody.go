@@ -110,6 +110,16 @@ func (c *Custody) Unseal(ctx context.Context, row string, sealed []byte) ([]byte
 	return plain, nil
 }
 
+// Reseal opens what is sealed for one row and seals it for another.
+func (c *Custody) Reseal(ctx context.Context, from, to string, sealed []byte) ([]byte, error) {
+	plain, err := c.Unseal(ctx, from, sealed)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(plain)
+	return c.Seal(ctx, to, plain)
+}
+
 // Row returns the custody of one row alone.
 func (c *Custody) Row(name string) *Row { return &Row{custody: c, name: name} }
 

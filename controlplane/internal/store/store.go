@@ -18,6 +18,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -35,6 +36,7 @@ type Store struct {
 	log     *slog.Logger
 	stripes [stripeCount]chan struct{} // one slot each: changes of one organization take turns here
 
+	fence  atomic.Int64 // revision of the store's schema record; a change commits only while it is there
 	leases requestLeases
 }
 

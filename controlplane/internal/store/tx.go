@@ -31,7 +31,7 @@ func (t *Tx) put(key string, value any, opts ...clientv3.OpOption) error {
 	if err != nil {
 		return fmt.Errorf("encode record %s: %w", key, err)
 	}
-	t.putText(key, string(text), opts...)
+	t.putText(key, mark(text), opts...)
 	return nil
 }
 
@@ -107,7 +107,7 @@ func (t *Tx) compares() []clientv3.Cmp {
 // commit returns the revision of the change; ok is false when something that
 // was read has changed.
 func (t *Tx) commit(ctx context.Context) (revision int64, ok bool, err error) {
-	r, err := t.store.kv.Txn(ctx).If(t.compares()...).Then(t.ops...).Commit()
+	r, err := t.store.kv.Txn(ctx).If(append(t.compares(), t.store.fenceCompare())...).Then(t.ops...).Commit()
 	if err != nil {
 		return 0, false, err
 	}

@@ -163,8 +163,13 @@ func (u *update[T]) try(ctx context.Context) (value T, result Result, done bool,
 	case err != nil && refused(err):
 		u.store.forgetLease(err)
 		return value, Result{}, true, unavailable("commit", err)
-	case err != nil || !ok:
+	case err != nil:
 		return value, Result{}, false, err
+	case !ok:
+		if err := u.store.checkFence(ctx); errs.CodeOf(err) == errs.Precondition {
+			return value, Result{}, true, err
+		}
+		return value, Result{}, false, nil
 	}
 	return value, Result{Revision: revision, Outcome: outcome}, true, nil
 }

@@ -90,6 +90,9 @@ func (v *View) load(ctx context.Context, key string, into record) error {
 }
 
 func decode(key string, value []byte, revision int64, into record) error {
+	if version := versionOf(value); version > SchemaVersion {
+		return errNewer(version).WithCause(fmt.Errorf("record %s", key))
+	}
 	if err := json.Unmarshal(value, into); err != nil {
 		return fmt.Errorf("decode record %s: %w", key, err)
 	}

@@ -18,6 +18,7 @@ type Fault int
 const (
 	NotApplied Fault = iota // an error, and etcd did not take it
 	Applied                 // an error, but etcd took it
+	None                    // nothing
 )
 
 // KV is a clientv3.KV whose writing transactions fail as planned.
@@ -91,7 +92,7 @@ func (t *faultyTxn) Commit() (*clientv3.TxnResponse, error) {
 		return nil, rpctypes.ErrTimeout
 	}
 	resp, err := t.txn.Commit()
-	if planned && err == nil {
+	if planned && fault == Applied && err == nil {
 		return nil, rpctypes.ErrTimeout
 	}
 	return resp, err
