@@ -16,6 +16,7 @@ import (
 
 	"github.com/coveymq/covey/dataplane/internal/interest"
 	"github.com/coveymq/covey/dataplane/internal/permission"
+	"github.com/coveymq/covey/dataplane/internal/share"
 )
 
 // Usage is the account's billing words.
@@ -63,6 +64,8 @@ type State struct {
 	Expires     int64             // Unix second; 0 for never
 	Default     *permission.Set   // for users without permissions of their own
 	NoBearer    bool              // users whose JWT needs no signature are refused
+	Terms       *share.Terms      // what is shared with other accounts; nil for nothing
+	Faults      []string          // what of the claims could not be put in force
 	Deleted     bool
 
 	token string // what was decoded; see Registry.Refresh
@@ -112,6 +115,7 @@ type Account struct {
 	Usage Usage
 
 	state   atomic.Pointer[State]
+	links   atomic.Pointer[Links]
 	updated atomic.Int64 // Unix nanosecond of when the state came into force
 
 	// SlowConsumers counts members that were given up for being too slow.
@@ -132,6 +136,7 @@ type Account struct {
 func New(key string, usage Usage, s *State) *Account {
 	a := &Account{Key: key, Index: interest.New(), Usage: usage}
 	a.state.Store(s)
+	a.link(s)
 	a.updated.Store(time.Now().UnixNano())
 	return a
 }
@@ -256,6 +261,7 @@ func (a *Account) Apply(s *State) {
 	defer a.applying.Unlock()
 	a.mu.Lock()
 	a.state.Store(s)
+	a.link(s)
 	a.updated.Store(time.Now().UnixNano())
 	members := a.members.all()
 	a.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/jwt/v2"
 
 	"github.com/coveymq/covey/dataplane/internal/permission"
+	"github.com/coveymq/covey/dataplane/internal/share"
 )
 
 // ErrUntrusted is a claim that no trusted operator key signed.
@@ -48,6 +49,7 @@ func Decode(key, token string, revision int64, trusted func(string) bool) (*Stat
 		NoBearer:    claims.Limits.DisallowBearer,
 		Default:     permission.New(&claims.DefaultPermissions),
 	}
+	s.Terms, s.Faults = share.FromClaims(claims)
 	for signer, scope := range claims.SigningKeys {
 		s.Signers[signer] = nil
 		if us, ok := scope.(*jwt.UserScope); ok {

@@ -148,6 +148,7 @@ func (r *Registry) load(ctx context.Context, key string) (*Account, error) {
 	}
 	a := New(key, usage, s)
 	a.idle = time.Now()
+	r.complain(a)
 	return a, nil
 }
 
@@ -173,8 +174,16 @@ func (r *Registry) Apply(key, token string, revision int64) error {
 		return err
 	}
 	a.Apply(s)
+	r.complain(a)
 	r.log.Info("account claims in force", "account", key, "rev", revision)
 	return nil
+}
+
+// complain logs what of an account's claims is not in force.
+func (r *Registry) complain(a *Account) {
+	for _, fault := range a.State().Faults {
+		r.log.Warn("a part of the account's claims is not in force", "account", a.Key, "why", fault)
+	}
 }
 
 // Delete ends an account: its clients are disconnected, new ones refused until

@@ -4,6 +4,7 @@ import (
 	"github.com/nats-io/jwt/v2"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
+	"github.com/coveymq/covey/dataplane/internal/share"
 )
 
 // The accounts that every broker has which stands alone, by nats-server's names.
@@ -37,12 +38,15 @@ type Access struct {
 	Accounts []Account
 	// System is the name of the system account; empty for none.
 	System string
+	// Terms are what the global account shares.
+	Terms *share.Terms
 }
 
 // Account is an account of a configuration.
 type Account struct {
 	Name   string
 	Limits account.Limits
+	Terms  *share.Terms // what it shares with others
 }
 
 // User is a user of a configuration: one with a name and a password, or one
@@ -84,6 +88,19 @@ func (a *Access) Limits(name string) *account.Limits {
 	for i := range a.Accounts {
 		if a.Accounts[i].Name == name {
 			return &a.Accounts[i].Limits
+		}
+	}
+	return nil
+}
+
+// TermsOf returns what an account shares, or nil.
+func (a *Access) TermsOf(name string) *share.Terms {
+	if name == GlobalAccount {
+		return a.Terms
+	}
+	for i := range a.Accounts {
+		if a.Accounts[i].Name == name {
+			return a.Accounts[i].Terms
 		}
 	}
 	return nil

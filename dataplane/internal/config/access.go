@@ -18,6 +18,7 @@ func (f *file) addAccess(t table) {
 	t.add(f.seen("system_account", f.str(&f.o.Access.System)), "system_account", "system")
 	t.add(f.noSystemAccount, "no_system_account", "no_system", "no_sys_acc")
 	f.addOperator(t)
+	t.add(f.seen("mappings", func(n node) { f.mappings(n, &f.o.Access.Terms) }), "mappings", "maps")
 	t.add(f.seen("covey", f.covey), "covey")
 }
 

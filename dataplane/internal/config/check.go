@@ -127,7 +127,7 @@ func (f *file) checkCovey() {
 	if c.ControlPlane == "" {
 		return
 	}
-	for _, key := range [...]string{"authorization", "accounts", "operator", "no_auth_user", "system_account"} {
+	for _, key := range [...]string{"authorization", "accounts", "operator", "no_auth_user", "system_account", "mappings"} {
 		if other, ok := f.defined[key]; ok {
 			f.problem(other, "%s is up to the control plane", key)
 		}

@@ -106,7 +106,7 @@ func (f *file) addUnsupported(t table) {
 	t.add(f.unsupported,
 		"gateway", "leaf", "leafnodes", "websocket", "ws", "mqtt",
 		"https", "ocsp", "ocsp_cache", "proxies",
-		"mappings", "maps", "default_sentinel", "store_dir", "storedir", "default_js_domain",
+		"default_sentinel", "store_dir", "storedir", "default_js_domain",
 		"trusted", "trusted_keys", "resolver_tls",
 		"max_traced_msg_len", "connect_error_reports", "reconnect_error_reports",
 		"server_tags", "server_metadata", "feature_flags", "prof_block_rate")

@@ -158,6 +158,7 @@ func (f *file) checkOperatorAlone(n node) {
 		{len(a.Accounts) > 0, "accounts"},
 		{a.HasUsers || len(a.Users) > 0 || a.User != "" || a.Token != "", "users"},
 		{a.NoAuthUser != "", "no_auth_user"},
+		{a.Terms != nil, "mappings"},
 	} {
 		if bad.is {
 			f.problem(n, "operators do not allow %s to be configured directly", bad.what)

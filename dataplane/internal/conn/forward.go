@@ -88,7 +88,7 @@ func (w *worker) forward(acct string, op *wire.Op) {
 type Inbound struct{ w *worker }
 
 // NewInbound returns an Inbound; call Release when its route ends.
-func NewInbound() *Inbound { return &Inbound{w: getWorker()} }
+func (h *Host) NewInbound() *Inbound { return &Inbound{w: getWorker(h)} }
 
 // Release gives back what NewInbound took.
 func (in *Inbound) Release() { putWorker(in.w) }

@@ -66,7 +66,7 @@ func TestForwarding(t *testing.T) {
 	}
 	local, localGot := link(t, &slots, 0)
 	defer localGot()
-	w := getWorker()
+	w := getWorker(&Host{})
 	defer putWorker(w)
 	parser := wire.Parser{MaxControlLine: 4096, MaxPayload: -1}
 	publish := func(line string) {

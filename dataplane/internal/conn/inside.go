@@ -14,7 +14,7 @@ import (
 // A header block, if there is one, is whole: from its first line to the empty
 // one.
 func (h *Host) Publish(a *account.Account, subject, reply string, header, body []byte) bool {
-	w := getWorker()
+	w := getWorker(h)
 	a.Index.Match([]byte(subject), &w.result)
 	if w.result.Empty() {
 		putWorker(w)
@@ -44,7 +44,7 @@ func (h *Host) Publish(a *account.Account, subject, reply string, header, body [
 // Wanted reports whether anybody would get what the broker itself publishes to a
 // subject. It costs as much as finding out, and saves making the message.
 func (h *Host) Wanted(a *account.Account, subject string) bool {
-	w := getWorker()
+	w := getWorker(h)
 	defer putWorker(w)
 	a.Index.Match([]byte(subject), &w.result)
 	if w.result.Empty() {

@@ -28,6 +28,11 @@ func (c *Client) publish(w *worker, op *wire.Op) *account.Refusal {
 	if op.Kind == wire.HPub && !c.connect.Headers {
 		return headersOff
 	}
+	acct := c.identity.Account
+	links := acct.Links()
+	if links != nil {
+		op.Subject = w.rewrite(links, op.Subject)
+	}
 	if c.connect.Pedantic && !subject.ValidLiteral(op.Subject) {
 		c.complain(w, "Invalid Publish Subject")
 	}
@@ -37,7 +42,6 @@ func (c *Client) publish(w *worker, op *wire.Op) *account.Refusal {
 	c.ok(w)
 	w.messages++
 	w.bytes += uint64(op.Size)
-	acct := c.identity.Account
 	acct.Index.Match(op.Subject, &w.result)
 	delivered := false
 	if !w.result.Empty() {

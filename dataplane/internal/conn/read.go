@@ -36,7 +36,7 @@ func (c *Client) readable(fd uintptr) bool {
 			return false
 		}
 	}
-	w := getWorker()
+	w := getWorker(c.host)
 	var over bool
 	if c.tls.Load() == nil {
 		over = c.drain(w, fd)
@@ -83,7 +83,7 @@ func (c *Client) drain(w *worker, fd uintptr) (over bool) {
 
 // readStream does the same for connections that are not plain sockets.
 func (c *Client) readStream() {
-	w := getWorker()
+	w := getWorker(c.host)
 	b, used := c.open()
 	for c.refusal.Load() == nil {
 		n, err := c.nc.Read(b.B[used:])

@@ -9,6 +9,7 @@ import (
 
 // worker is what a reader needs while it works on a batch, and only then.
 type worker struct {
+	host     *Host
 	batch    egress.Batch
 	result   interest.Result
 	replies  interest.Result // for a second look-up while result is in use
@@ -18,6 +19,7 @@ type worker struct {
 	cut      []byte         // for a stripped tail
 	routed   []routed       // the routes that get the message in hand
 	head     []byte         // for the line of a message on a route
+	mapped   []byte         // for a subject that was rewritten
 
 	// Of the batch.
 	messages, bytes uint64
@@ -25,17 +27,20 @@ type worker struct {
 
 var workers sync.Pool //nolint:gochecknoglobals // a pool is shared by nature
 
-func getWorker() *worker {
-	if w, ok := workers.Get().(*worker); ok {
-		return w
+func getWorker(h *Host) *worker {
+	w, ok := workers.Get().(*worker)
+	if !ok {
+		w = &worker{}
 	}
-	return &worker{}
+	w.host = h
+	return w
 }
 
 // scratchKeep is the largest scratch that a pooled worker keeps.
 const scratchKeep = 64 << 10
 
 func putWorker(w *worker) {
+	w.host = nil
 	w.message, w.stripped = egress.Message{}, egress.Message{}
 	if cap(w.scratch) > scratchKeep {
 		w.scratch = nil

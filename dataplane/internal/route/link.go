@@ -95,7 +95,7 @@ type link struct {
 // newLink makes a link of a connection: accepted if there is no target.
 func (m *Mesh) newLink(nc net.Conn, t *target, s slot) *link {
 	l := &link{
-		mesh: m, nc: nc, target: t, slot: s, start: time.Now(), in: conn.NewInbound(),
+		mesh: m, nc: nc, target: t, slot: s, start: time.Now(), in: m.host.NewInbound(),
 		tenants: make(map[string]*tenant), done: make(chan struct{}),
 	}
 	if t != nil {
