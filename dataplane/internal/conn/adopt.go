@@ -65,7 +65,7 @@ func (c *Client) adopt(was, is *account.Identity) bool {
 	if is.Permissions != was.Permissions {
 		c.permitLocked(is.Permissions)
 	}
-	if most := c.subscriptionLimit(is); most != account.NoLimit && int64(len(c.subs)) > most {
+	if most := c.subscriptionLimit(is); most != account.NoLimit && int64(c.subs.len()) > most {
 		c.Disconnect(tooManySubscriptions)
 	}
 	return was.Expires != is.Expires || was.State != is.State && was.State.Expires != is.State.Expires
@@ -87,11 +87,11 @@ func (c *Client) permitLocked(p *permission.Set) {
 	if p.Responses() != nil {
 		c.out.Flags.Or(egress.Filtered)
 	}
-	for _, sub := range c.subs {
-		if !p.Subscribe(sub.Subject, sub.Queue) {
+	for _, sub := range c.subs.list(-1) {
+		if !p.Subscribe(sub.Subject(), sub.Queue()) {
 			c.removeLocked(sub)
-			c.out.Control([]byte(wire.ErrLine(subscribeViolation(sub.Subject, sub.Queue))))
-		} else if p.Filter(sub.Subject, sub.Queue) {
+			c.out.Control([]byte(wire.ErrLine(subscribeViolation(sub.Subject(), sub.Queue()))))
+		} else if p.Filter(sub.Subject(), sub.Queue()) {
 			c.out.Flags.Or(egress.Filtered)
 		}
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/egress"
-	"github.com/coveymq/covey/dataplane/internal/interest"
 	"github.com/coveymq/covey/dataplane/internal/permission"
 	"github.com/coveymq/covey/dataplane/internal/secure"
 	"github.com/coveymq/covey/dataplane/internal/wire"
@@ -80,9 +79,9 @@ type Client struct {
 
 	seat account.Seat // guarded by the mutex of the account
 
-	mu      sync.Mutex               // held also while it changes who the client is: shown, perms
-	subs    map[string]*interest.Sub // by sid; guarded by mu, as is all below
-	home    *account.Account         // where subs are; nil before the first
+	mu      sync.Mutex       // held also while it changes who the client is: shown, perms
+	subs    *subset          // guarded by mu, as is all below
+	home    *account.Account // where subs are; nil before the first
 	replies map[string]*allowance
 }
 

@@ -94,13 +94,13 @@ func (w *worker) deliver(from *egress.Conn, op *wire.Op, sub *interest.Sub) bool
 		}
 	}
 	n := sub.Delivered.Add(1)
-	if most := sub.Max.Load(); most > 0 && n >= most {
+	if most := int64(sub.Max.Load()); most > 0 && n >= most {
 		if n > most {
 			return false
 		}
 		owner(sub).exhausted(sub)
 	}
-	w.batch.Deliver(sub.Dst, m, sub.SID)
+	w.batch.Deliver(sub.Dst, m, sub.Frame())
 	return true
 }
 
@@ -114,5 +114,5 @@ func passes(from *egress.Conn, flags uint32, op *wire.Op, sub *interest.Sub) boo
 	if flags&egress.Closed != 0 || flags&egress.NoEcho != 0 && sub.Dst == from {
 		return false
 	}
-	return flags&egress.Filtered == 0 || owner(sub).admit(op.Subject, sub.Queue, op.Reply)
+	return flags&egress.Filtered == 0 || owner(sub).admit(op.Subject, sub.Queue(), op.Reply)
 }

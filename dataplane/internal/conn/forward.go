@@ -47,7 +47,7 @@ func (w *worker) routeQueue(sub *interest.Sub) bool {
 		return false
 	}
 	r := w.routeTo(sub.Dst, flags)
-	r.queues = append(r.queues, sub.Queue)
+	r.queues = append(r.queues, sub.Queue())
 	return true
 }
 

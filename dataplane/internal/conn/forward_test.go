@@ -53,14 +53,13 @@ func TestForwarding(t *testing.T) {
 	gone, goneGot := link(t, &slots, egress.Closed)
 	x := interest.New()
 	for _, sub := range []*interest.Sub{
-		{Dst: shared, Subject: "foo"},
-		{Dst: shared, Subject: "*"},
-		{Dst: shared, Subject: ">", Queue: "q"},
-		{Dst: gone, Subject: "foo", Queue: "q"},
-		{Dst: gone, Subject: "foo"},
-		{Dst: dedicated, Subject: "foo", Queue: "p"},
+		interest.NewRemote(shared, "foo", ""),
+		interest.NewRemote(shared, "*", ""),
+		interest.NewRemote(shared, ">", "q"),
+		interest.NewRemote(gone, "foo", "q"),
+		interest.NewRemote(gone, "foo", ""),
+		interest.NewRemote(dedicated, "foo", "p"),
 	} {
-		sub.Remote = true
 		sub.Weight.Store(1)
 		x.Add(sub)
 	}

@@ -42,7 +42,7 @@ type Internal struct {
 	inbox   *Inbox
 	account *account.Account
 	handle  func(*Message)
-	sub     interest.Sub
+	sub     *interest.Sub
 	closed  atomic.Bool
 }
 
@@ -58,22 +58,25 @@ var ErrSubject = errors.New("invalid subject")
 // by other brokers', but not what the broker itself publishes. The other brokers
 // hear of the interest.
 func (in *Inbox) Subscribe(a *account.Account, subject, queue string, handle func(*Message)) (*Internal, error) {
-	return in.subscribe(&Internal{
-		inbox: in, account: a, handle: handle, sub: interest.Sub{Subject: subject, Queue: queue},
-	})
+	s := in.internal(a, handle)
+	s.sub = interest.NewSub(egress.NewInternal(s), subject, queue, "")
+	return s.start()
 }
 
 // SubscribeHere does the same for what our own clients publish: other brokers do
 // not hear of the interest.
 func (in *Inbox) SubscribeHere(a *account.Account, subject string, handle func(*Message)) (*Internal, error) {
-	return in.subscribe(&Internal{
-		inbox: in, account: a, handle: handle, sub: interest.Sub{Subject: subject, Remote: true},
-	})
+	s := in.internal(a, handle)
+	s.sub = interest.NewRemote(egress.NewInternal(s), subject, "")
+	return s.start()
 }
 
-func (in *Inbox) subscribe(s *Internal) (*Internal, error) {
-	s.sub.Dst = egress.NewInternal(s)
-	if !s.account.Index.Add(&s.sub) {
+func (in *Inbox) internal(a *account.Account, handle func(*Message)) *Internal {
+	return &Internal{inbox: in, account: a, handle: handle}
+}
+
+func (s *Internal) start() (*Internal, error) {
+	if !s.account.Index.Add(s.sub) {
 		return nil, ErrSubject
 	}
 	return s, nil
@@ -82,7 +85,7 @@ func (in *Inbox) subscribe(s *Internal) (*Internal, error) {
 // Close ends the subscription. What is queued for it is dropped.
 func (s *Internal) Close() {
 	s.closed.Store(true)
-	s.account.Index.Remove(&s.sub)
+	s.account.Index.Remove(s.sub)
 }
 
 // take puts a message into the inbox of an internal subscription.

@@ -102,7 +102,7 @@ func (c *Client) noResponders(w *worker, op *wire.Op) {
 			if sub == nil || sub.Dst != c.out {
 				continue
 			}
-			w.batch.Status(c.out, noRespondersFrame(op, sub.SID))
+			w.batch.Status(c.out, noRespondersFrame(op, sub.Frame()))
 			return
 		}
 	}

@@ -2,7 +2,6 @@ package conn
 
 import (
 	"crypto/x509"
-	"strings"
 	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
@@ -63,7 +62,7 @@ func (c *Client) Status() Status {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.Subscriptions = len(c.subs)
+	s.Subscriptions = c.subs.len()
 	return s
 }
 
@@ -82,8 +81,8 @@ func (c *Client) Subscriptions(limit int) []SubscriptionStatus {
 	all := make([]SubscriptionStatus, len(subs))
 	for i, sub := range subs {
 		all[i] = SubscriptionStatus{
-			Subject: sub.Subject, Queue: sub.Queue, SID: strings.TrimSpace(sub.SID),
-			Delivered: sub.Delivered.Load(), Max: sub.Max.Load(),
+			Subject: sub.Subject(), Queue: sub.Queue(), SID: sub.SID(),
+			Delivered: sub.Delivered.Load(), Max: int64(sub.Max.Load()),
 		}
 	}
 	return all
@@ -92,18 +91,7 @@ func (c *Client) Subscriptions(limit int) []SubscriptionStatus {
 func (c *Client) pick(limit int) []*interest.Sub {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := len(c.subs)
-	if limit >= 0 {
-		n = min(n, limit)
-	}
-	subs := make([]*interest.Sub, 0, n)
-	for _, sub := range c.subs {
-		if len(subs) == n {
-			break
-		}
-		subs = append(subs, sub)
-	}
-	return subs
+	return c.subs.list(limit)
 }
 
 // lastActivity is when the connection was last heard.

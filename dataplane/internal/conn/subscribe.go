@@ -2,7 +2,6 @@ package conn
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
@@ -23,13 +22,12 @@ func (c *Client) subscribe(w *worker, arg []byte) *account.Refusal {
 	if n != 2 && n != 3 {
 		return badArguments
 	}
-	// One piece of memory for the subject and for the id with its blanks.
-	text := string(f[0]) + " " + string(f[n-1]) + " "
-	subj, sid := text[:len(f[0])], text[len(f[0]):]
-	queue := ""
-	if n == 3 {
-		queue = string(f[1])
+	sid, group := f[n-1], f[1]
+	if n == 2 {
+		group = nil
 	}
+	sub := interest.NewSub(c.out, f[0], group, sid)
+	subj, queue := sub.Subject(), sub.Queue()
 	perms := c.perms.Load()
 	if !perms.Subscribe(subj, queue) || queue == reservedGroup {
 		c.complain(w, subscribeViolation(subj, queue))
@@ -42,7 +40,7 @@ func (c *Client) subscribe(w *worker, arg []byte) *account.Refusal {
 	if perms.Filter(subj, queue) {
 		c.out.Flags.Or(egress.Filtered)
 	}
-	switch c.add(&interest.Sub{Dst: c.out, Subject: subj, Queue: queue, SID: sid}, sid[1:len(sid)-1]) {
+	switch c.add(sub) {
 	case added:
 		c.ok(w)
 	case full:
@@ -69,23 +67,20 @@ const (
 	invalid
 )
 
-func (c *Client) add(sub *interest.Sub, sid string) addition {
+func (c *Client) add(sub *interest.Sub) addition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if most := c.subscriptionLimit(c.shown.Load().identity); most != account.NoLimit && int64(len(c.subs)) >= most {
+	if most := c.subscriptionLimit(c.shown.Load().identity); most != account.NoLimit && int64(c.subs.len()) >= most {
 		return full
 	}
-	if c.subs[sid] != nil {
+	if c.subs.get(sub.SID()) != nil {
 		return added
 	}
 	if !c.identity.Account.Index.Add(sub) {
 		return invalid
 	}
 	c.home = c.identity.Account
-	if c.subs == nil {
-		c.subs = make(map[string]*interest.Sub)
-	}
-	c.subs[sid] = sub
+	c.subs = c.subs.put(sub)
 	return added
 }
 
@@ -96,9 +91,9 @@ func (c *Client) unsubscribe(w *worker, arg []byte) *account.Refusal {
 	if n != 1 && n != 2 {
 		return badArguments
 	}
-	most := int64(-1)
+	most := -1
 	if n == 2 {
-		most = int64(wire.ParseSize(f[1]))
+		most = wire.ParseSize(f[1])
 	}
 	c.endAfter(string(f[0]), most)
 	c.ok(w)
@@ -107,14 +102,14 @@ func (c *Client) unsubscribe(w *worker, arg []byte) *account.Refusal {
 
 // endAfter ends a subscription once it has got that many messages; at once if
 // there is no such number.
-func (c *Client) endAfter(sid string, most int64) {
+func (c *Client) endAfter(sid string, most int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	sub := c.subs[sid]
+	sub := c.subs.get(sid)
 	if sub == nil {
 		return
 	}
-	if sub.Max.Store(max(most, 0)); most <= 0 || sub.Delivered.Load() >= most {
+	if sub.Max.Store(int32(max(most, 0))); most <= 0 || sub.Delivered.Load() >= int64(most) { //nolint:gosec // of at most nine digits
 		c.removeLocked(sub)
 	}
 }
@@ -128,15 +123,10 @@ func (c *Client) exhausted(sub *interest.Sub) {
 }
 
 func (c *Client) removeLocked(sub *interest.Sub) {
-	sid := strings.TrimSpace(sub.SID)
-	if c.subs[sid] != sub {
-		return
+	var was bool
+	if c.subs, was = c.subs.remove(sub); was {
+		c.home.Index.Remove(sub)
 	}
-	delete(c.subs, sid)
-	if len(c.subs) == 0 {
-		c.subs = nil
-	}
-	c.home.Index.Remove(sub)
 }
 
 // dropSubscriptions ends all of them.
@@ -149,7 +139,7 @@ func (c *Client) settle(home *account.Account) {
 	if c.home == home {
 		return
 	}
-	for _, sub := range c.subs {
+	for sub := range c.subs.all() {
 		c.home.Index.Remove(sub)
 	}
 	c.home, c.subs, c.replies = nil, nil, nil

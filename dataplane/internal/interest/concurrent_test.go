@@ -17,7 +17,7 @@ func TestReadersBesideAWriter(t *testing.T) {
 	subjects := []string{"a.b", "a.*", "a.>", "*.b", ">"}
 	var stay []*interest.Sub
 	settle := func(i int) {
-		s := &interest.Sub{Subject: subjects[i%len(subjects)], Queue: []string{"", "q"}[i/len(subjects)%2], SID: "stays"}
+		s := interest.NewSub(nil, subjects[i%len(subjects)], []string{"", "q"}[i/len(subjects)%2], "stays")
 		x.Add(s)
 		stay = append(stay, s)
 	}
@@ -56,10 +56,11 @@ func TestReadersBesideAWriter(t *testing.T) {
 }
 
 func visitor(x *interest.Index, rng *rand.Rand, subjects []string) *interest.Sub {
-	s := &interest.Sub{Subject: subjects[rng.IntN(len(subjects))], Queue: []string{"", "q", "other"}[rng.IntN(3)], SID: "goes"}
+	subject := subjects[rng.IntN(len(subjects))]
 	if rng.IntN(4) == 0 {
-		s.Subject = fmt.Sprintf("a.%d.*", rng.IntN(1000)) // to move the tables, too
+		subject = fmt.Sprintf("a.%d.*", rng.IntN(1000)) // to move the tables, too
 	}
+	s := interest.NewSub(nil, subject, []string{"", "q", "other"}[rng.IntN(3)], "goes")
 	x.Add(s)
 	return s
 }
@@ -77,12 +78,12 @@ func checkMatch(t *testing.T, x *interest.Index, r *interest.Result, stay []*int
 	}
 	for s, n := range seen {
 		if n > 1 {
-			t.Errorf("%q %q found %d times", s.Subject, s.SID, n)
+			t.Errorf("%q %q found %d times", s.Subject(), s.SID(), n)
 		}
 	}
 	for _, s := range stay {
 		if seen[s] == 0 {
-			t.Errorf("%q in group %q was there all the time and not found", s.Subject, s.Queue)
+			t.Errorf("%q in group %q was there all the time and not found", s.Subject(), s.Queue())
 		}
 	}
 }
@@ -93,11 +94,11 @@ func TestPickWhileTheGroupMoves(t *testing.T) {
 	x := interest.New()
 	var others []*interest.Sub
 	for i := range 19 {
-		s := &interest.Sub{Subject: "a", Queue: "q", SID: fmt.Sprint(i)}
+		s := interest.NewSub(nil, "a", "q", fmt.Sprint(i))
 		x.Add(s)
 		others = append(others, s)
 	}
-	stays := &interest.Sub{Subject: "a", Queue: "q", SID: "stays"}
+	stays := interest.NewSub(nil, "a", "q", "stays")
 	x.Add(stays)
 	var r interest.Result
 	x.Match([]byte("a"), &r)
@@ -120,7 +121,7 @@ func BenchmarkMatch(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			x := interest.New()
 			for _, s := range subjects {
-				x.Add(&interest.Sub{Subject: s})
+				x.Add(interest.NewSub(nil, s, "", ""))
 			}
 			keys := make([][]byte, probes)
 			for i := range keys {
@@ -153,9 +154,9 @@ func BenchmarkChurn(b *testing.B) {
 		b.Run(s, func(b *testing.B) {
 			x := interest.New()
 			for range 1000 {
-				x.Add(&interest.Sub{Subject: s})
+				x.Add(interest.NewSub(nil, s, "", ""))
 			}
-			sub := &interest.Sub{Subject: s}
+			sub := interest.NewSub(nil, s, "", "")
 			b.ReportAllocs()
 			for b.Loop() {
 				x.Add(sub)

@@ -53,40 +53,40 @@ func (x *Index) Changes() (added, removed uint64) {
 // Add puts a subscription in. It reports false, and does nothing, if the
 // subject is not valid.
 func (x *Index) Add(sub *Sub) bool {
-	if !subject.Valid(sub.Subject) {
+	if !subject.Valid(sub.Subject()) {
 		return false
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !subject.HasWildcard(sub.Subject) {
-		x.added(x.literal.put(x.seed, sub.Subject), sub)
+	if !subject.HasWildcard(sub.Subject()) {
+		x.added(x.literal.put(x.seed, sub.Subject()), sub)
 		return true
 	}
-	x.added(x.descend(sub.Subject), sub)
+	x.added(x.descend(sub.Subject()), sub)
 	x.wilds.Add(1)
 	return true
 }
 
 func (x *Index) added(e *entry, sub *Sub) {
 	local := e.add(sub)
-	if sub.Remote {
+	if sub.remote {
 		return
 	}
 	x.count++
 	x.inserts++
-	if x.watch != nil && (local == 1 || sub.Queue != "") {
-		x.watch.Interest(sub.Subject, sub.Queue, local)
+	if x.watch != nil && (local == 1 || sub.Queue() != "") {
+		x.watch.Interest(sub.Subject(), sub.Queue(), local)
 	}
 }
 
 func (x *Index) removed(e *entry, sub *Sub) {
 	local := e.remove(sub)
-	if sub.Remote {
+	if sub.remote {
 		return
 	}
 	x.count--
-	if x.watch != nil && (local == 0 || sub.Queue != "") {
-		x.watch.Interest(sub.Subject, sub.Queue, local)
+	if x.watch != nil && (local == 0 || sub.Queue() != "") {
+		x.watch.Interest(sub.Subject(), sub.Queue(), local)
 	}
 }
 
@@ -128,14 +128,14 @@ func (x *Index) Remove(sub *Sub) bool {
 	if sub.home == nil {
 		return false
 	}
-	if !subject.HasWildcard(sub.Subject) {
-		e := x.literal.get(x.seed, []byte(sub.Subject))
-		if x.removed(e, sub); e.subs == 0 {
+	if !subject.HasWildcard(sub.Subject()) {
+		e := x.literal.get(x.seed, []byte(sub.Subject()))
+		if x.removed(e, sub); e.unused() {
 			x.literal.remove(e)
 		}
 		return true
 	}
-	x.prune(&x.wild, sub.Subject, sub)
+	x.prune(&x.wild, sub.Subject(), sub)
 	x.wilds.Add(-1)
 	return true
 }
@@ -165,7 +165,7 @@ func (x *Index) prune(at *level, s string, sub *Sub) {
 	} else {
 		x.removed(e, sub)
 	}
-	if e.subs > 0 || e.kids.Load() != nil {
+	if !e.unused() || e.kids.Load() != nil {
 		return
 	}
 	if slot != nil {
@@ -182,21 +182,20 @@ func (l *level) empty() bool {
 // add puts sub in and returns how many local ones there are now that count as
 // one interest: the plain ones, or the members of its group.
 func (e *entry) add(sub *Sub) int {
-	e.subs++
-	if sub.Queue == "" {
+	if sub.Queue() == "" {
 		e.plain.add(sub)
-		if !sub.Remote {
+		if !sub.remote {
 			e.local++
 		}
-		return e.local
+		return int(e.local)
 	}
-	g := e.group(sub.Queue)
-	if sub.Remote {
+	g := e.group(sub.Queue())
+	if sub.remote {
 		g.remote.add(sub)
 	} else {
 		g.set.add(sub)
 	}
-	return g.set.live
+	return int(g.set.live)
 }
 
 // group returns the group of a name, made if need be.
@@ -218,17 +217,16 @@ func (e *entry) group(name string) *group {
 
 // remove undoes add, and returns what add returns.
 func (e *entry) remove(sub *Sub) int {
-	e.subs--
 	sub.home.remove(sub)
-	if sub.Queue == "" {
-		if !sub.Remote {
+	if sub.Queue() == "" {
+		if !sub.remote {
 			e.local--
 		}
-		return e.local
+		return int(e.local)
 	}
-	g := e.group(sub.Queue)
+	g := e.group(sub.Queue())
 	if g.set.live > 0 || g.remote.live > 0 {
-		return g.set.live
+		return int(g.set.live)
 	}
 	groups := *e.queues.Load()
 	if len(groups) == 1 {

@@ -21,11 +21,11 @@ func (s scan) match(literal string) (plain []*interest.Sub, groups map[string][]
 	groups = map[string][]*interest.Sub{}
 	for _, sub := range s {
 		switch {
-		case !matches(strings.Split(literal, "."), strings.Split(sub.Subject, ".")):
-		case sub.Queue == "":
+		case !matches(strings.Split(literal, "."), strings.Split(sub.Subject(), ".")):
+		case sub.Queue() == "":
 			plain = append(plain, sub)
 		default:
-			groups[sub.Queue] = append(groups[sub.Queue], sub)
+			groups[sub.Queue()] = append(groups[sub.Queue()], sub)
 		}
 	}
 	return plain, groups
@@ -111,7 +111,7 @@ func same(a, b []*interest.Sub) bool {
 
 func names(subs []*interest.Sub) (out []string) {
 	for _, s := range subs {
-		out = append(out, s.Subject+s.SID)
+		out = append(out, s.Subject()+s.SID())
 	}
 	return out
 }
@@ -127,7 +127,7 @@ var (
 func draw(t *rapid.T) *interest.Sub {
 	parts := rapid.SliceOfN(rapid.SampledFrom(tokens), 0, 3).Draw(t, "tokens")
 	s := strings.Join(append(parts, rapid.SampledFrom(last).Draw(t, "last")), ".")
-	return &interest.Sub{Subject: s, Queue: rapid.SampledFrom(queues).Draw(t, "queue"), SID: fmt.Sprintf(" %d ", rapid.Int().Draw(t, "sid"))}
+	return interest.NewSub(nil, s, rapid.SampledFrom(queues).Draw(t, "queue"), fmt.Sprintf(" %d ", rapid.Int().Draw(t, "sid")))
 }
 
 // TestIndexIsALinearScan adds and removes at random, and finds what a scan finds.
@@ -140,7 +140,7 @@ func TestIndexIsALinearScan(t *testing.T) {
 			"add": func(t *rapid.T) {
 				sub := draw(t)
 				if !x.Add(sub) {
-					t.Fatalf("Add(%q) = false", sub.Subject)
+					t.Fatalf("Add(%q) = false", sub.Subject())
 				}
 				model = append(model, sub)
 			},
@@ -188,10 +188,10 @@ func TestIndexIsALinearScan(t *testing.T) {
 func removeOne(t *rapid.T, x *interest.Index, model scan) scan {
 	i := rapid.IntRange(0, len(model)-1).Draw(t, "i")
 	if !x.Remove(model[i]) {
-		t.Fatalf("Remove(%q) = false", model[i].Subject)
+		t.Fatalf("Remove(%q) = false", model[i].Subject())
 	}
 	if x.Remove(model[i]) {
-		t.Fatalf("a second Remove(%q) = true", model[i].Subject)
+		t.Fatalf("a second Remove(%q) = true", model[i].Subject())
 	}
 	return slices.Delete(slices.Clone(model), i, i+1)
 }
@@ -208,7 +208,7 @@ func FuzzIndex(f *testing.F) {
 		var r interest.Result
 		for _, step := range steps {
 			if step < 0x80 {
-				sub := &interest.Sub{Subject: names[int(step)%len(names)], Queue: []string{"", "q"}[step>>6]}
+				sub := interest.NewSub(nil, names[int(step)%len(names)], []string{"", "q"}[step>>6], "")
 				if x.Add(sub) {
 					model = append(model, sub)
 				}
@@ -234,14 +234,14 @@ func FuzzIndex(f *testing.F) {
 func TestInvalidSubjectsAreRefused(t *testing.T) {
 	x := interest.New()
 	for _, s := range []string{"", ".", "a.", ".a", "a..b", ">.a", "a.>.b"} {
-		if x.Add(&interest.Sub{Subject: s}) {
+		if x.Add(interest.NewSub(nil, s, "", "")) {
 			t.Errorf("Add(%q) = true", s)
 		}
 	}
 	if x.Count() != 0 || !x.Bare() {
 		t.Error("something was left behind")
 	}
-	if x.Remove(&interest.Sub{Subject: "a"}) {
+	if x.Remove(interest.NewSub(nil, "a", "", "")) {
 		t.Error("removed what was never in")
 	}
 }
@@ -250,7 +250,7 @@ func TestPickGoesRound(t *testing.T) {
 	x := interest.New()
 	var subs []*interest.Sub
 	for i := range 12 {
-		s := &interest.Sub{Subject: []string{"a", "*", ">"}[i%3], Queue: "q", SID: fmt.Sprint(i)}
+		s := interest.NewSub(nil, []string{"a", "*", ">"}[i%3], "q", fmt.Sprint(i))
 		x.Add(s)
 		subs = append(subs, s)
 	}
@@ -281,7 +281,7 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 	x := interest.New()
 	for _, s := range []string{"a.b.c", "a.*.c", "a.>", ">", "*.b.*", "a.b.*"} {
 		for _, q := range []string{"", "q", "r"} {
-			x.Add(&interest.Sub{Subject: s, Queue: q})
+			x.Add(interest.NewSub(nil, s, q, ""))
 		}
 	}
 	var r interest.Result

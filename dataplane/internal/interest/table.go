@@ -7,17 +7,22 @@ import (
 
 // entry is a key of a table with the subscriptions to it and, in the trie of
 // wildcard subjects, the level below it.
+//
+// Most entries are of one subscription, so the size of an entry counts: it fills
+// one cache line.
 type entry struct {
-	hash uint64
-	key  string
-
-	plain  set
+	key    string
 	queues atomic.Pointer[[]*group] // copied on change; readers take it as it is
 	kids   atomic.Pointer[level]
+	plain  set
 
-	subs  int // plain and queue subscriptions; guarded by the index's mutex
-	local int // of these, the plain ones of our own clients; guarded likewise
+	hash  uint32
+	local int32 // of the plain ones, those of our own clients; guarded by the index's mutex
 }
+
+// unused reports whether nobody subscribes to the entry's subject. Call it with
+// the index's mutex held.
+func (e *entry) unused() bool { return e.plain.live == 0 && e.queues.Load() == nil }
 
 // group is the members of one queue group on one subject.
 type group struct {
@@ -40,11 +45,11 @@ func (t *table) get(seed maphash.Seed, key []byte) *entry {
 	if slots == nil {
 		return nil
 	}
-	return find(*slots, maphash.Bytes(seed, key), key)
+	return find(*slots, uint32(maphash.Bytes(seed, key)), key)
 }
 
-func find(slots []atomic.Pointer[entry], hash uint64, key []byte) *entry {
-	mask := uint64(len(slots) - 1)
+func find(slots []atomic.Pointer[entry], hash uint32, key []byte) *entry {
+	mask := uint32(len(slots) - 1)
 	for i := hash & mask; ; i = (i + 1) & mask {
 		e := slots[i].Load()
 		if e == nil {
@@ -58,7 +63,7 @@ func find(slots []atomic.Pointer[entry], hash uint64, key []byte) *entry {
 
 // put returns the entry of key and makes it if there is none.
 func (t *table) put(seed maphash.Seed, key string) *entry {
-	hash := maphash.String(seed, key)
+	hash := uint32(maphash.String(seed, key))
 	slots := t.slots.Load()
 	if slots != nil {
 		if e := find(*slots, hash, []byte(key)); e != nil {
@@ -77,7 +82,7 @@ func (t *table) put(seed maphash.Seed, key string) *entry {
 }
 
 func place(slots []atomic.Pointer[entry], e *entry) {
-	mask := uint64(len(slots) - 1)
+	mask := uint32(len(slots) - 1)
 	i := e.hash & mask
 	for slots[i].Load() != nil {
 		i = (i + 1) & mask
@@ -119,7 +124,7 @@ func (t *table) remove(e *entry) {
 		return
 	}
 	slots := *t.slots.Load()
-	mask := uint64(len(slots) - 1)
+	mask := uint32(len(slots) - 1)
 	for i := e.hash & mask; ; i = (i + 1) & mask {
 		if slots[i].Load() == e {
 			slots[i].Store(removed)

@@ -28,12 +28,12 @@ func (x *Index) eachInterest(visit func(subject, queue string, members int)) {
 
 func (e *entry) interest(visit func(subject, queue string, members int)) {
 	if e.local > 0 {
-		visit(e.plain.local().Subject, "", e.local)
+		visit(e.plain.local().Subject(), "", int(e.local))
 	}
 	if queues := e.queues.Load(); queues != nil {
 		for _, g := range *queues {
 			if g.set.live > 0 {
-				visit(g.set.local().Subject, g.name, g.set.live)
+				visit(g.set.local().Subject(), g.name, int(g.set.live))
 			}
 		}
 	}
@@ -43,7 +43,7 @@ func (e *entry) interest(visit func(subject, queue string, members int)) {
 func (s *set) local() *Sub {
 	all := s.all()
 	for i := range all {
-		if sub := all[i].Load(); sub != nil && !sub.Remote {
+		if sub := all[i].Load(); sub != nil && !sub.remote {
 			return sub
 		}
 	}

@@ -41,10 +41,11 @@ func TestWatcherKnowsLocalInterest(t *testing.T) {
 				}
 				all = slices.Delete(all, i, i+1)
 			} else {
-				sub := &interest.Sub{
-					Subject: rapid.SampledFrom([]string{"a", "a.b", "a.*", "a.>", "*.b"}).Draw(t, "subject"),
-					Queue:   rapid.SampledFrom([]string{"", "", "p", "q"}).Draw(t, "queue"),
-					Remote:  rapid.IntRange(0, 2).Draw(t, "remote") == 0,
+				subject := rapid.SampledFrom([]string{"a", "a.b", "a.*", "a.>", "*.b"}).Draw(t, "subject")
+				queue := rapid.SampledFrom([]string{"", "", "p", "q"}).Draw(t, "queue")
+				sub := interest.NewSub(nil, subject, queue, "")
+				if rapid.IntRange(0, 2).Draw(t, "remote") == 0 {
+					sub = interest.NewRemote(nil, subject, queue)
 				}
 				x.Add(sub)
 				all = append(all, sub)
@@ -52,8 +53,8 @@ func TestWatcherKnowsLocalInterest(t *testing.T) {
 			members := map[[2]string]int{}
 			local := int64(0)
 			for _, sub := range all {
-				if !sub.Remote {
-					members[[2]string{sub.Subject, sub.Queue}]++
+				if !sub.Remote() {
+					members[[2]string{sub.Subject(), sub.Queue()}]++
 					local++
 				}
 			}
@@ -95,11 +96,11 @@ func TestRemoteMembersAreChosenByWeight(t *testing.T) {
 	x := interest.New()
 	weights := map[string]int32{"foo": 1, "f*": 1, "*": 3, ">": 6}
 	for subject, weight := range weights {
-		sub := &interest.Sub{Subject: subject, Queue: "q", Remote: true}
+		sub := interest.NewRemote(nil, subject, "q")
 		sub.Weight.Store(weight)
 		x.Add(sub)
 	}
-	local := &interest.Sub{Subject: "foo", Queue: "q"}
+	local := interest.NewSub(nil, "foo", "q", "")
 	x.Add(local)
 	var r interest.Result
 	x.Match([]byte("foo"), &r)
@@ -112,7 +113,7 @@ func TestRemoteMembersAreChosenByWeight(t *testing.T) {
 	const n = 10000
 	got := map[string]int{}
 	for range n {
-		got[g.PickRemote(rng.Uint64(), all).Subject]++
+		got[g.PickRemote(rng.Uint64(), all).Subject()]++
 	}
 	for subject, share := range map[string]int{"foo": n / 10, "*": 3 * n / 10, ">": 6 * n / 10} {
 		if c := got[subject]; c < share*8/10 || c > share*12/10 {
@@ -121,13 +122,13 @@ func TestRemoteMembersAreChosenByWeight(t *testing.T) {
 	}
 	for _, only := range []string{"foo", "*", ">"} {
 		for i := range uint64(20) {
-			sub := g.PickRemote(i, func(s *interest.Sub) bool { return s.Subject == only })
-			if sub == nil || sub.Subject != only {
+			sub := g.PickRemote(i, func(s *interest.Sub) bool { return s.Subject() == only })
+			if sub == nil || sub.Subject() != only {
 				t.Errorf("of those that are willing %v was chosen, want %s", sub, only)
 			}
 		}
 	}
 	if sub := g.PickRemote(7, func(*interest.Sub) bool { return false }); sub != nil {
-		t.Errorf("nobody is willing, and %s was chosen", fmt.Sprint(sub.Subject))
+		t.Errorf("nobody is willing, and %s was chosen", fmt.Sprint(sub.Subject()))
 	}
 }

@@ -208,7 +208,7 @@ func (t *tenant) wants(l *link) []want {
 }
 
 func (l *link) subscription(w want, weight int32) *interest.Sub {
-	sub := &interest.Sub{Dst: l.out, Subject: w.subject, Queue: w.queue, Remote: true}
+	sub := interest.NewRemote(l.out, w.subject, w.queue)
 	sub.Weight.Store(weight)
 	return sub
 }
