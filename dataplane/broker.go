@@ -89,20 +89,30 @@ func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	b.host.Info = b.info()
+	b.advertise(cfg.Advertise)
 	if err = b.openMetrics(ctx); err != nil {
 		return nil, err
 	}
-	if cfg.MonitorAddr != "" {
-		var l net.Listener
-		if l, err = listen(ctx, "monitoring", cfg.MonitorAddr); err != nil {
-			return nil, err
-		}
-		b.monitor = monitor.New(l, b.host, b.accounts, monitor.Static{
-			ServerID: b.id, ServerName: b.cfg.ServerName, Level: Level, Version: cfg.Version, Started: b.started,
-			BasePath: cfg.MonitorBasePath, Digest: cfg.ConfigDigest, Metrics: b.scrape(),
-		}, b.mesh)
+	if err = b.openMonitor(ctx); err != nil {
+		return nil, err
 	}
 	return b, nil
+}
+
+// openMonitor opens the monitoring endpoints, if there are to be any.
+func (b *Broker) openMonitor(ctx context.Context) error {
+	if b.cfg.MonitorAddr == "" {
+		return nil
+	}
+	l, err := listen(ctx, "monitoring", b.cfg.MonitorAddr)
+	if err != nil {
+		return err
+	}
+	b.monitor = monitor.New(l, b.host, b.accounts, monitor.Static{
+		ServerID: b.id, ServerName: b.cfg.ServerName, Level: Level, Version: b.cfg.Version, Started: b.started,
+		BasePath: b.cfg.MonitorBasePath, Digest: b.cfg.ConfigDigest, Labels: b.cfg.Labels, Metrics: b.scrape(), TLS: b.cfg.MonitorTLS,
+	}, b.mesh)
+	return nil
 }
 
 // assemble builds accounts and authentication, by the control plane or alone.
@@ -132,14 +142,20 @@ func (b *Broker) watchAccounts() {
 }
 
 func (b *Broker) info() conn.Info {
-	i := conn.Info{
+	return conn.Info{
 		ServerID: b.id, ServerName: b.cfg.ServerName, Version: Level, Proto: 1, Go: runtime.Version(),
 		Host: b.cfg.Host, Port: b.port(), Headers: !b.cfg.NoHeaders, MaxPayload: b.cfg.Clients.MaxPayload,
 	}
-	if host, port, err := config.HostPort(b.cfg.Advertise, i.Port); err == nil {
-		i.Host, i.Port = host, port
+}
+
+// advertise tells clients to connect to another address than the listener's;
+// empty for that one.
+func (b *Broker) advertise(addr string) {
+	if host, port, err := config.HostPort(addr, b.port()); err == nil {
+		b.host.Advertise(&conn.Address{Host: host, Port: port})
+		return
 	}
-	return i
+	b.host.Advertise(nil)
 }
 
 // newServerID returns a fresh public server key, as nats-server uses.
@@ -179,7 +195,7 @@ func (b *Broker) MonitorURL() string {
 	if b.monitor == nil {
 		return ""
 	}
-	return "http://" + b.monitor.Addr()
+	return b.monitor.Scheme() + "://" + b.monitor.Addr()
 }
 
 // evictAfter is how long an account stays loaded without connections.

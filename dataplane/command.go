@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,8 @@ func Command(ctx context.Context, args []string, version string, stdout, stderr 
 	switch c.Mode {
 	case config.Help:
 		_, err = fmt.Fprint(stdout, config.Usage)
+	case config.HelpTLS:
+		_, err = fmt.Fprint(stdout, config.UsageTLS())
 	case config.Version:
 		// The first line is for programs that look for what they know.
 		_, err = fmt.Fprintf(stdout, "nats-server: v%s\ncovey-broker: %s\n", Level, version)
@@ -105,23 +108,21 @@ func sayWarnings(log *slog.Logger, o *config.Options) {
 	for _, p := range o.Warnings {
 		log.Warn(p.Error())
 	}
-	if o.Log.Trace {
-		log.Warn("Tracing of the raw protocol is not supported yet: there will be no trace lines")
-	}
 }
 
 // brokerConfig turns what a broker was told into what it needs to know.
 func brokerConfig(o *config.Options) (Config, error) {
 	cfg := Config{
 		Host: o.Host, Port: max(o.Port, 0), Advertise: o.Advertise, ServerName: o.ServerName,
+		Labels:    Labels{Tags: o.Tags, Metadata: o.Metadata},
 		NoHeaders: o.NoHeaders, StateDir: o.Covey.StateDir,
 		Metrics: Metrics{Push: o.Covey.MetricsPush, Interval: o.Covey.MetricsInterval},
 		Drain:   Drain{Grace: o.LameDuckGrace, Spread: o.LameDuckDuration - o.LameDuckGrace, Flush: DefaultDrain().Flush},
 		Clients: &o.Clients, Access: &o.Access, Operator: o.Operator,
 	}
-	if o.MonitorPort != 0 {
-		cfg.MonitorBasePath, cfg.ConfigDigest = o.MonitorBasePath, o.Digest
-		cfg.MonitorAddr = joinPort(o.MonitorHost, max(o.MonitorPort, 0))
+	if port := cmp.Or(o.MonitorPort, o.MonitorTLSPort); port != 0 {
+		cfg.MonitorBasePath, cfg.ConfigDigest, cfg.MonitorTLS = o.MonitorBasePath, o.Digest, o.MonitorTLSPort != 0
+		cfg.MonitorAddr = joinPort(o.MonitorHost, max(port, 0))
 	}
 	if c := o.Cluster; c != nil {
 		cfg.Cluster = &Cluster{

@@ -59,7 +59,10 @@ func launch(t *testing.T, conf string, args ...string) *program {
 	p := &program{dir: t.TempDir(), done: make(chan int, 1)}
 	p.conf = filepath.Join(p.dir, "broker.conf")
 	p.write(t, conf)
-	all := append([]string{"-c", p.conf, "-p", "-1", "-m", "-1", "--ports_file_dir", p.dir}, args...)
+	all := append([]string{"-c", p.conf, "-p", "-1", "--ports_file_dir", p.dir}, args...)
+	if !strings.Contains(conf, "https") {
+		all = append(all, "-m", "-1")
+	}
 	p.caught = make(chan os.Signal, 1)
 	signal.Notify(p.caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	t.Cleanup(func() { signal.Stop(p.caught) })

@@ -10,6 +10,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/config"
 	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/fleet"
+	"github.com/coveymq/covey/dataplane/internal/monitor"
 )
 
 // Level is the version of nats-server whose behaviour the broker implements.
@@ -30,6 +31,8 @@ type Config struct {
 	MonitorAddr string
 	// MonitorBasePath is in front of the paths of the monitoring endpoints.
 	MonitorBasePath string
+	// MonitorTLS serves them over TLS, with the certificates of Clients.
+	MonitorTLS bool
 	// ConfigDigest tells in /varz which configuration file is in force.
 	ConfigDigest string
 	// Metrics say where OpenTelemetry metrics are pushed. They are served at
@@ -40,6 +43,8 @@ type Config struct {
 	Meters metric.MeterProvider
 	// ServerName is the broker's name for people; the default is its id.
 	ServerName string
+	// Labels are what else is shown of the broker.
+	Labels Labels
 	// Version is our own version, for the control plane and for /varz.
 	Version string
 	// Advertise is the host:port that clients are told, if not the listener's.
@@ -65,6 +70,9 @@ type Config struct {
 	Clients *conn.Options
 	Logger  *slog.Logger
 }
+
+// Labels are what people call a broker beside its name.
+type Labels = monitor.Labels
 
 // Metrics are where OpenTelemetry metrics go.
 type Metrics struct {

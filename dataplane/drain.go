@@ -19,7 +19,7 @@ func (b *Broker) announce() {
 		log.Info("Listening for route connections on " + b.mesh.Addr())
 	}
 	if b.monitor != nil {
-		log.Info("Starting http monitor on " + b.monitor.Addr())
+		log.Info("Starting " + b.monitor.Scheme() + " monitor on " + b.monitor.Addr())
 	}
 	log.Info("Listening for client connections on " + b.clients.Addr().String())
 	log.Info("Server is ready")

@@ -50,7 +50,11 @@ func (s *service) reload(ctx context.Context) error {
 		}
 	}
 	if s.broker.monitor != nil {
-		s.broker.monitor.Configured(time.Now(), next.Digest)
+		s.broker.monitor.Configured(time.Now(), next.Digest, Labels{Tags: next.Tags, Metadata: next.Metadata})
+	}
+	s.broker.advertise(next.Advertise)
+	if err := s.moveFiles(next); err != nil {
+		s.logger.Error(err.Error())
 	}
 	s.options = next
 	s.logger.Info(fmt.Sprintf("Reloaded server configuration (%s)", next.Digest))
@@ -66,15 +70,13 @@ func unreloadable(before, after *config.Options) []string {
 	}{
 		{"host", func(o *config.Options) any { return o.Host }},
 		{"port", func(o *config.Options) any { return o.Port }},
-		{"client_advertise", func(o *config.Options) any { return o.Advertise }},
 		{"http", func(o *config.Options) any { return joinPort(o.MonitorHost, o.MonitorPort) }},
+		{"https", func(o *config.Options) any { return joinPort(o.MonitorHost, o.MonitorTLSPort) }},
 		{"http_base_path", func(o *config.Options) any { return o.MonitorBasePath }},
 		{"server_name", func(o *config.Options) any { return o.ServerName }},
 		{"no_header_support", func(o *config.Options) any { return o.NoHeaders }},
 		{"lame_duck_grace_period", func(o *config.Options) any { return o.LameDuckGrace }},
 		{"lame_duck_duration", func(o *config.Options) any { return o.LameDuckDuration }},
-		{"pid_file", func(o *config.Options) any { return o.PidFile }},
-		{"ports_file_dir", func(o *config.Options) any { return o.PortsFileDir }},
 		{"system_account", func(o *config.Options) any { return o.Access.System }},
 		{"operator", func(o *config.Options) any { return o.Operator != nil }},
 		{"resolver", func(o *config.Options) any { return resolverOf(o).Resolver }},

@@ -16,7 +16,6 @@ import (
 
 	"github.com/coveymq/covey/dataplane/internal/config"
 	"github.com/coveymq/covey/dataplane/internal/natslog"
-	"github.com/coveymq/covey/dataplane/internal/process"
 )
 
 // service is a broker as a process: with files that name it, and signals.
@@ -31,6 +30,8 @@ type service struct {
 	options *config.Options // in force
 	leave   context.CancelCauseFunc
 	leaving bool
+	// portsFile is where the ports are written; empty if nowhere.
+	portsFile string
 }
 
 // quickFlush bounds the wait for the receipt of the last usage when a broker is
@@ -47,11 +48,10 @@ func (s *service) run(ctx context.Context) error {
 	signals := make(chan os.Signal, signalsMax)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)
-	removeFiles, err := s.writeFiles()
-	if err != nil {
+	defer s.removeFiles()
+	if err := s.writeFiles(); err != nil {
 		return errors.Join(err, s.broker.release()) //nolint:contextcheck // closing has a deadline of its own
 	}
-	defer removeFiles()
 	done := make(chan error, 1)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -96,33 +96,6 @@ func (s *service) depart(d Drain) {
 		s.leaving = true
 		s.leave(Leave(d))
 	}
-}
-
-// writeFiles writes the pid file and the ports file. The latter goes when the
-// process goes.
-func (s *service) writeFiles() (remove func(), err error) {
-	o := s.options
-	if o.PidFile != "" {
-		if err := process.WritePid(o.PidFile); err != nil {
-			return nil, err
-		}
-	}
-	if o.PortsFileDir == "" {
-		return func() {}, nil
-	}
-	ports := process.Ports{NATS: []string{s.broker.ClientURL()}}
-	if u := s.broker.MonitorURL(); u != "" {
-		ports.Monitoring = []string{u}
-	}
-	path, err := process.WritePorts(o.PortsFileDir, ports)
-	if err != nil {
-		return nil, err
-	}
-	return func() {
-		if err := os.Remove(path); err != nil {
-			s.logger.Error(fmt.Sprintf("Error cleaning up ports file %s: %v", path, err))
-		}
-	}, nil
 }
 
 func joinPort(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }

@@ -18,6 +18,9 @@ func Load(path string) (*Options, error) {
 		return nil, err
 	}
 	o.resolve()
+	if err := o.checkMonitoring(); err != nil {
+		return nil, err
+	}
 	return o, nil
 }
 

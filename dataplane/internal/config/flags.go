@@ -21,6 +21,7 @@ const (
 	Version
 	Check  // of a configuration file
 	Signal // to a running broker
+	HelpTLS
 )
 
 // Command is a parsed command line.
@@ -90,6 +91,9 @@ func (c *Command) Options() (*Options, error) {
 		return nil, err
 	}
 	o.resolve()
+	if err := o.checkMonitoring(); err != nil {
+		return nil, err
+	}
 	return o, nil
 }
 
@@ -222,6 +226,7 @@ func (p *parser) secret(set func(*Options, string), name string) {
 func (p *parser) define() {
 	p.mode(Help, "h", "help")
 	p.mode(Version, "v", "version")
+	p.mode(HelpTLS, "help_tls")
 	p.mode(Check, "t")
 	for _, name := range [...]string{"c", "config"} {
 		p.StringVar(&p.c.File, name, "", "")
@@ -237,8 +242,8 @@ func (p *parser) define() {
 	p.defineAccess()
 	p.defineCluster()
 	p.defineTLS()
-	p.refuse("ms", "https_port", "sd", "store_dir", "profile", "max_traced_msg_len")
-	p.refuseTrue("js", "jetstream", "help_tls", "VV", "DVV")
+	p.refuse("sd", "store_dir", "profile")
+	p.refuseTrue("js", "jetstream")
 }
 
 func (p *parser) defineServer() {
@@ -247,6 +252,7 @@ func (p *parser) defineServer() {
 	p.str(func(o *Options, v string) { o.ServerName = v }, "n", "name", "server_name")
 	p.str(func(o *Options, v string) { o.PidFile = v }, "P", "pid")
 	p.port(func(o *Options, v int) { o.MonitorPort = v }, "m", "http_port")
+	p.port(func(o *Options, v int) { o.MonitorTLSPort = v }, "ms", "https_port")
 	p.str(func(o *Options, v string) { o.Advertise = v }, "client_advertise")
 	p.str(func(o *Options, v string) { o.PortsFileDir = v }, "ports_file_dir")
 }
@@ -258,8 +264,7 @@ func (p *parser) defineLogging() {
 	p.boolean(func(o *Options, v bool) { o.Log.Syslog = v }, "s", "syslog")
 	p.str(func(o *Options, v string) { o.Log.RemoteSyslog = v }, "r", "remote_syslog")
 	p.boolean(func(o *Options, v bool) { o.Log.Debug = v }, "D", "debug")
-	p.boolean(func(o *Options, v bool) { o.Log.Trace = v }, "V", "trace")
-	p.boolean(func(o *Options, v bool) { o.Log.Debug, o.Log.Trace = v, v }, "DV")
+	p.defineTrace()
 	p.num(0, 1<<62, func(o *Options, v int64) { o.Log.SizeLimit = v }, "log_size_limit")
 }
 

@@ -41,6 +41,9 @@ func TestFlagsInBothSpellings(t *testing.T) {
 		{"-D", "--debug"},
 		{"-V", "--trace"},
 		{"-DV", "-D -V"},
+		{"-DVV", "-D -VV"},
+		{"-VV", "-V"},
+		{"--max_traced_msg_len 10", "-max_traced_msg_len=10"},
 	} {
 		a, b := options(t, strings.Fields(pair[0])...), options(t, strings.Fields(pair[1])...)
 		if sprintf("%+v", a) != sprintf("%+v", b) {
@@ -103,7 +106,7 @@ func TestBadCommandLines(t *testing.T) {
 		"--routes nats://x":                   "not a URL of a broker",
 		"--tls":                               "TLS Server certificate must be present and valid",
 		"--tlscert x":                         "TLS Server private key must be present and valid",
-		"-ms 8443":                            "not supported yet",
+		"-ms 8443":                            "https needs the certificates of a tls block",
 		"-sd /x":                              "not supported yet",
 		"--nonsense":                          "not defined: -nonsense",
 		"-p many":                             "not a number from -1 to 65535",

@@ -13,6 +13,7 @@ Server:
     -n, --name, --server_name <name> Name of this broker (default: its id)
     -P, --pid <file>                 File to write the process id to
     -m, --http_port <port>           Port for monitoring (default: none; 0 or -1 for any free one)
+    -ms, --https_port <port>         Port for monitoring over TLS, instead
     -c, --config <file>              Configuration file
     -t                               Check the configuration file and exit
     -sl, --signal <signal>[=<pid>]   Signal a running broker: ldm, stop, quit, term, reopen, reload;
@@ -28,8 +29,10 @@ Logging:
     -s, --syslog                     Log to the system log
     -r, --remote_syslog <addr>       Log to a remote system log (udp://localhost:514)
     -D, --debug                      Log debugging lines
-    -V, --trace                      Log at trace level
-    -DV                              Both
+    -V, --trace                      Log every line of the protocol, without secrets
+    -VV                              The same; of the broker's own messages what reaches clients
+    -DV, -DVV                        Both
+        --max_traced_msg_len <bytes> How much of a payload is logged (default: all)
         --log_size_limit <bytes>     Size from which on a log file is moved aside
 
 Who may connect:
@@ -53,6 +56,7 @@ TLS:
         --tlskey <file>              Its key
         --tlsverify                  Demand certificates of clients
         --tlscacert <file>           The authority that signed those
+        --help_tls                   What may be chosen in a tls block
 
 Enrolment with a control plane (or the file's covey block):
         --control-plane <host:port>  Fleet service of the control plane

@@ -26,8 +26,12 @@ func (f *file) addListeners(t table) {
 	t.add(f.advertise, "client_advertise")
 	t.add(f.listen(&o.MonitorHost, &o.MonitorPort), "http")
 	t.add(f.port(&o.MonitorPort), "http_port", "monitor_port")
+	t.add(f.seen("https", f.listen(&o.MonitorHost, &o.MonitorTLSPort)), "https")
+	t.add(f.seen("https", f.port(&o.MonitorTLSPort)), "https_port")
 	t.add(f.str(&o.MonitorBasePath), "http_base_path")
 	t.add(f.serverName, "server_name")
+	t.add(f.serverTags, "server_tags")
+	t.add(f.serverMetadata, "server_metadata")
 	t.add(f.boolean(&o.NoHeaders), "no_header_support")
 	t.add(f.str(&o.PidFile), "pidfile", "pid_file")
 	t.add(f.str(&o.PortsFileDir), "ports_file_dir")
@@ -90,7 +94,7 @@ func (f *file) writeTimeout(n node) {
 func (f *file) addLogging(t table) {
 	l := &f.o.Log
 	t.add(f.boolean(&l.Debug), "debug")
-	t.add(f.boolean(&l.Trace), "trace")
+	f.addTrace(t)
 	t.add(f.boolean(&l.Time), "logtime")
 	t.add(f.boolean(&l.UTC), "logtime_utc")
 	t.add(f.str(&l.File), "logfile", "log_file")
@@ -105,13 +109,12 @@ func (f *file) addLogging(t table) {
 func (f *file) addUnsupported(t table) {
 	t.add(f.unsupported,
 		"gateway", "leaf", "leafnodes", "websocket", "ws", "mqtt",
-		"https", "ocsp", "ocsp_cache", "proxies",
+		"ocsp", "ocsp_cache", "proxies",
 		"default_sentinel", "store_dir", "storedir", "default_js_domain",
 		"trusted", "trusted_keys", "resolver_tls",
-		"max_traced_msg_len", "connect_error_reports", "reconnect_error_reports",
-		"server_tags", "server_metadata", "feature_flags", "prof_block_rate")
-	t.add(f.unsupportedUnless(int64(0)), "https_port", "prof_port")
+		"connect_error_reports", "reconnect_error_reports", "feature_flags", "prof_block_rate")
+	t.add(f.unsupportedUnless(int64(0)), "prof_port")
 	t.add(f.unsupportedUnless(false),
-		"jetstream", "proxy_protocol", "trace_verbose", "trace_headers",
+		"jetstream", "proxy_protocol",
 		"disable_sublist_cache", "no_sublist_cache", "no_fast_producer_stall")
 }

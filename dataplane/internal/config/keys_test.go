@@ -51,8 +51,8 @@ func TestEveryKeyOfTheReferenceIsKnown(t *testing.T) {
 func TestWhatDoesNotExistYetIsRefusedByName(t *testing.T) {
 	for _, text := range []string{
 		"cluster { port: 6222, tls {} }", "cluster { port: 6222, compression: s2_fast }",
-		"gateway {}", "leafnodes {}", "websocket {}", "mqtt {}", "tls { cert_store: x }", "tls { ocsp_peer: true }", "https: 8443",
-		"https_port: 8443", "jetstream: true", "jetstream {}", "server_tags: a", "prof_port: 1",
+		"gateway {}", "leafnodes {}", "websocket {}", "mqtt {}", "tls { cert_store: x }", "tls { ocsp_peer: true }",
+		"jetstream: true", "jetstream {}", "prof_port: 1",
 		"proxy_protocol: true", "resolver_tls {}", "trusted: x",
 		"authorization { auth_callout {} }", "accounts { A { imports: [] } }", "authorization { proxy_required: true }",
 	} {

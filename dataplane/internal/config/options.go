@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/auth"
@@ -33,10 +34,16 @@ type Options struct {
 	// not at all; it may be AnyPort.
 	MonitorHost string
 	MonitorPort int
+	// MonitorTLSPort serves monitoring over TLS instead, with the certificates of
+	// TLS.
+	MonitorTLSPort int
 	// MonitorBasePath is in front of the paths of monitoring.
 	MonitorBasePath string
 	// ServerName is the broker's name for people.
 	ServerName string
+	// Tags and Metadata are what else is shown of it.
+	Tags     []string
+	Metadata map[string]string
 	// NoHeaders switches message headers off.
 	NoHeaders bool
 	// Clients are the limits of connections.
@@ -123,4 +130,23 @@ func (o *Options) resolve() {
 	if o.MonitorHost == "" {
 		o.MonitorHost = o.Host
 	}
+	o.Clients.Trace.On = o.Log.Trace
 }
+
+// checkMonitoring sees whether monitoring can be served as it is asked for.
+func (o *Options) checkMonitoring() error {
+	switch {
+	case o.MonitorTLSPort == 0:
+		return nil
+	case o.MonitorPort != 0:
+		return errBothMonitors
+	case o.TLS == nil:
+		return errMonitorTLS
+	}
+	return nil
+}
+
+var (
+	errBothMonitors = errors.New("monitoring is served over HTTP or over HTTPS, not over both: leave out http or https")
+	errMonitorTLS   = errors.New("https needs the certificates of a tls block")
+)

@@ -87,6 +87,7 @@ func (c *Client) checkPing(now time.Time) time.Duration {
 	c.pingSent.Store(now.UnixNano())
 	c.nextPing.Store(now.Add(o.PingInterval).UnixNano())
 	c.out.Control([]byte(wire.PingLine))
+	c.traceOut("PING")
 	return o.PingInterval
 }
 

@@ -102,8 +102,8 @@ func (h *Host) serve(nc net.Conn) {
 	o := h.Options()
 	c.out = egress.New(nc, &h.Slots, &o.Egress, c.writeFailed)
 	c.out.Owner = c
+	c.traceFlag()
 	c.connect = auth.DefaultConnect()
-	c.parser.MaxControlLine = o.MaxControlLine
 	c.maxPayload.Store(int64(o.MaxPayload))
 	defer c.leave()
 	if r := c.greet(o.TLS, h.add(c)); r != nil {
@@ -240,6 +240,7 @@ func (c *Client) farewell() {
 	_ = c.nc.SetReadDeadline(time.Time{}) // fails only if the connection is closed
 	if r.Text != "" {
 		c.out.Control([]byte(wire.ErrLine(r.Text)))
+		c.traceOut("-ERR " + r.Text)
 	}
 	c.out.Finish(lastWords)
 	c.out.CloseNotify()

@@ -125,6 +125,7 @@ func (c *Client) apply(id *account.Identity) {
 		flags |= egress.Filtered
 	}
 	c.out.Flags.Store(flags)
+	c.traceFlag()
 	c.show(id)
 	if c.intent == nil && c.host.NewIntent != nil {
 		c.intent = c.host.NewIntent()

@@ -79,7 +79,8 @@ func (w *worker) localMember(op *wire.Op, g *interest.Group) {
 // deliver stages the message for one subscription, unless something forbids it.
 func (w *worker) deliver(from *egress.Conn, op *wire.Op, sub *interest.Sub) bool {
 	m := &w.message
-	if flags := sub.Dst.Flags.Load(); flags != 0 {
+	flags := sub.Dst.Flags.Load()
+	if flags != 0 {
 		if flags&egress.Routed != 0 {
 			return from != nil && w.route(sub.Dst, flags)
 		}
@@ -99,6 +100,9 @@ func (w *worker) deliver(from *egress.Conn, op *wire.Op, sub *interest.Sub) bool
 			return false
 		}
 		owner(sub).exhausted(sub)
+	}
+	if flags&egress.Traced != 0 {
+		traceDelivery(m, sub)
 	}
 	w.batch.Deliver(sub.Dst, m, sub.Frame())
 	return true

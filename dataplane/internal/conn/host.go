@@ -30,6 +30,8 @@ type Options struct {
 	MaxClosed int
 	// TLS is how connections are encrypted; nil for not at all.
 	TLS *secure.Settings
+	// Trace is what of the protocol is logged.
+	Trace Tracing
 }
 
 // DefaultOptions returns nats-server's defaults.
@@ -65,7 +67,8 @@ type Host struct {
 	// SystemAccount is the key of the account for the broker's own subjects.
 	SystemAccount string
 
-	options atomic.Pointer[Options]
+	options    atomic.Pointer[Options]
+	advertised atomic.Pointer[Address] // nil for that of Info
 
 	Slots  egress.Slots
 	inside egress.Conn // stands for the broker where messages come from
@@ -102,9 +105,24 @@ type Totals struct {
 func (h *Host) Options() *Options { return h.options.Load() }
 
 // SetOptions puts options in force. It must be called before the first
-// connection is served. Later changes to what a connection may hold or send are
-// for those that connect after them; times and counts are for all.
-func (h *Host) SetOptions(o Options) { h.options.Store(&o) }
+// connection is served. Later changes to what may be pending for a connection and
+// to TLS are for those that connect after them; all else is for all. If there are
+// more connections than there may be now, those that came last must go.
+func (h *Host) SetOptions(o Options) {
+	before := h.options.Swap(&o)
+	if before == nil {
+		return
+	}
+	if before.Trace.On != o.Trace.On {
+		h.trace(o.Trace.On)
+	}
+	if before.MaxPayload != o.MaxPayload {
+		for _, c := range h.Clients() {
+			c.limitPayload()
+		}
+	}
+	h.shed(o.MaxConnections)
+}
 
 // Run keeps the connections' timers until ctx ends.
 func (h *Host) Run(ctx context.Context) error { return h.wheel.run(ctx) }

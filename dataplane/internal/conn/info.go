@@ -60,6 +60,9 @@ func newNonce() string {
 // info returns what this client is told now.
 func (c *Client) info() Info {
 	i := c.host.Info
+	if a := c.host.advertised.Load(); a != nil {
+		i.Host, i.Port = a.Host, a.Port
+	}
 	i.ClientID = c.id
 	i.ClientIP = c.remote.Addr().Unmap().String()
 	i.LameDuckMode = c.host.lame.Load()

@@ -131,6 +131,12 @@ func (c *Client) keep(b *egress.Buffer, used int) {
 func (c *Client) work(w *worker, b *egress.Buffer, used int) (*egress.Buffer, int) {
 	c.lastIn.Store(c.host.wheel.now.Load())
 	c.parser.MaxPayload = int(c.maxPayload.Load())
+	w.trace = nil
+	o := c.host.Options()
+	c.parser.MaxControlLine = o.MaxControlLine
+	if o.Trace.On {
+		w.trace = &o.Trace
+	}
 	if !c.worked.Load() {
 		c.worked.Store(true)
 	}
@@ -178,6 +184,9 @@ func (c *Client) operations(w *worker, buf []byte) (int, *account.Refusal) {
 		}
 		if c.parser.Op.Kind == wire.None {
 			break
+		}
+		if w.trace != nil {
+			c.traceIn(w.trace, &c.parser.Op)
 		}
 		if r := c.operate(w, &c.parser.Op); r != nil {
 			return pos, r
@@ -250,6 +259,7 @@ func (c *Client) operate(w *worker, op *wire.Op) *account.Refusal {
 // ping answers a PING, the first one with a second INFO behind the answer.
 func (c *Client) ping(w *worker) {
 	w.batch.Control(c.out, wire.PongLine)
+	c.traceOut("PONG")
 	if !c.greeted || c.ponged {
 		return
 	}
@@ -282,10 +292,12 @@ func (c *Client) hearNews() {
 func (c *Client) ok(w *worker) {
 	if c.connect.Verbose {
 		w.batch.Control(c.out, wire.OKLine)
+		c.traceOut("OK")
 	}
 }
 
 // complain tells the client of an error that does not end the connection.
 func (c *Client) complain(w *worker, text string) {
 	w.batch.Control(c.out, wire.ErrLine(text))
+	c.traceOut("-ERR " + text)
 }

@@ -95,8 +95,8 @@ func (c *Client) unsubscribe(w *worker, arg []byte) *account.Refusal {
 	if n == 2 {
 		most = wire.ParseSize(f[1])
 	}
-	c.endAfter(string(f[0]), most)
 	c.ok(w)
+	c.endAfter(string(f[0]), most)
 	return nil
 }
 
@@ -126,6 +126,7 @@ func (c *Client) removeLocked(sub *interest.Sub) {
 	var was bool
 	if c.subs, was = c.subs.remove(sub); was {
 		c.home.Index.Remove(sub)
+		c.traceEnd(sub)
 	}
 }
 
@@ -141,6 +142,7 @@ func (c *Client) settle(home *account.Account) {
 	}
 	for sub := range c.subs.all() {
 		c.home.Index.Remove(sub)
+		c.traceEnd(sub)
 	}
 	c.home, c.subs, c.replies = nil, nil, nil
 }

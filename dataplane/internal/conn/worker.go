@@ -23,6 +23,7 @@ type worker struct {
 
 	// Of the batch.
 	messages, bytes uint64
+	trace           *Tracing // nil unless operations are logged
 }
 
 var workers sync.Pool //nolint:gochecknoglobals // a pool is shared by nature

@@ -52,6 +52,8 @@ const (
 	Dedicated
 	// Internal: there is no connection; the Owner takes the messages.
 	Internal
+	// Traced: deliveries to the connection are logged.
+	Traced
 )
 
 // Conn is the outbound half of a connection.

@@ -8,6 +8,7 @@ package monitor
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/route"
+	"github.com/coveymq/covey/dataplane/internal/secure"
 )
 
 // Static is what never changes while the broker runs.
@@ -34,8 +36,18 @@ type Static struct {
 	BasePath string
 	// Metrics answers at /metrics; nil for nobody.
 	Metrics http.Handler
-	// Digest is of the configuration that the broker starts with.
+	// Digest is of the configuration that the broker starts with, Labels what it
+	// says of the broker.
 	Digest string
+	Labels Labels
+	// TLS serves over TLS, with the certificates for clients.
+	TLS bool
+}
+
+// Labels are what people call a broker beside its name.
+type Labels struct {
+	Tags     []string
+	Metadata map[string]string
 }
 
 // Server is the monitoring endpoint of one broker.
@@ -59,6 +71,7 @@ type Server struct {
 type configured struct {
 	at     time.Time
 	digest string
+	labels Labels
 }
 
 // New returns a server on an open listener.
@@ -66,7 +79,7 @@ type configured struct {
 func New(l net.Listener, host *conn.Host, accounts *account.Registry, static Static, mesh *route.Mesh) *Server {
 	s := &Server{static: static, host: host, accounts: accounts, mesh: mesh, listener: l, requests: make(map[string]uint64)}
 	s.cpu.last = static.Started
-	s.Configured(static.Started, static.Digest)
+	s.Configured(static.Started, static.Digest, static.Labels)
 	mux := http.NewServeMux()
 	s.handle(mux, "/varz", s.varz)
 	s.handle(mux, "/connz", s.connz)
@@ -115,8 +128,16 @@ func under(base string, h http.Handler) http.Handler {
 }
 
 // Configured says which configuration is in force since when.
-func (s *Server) Configured(at time.Time, digest string) {
-	s.config.Store(&configured{at: at.UTC(), digest: digest})
+func (s *Server) Configured(at time.Time, digest string, labels Labels) {
+	s.config.Store(&configured{at: at.UTC(), digest: digest, labels: labels})
+}
+
+// Scheme is "http" or "https".
+func (s *Server) Scheme() string {
+	if s.static.TLS {
+		return "https"
+	}
+	return "http"
 }
 
 // Addr is host:port of the endpoint.
@@ -126,7 +147,11 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 func (s *Server) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.http.Close() })
 	defer stop()
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	l := s.listener
+	if s.static.TLS {
+		l = tls.NewListener(l, secure.HTTPS(func() *secure.Settings { return s.host.Options().TLS }))
+	}
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve monitoring: %w", err)
 	}
 	return ctx.Err()

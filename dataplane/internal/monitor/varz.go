@@ -78,6 +78,8 @@ type Varz struct {
 	HTTPReqStats    map[string]uint64 `json:"http_req_stats"`
 	ConfigLoadTime  time.Time         `json:"config_load_time"`
 	ConfigDigest    string            `json:"config_digest"`
+	Tags            []string          `json:"tags,omitempty"`
+	Metadata        map[string]string `json:"metadata,omitempty"`
 	SystemAccount   string            `json:"system_account,omitempty"`
 	SlowConsumer    ByKind            `json:"slow_consumer_stats"`
 	StaleConnection ByKind            `json:"stale_connection_stats"`
@@ -117,6 +119,10 @@ func (s *Server) varz(*query) (any, error) {
 		Start: s.static.Started.UTC(), Now: now, Uptime: uptime(now.Sub(s.static.Started)),
 		Cores: runtime.NumCPU(), GoMaxProcs: runtime.GOMAXPROCS(0),
 		HTTPReqStats: s.counts(), ConfigLoadTime: config.at, ConfigDigest: config.digest, SystemAccount: s.host.SystemAccount,
+	}
+	v.Tags, v.Metadata = config.labels.Tags, config.labels.Metadata
+	if s.static.TLS {
+		v.HTTPPort, v.HTTPSPort = 0, v.HTTPPort
 	}
 	if t := o.TLS; t != nil {
 		v.TLSRequired, v.TLSVerify, v.TLSTimeout, v.TLSCertNotAfter = !t.AllowPlain, t.Verify, t.Timeout.Seconds(), t.NotAfter()
