@@ -67,7 +67,7 @@ func openCustody(ctx context.Context, st *store.Store, dir *dataDir) (*custody.C
 // assemble connects the parts: usage and brokers on their own listeners, the
 // API on its two.
 func (s *Server) assemble(ctx context.Context, cfg Config, dir *dataDir) (err error) {
-	if err := s.openLedger(ctx, dir); err != nil {
+	if err := s.openLedger(ctx, cfg, dir); err != nil {
 		return err
 	}
 	if err := s.openFleet(ctx, cfg); err != nil {

@@ -6,6 +6,7 @@ package controlplane
 import (
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/coveymq/covey/internal/errs"
@@ -34,6 +35,9 @@ type Config struct {
 
 	Etcd EtcdConfig
 
+	LedgerURL   Secret // of a Postgres database; without it the ledger is an SQLite file in DataDir
+	AdoptLedger bool   // make this ledger the installation's in place of the one that it has
+
 	Logger *slog.Logger
 }
 
@@ -44,6 +48,48 @@ type EtcdConfig struct {
 	CAFile    string
 	CertFile  string
 	KeyFile   string
+
+	User     string // of etcd's own authentication; "" is none
+	Password Secret
+}
+
+// validate finds what cannot work before anything is dialled.
+func (c EtcdConfig) validate() error {
+	if len(c.Endpoints) == 0 {
+		if c.CAFile != "" || c.CertFile != "" || c.KeyFile != "" || c.User != "" || !c.Password.IsZero() {
+			return errs.New(errs.Invalid, "ETCD_ENDPOINTS_MISSING", "TLS files or a user are given for etcd, and no endpoints").
+				WithNext("give --etcd-endpoints; the etcd in this process needs neither")
+		}
+		return nil
+	}
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		return errs.New(errs.Invalid, "TLS_INCOMPLETE", "TLS to etcd needs both a client certificate and a key")
+	}
+	if (c.User == "") != c.Password.IsZero() {
+		return errs.New(errs.Invalid, "ETCD_USER_INCOMPLETE", "etcd's authentication needs both a user and a password")
+	}
+	return c.validateEndpoints()
+}
+
+func (c EtcdConfig) validateEndpoints() error {
+	secure := 0
+	for _, e := range c.Endpoints {
+		scheme, address, ok := strings.Cut(e, "://")
+		switch {
+		case !ok || scheme != "http" && scheme != "https" || address == "":
+			return errs.New(errs.Invalid, "ETCD_ENDPOINT_INVALID", "%q is not the URL of an etcd member", e).
+				WithNext("give http://host:2379 or https://host:2379 for each member, with commas between")
+		case scheme == "https":
+			secure++
+		case !loopback(address) && (c.User != "" || c.CAFile != "" || c.CertFile != ""):
+			return errs.New(errs.Invalid, "PLAINTEXT_EXPOSED", "%s is reached without TLS, and a password or a certificate is given for it", e).
+				WithNext("use https://")
+		}
+	}
+	if secure != 0 && secure != len(c.Endpoints) {
+		return errs.New(errs.Invalid, "ETCD_ENDPOINT_INVALID", "some etcd endpoints are https:// and some are http://").WithNext("use https:// for all")
+	}
+	return nil
 }
 
 const etcdDialTimeout = 10 * time.Second
@@ -65,6 +111,9 @@ func (c *Config) setDefaults() {
 func (c *Config) validate() error {
 	if c.DataDir == "" {
 		return errs.New(errs.Invalid, "DATA_DIR_MISSING", "no data directory is given")
+	}
+	if err := c.Etcd.validate(); err != nil {
+		return err
 	}
 	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
 		return errs.New(errs.Invalid, "TLS_INCOMPLETE", "TLS needs both a certificate and a key")

@@ -38,7 +38,7 @@ func dialEtcd(ctx context.Context, cfg EtcdConfig) (*etcd, error) {
 		return nil, err
 	}
 	client, err := clientv3.New(clientv3.Config{
-		Endpoints: cfg.Endpoints, TLS: secure, DialTimeout: etcdDialTimeout, Logger: zap.NewNop(),
+		Endpoints: cfg.Endpoints, TLS: secure, Username: cfg.User, Password: cfg.Password.Reveal(), DialTimeout: etcdDialTimeout, Logger: zap.NewNop(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect etcd: %w", err)

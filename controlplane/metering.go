@@ -19,13 +19,20 @@ import (
 // ledgerFile is the usage ledger's name in the data directory.
 const ledgerFile = "ledger.db"
 
-// openLedger opens the usage ledger.
-func (s *Server) openLedger(ctx context.Context, dir *dataDir) (err error) {
-	if s.ledger, err = ledger.Open(ctx, dir.join(ledgerFile)); err != nil {
+// openLedger opens the usage ledger and makes sure that it is the one of the
+// whole installation.
+func (s *Server) openLedger(ctx context.Context, cfg Config, dir *dataDir) (err error) {
+	if cfg.LedgerURL.IsZero() {
+		s.ledger, err = ledger.Open(ctx, dir.join(ledgerFile))
+	} else {
+		s.ledger, err = ledger.OpenPostgres(ctx, cfg.LedgerURL.Reveal())
+	}
+	if err != nil {
 		return err
 	}
 	s.onClose(s.ledger.Close)
-	return nil
+	ref := store.LedgerRef{ID: s.ledger.ID(), Kind: s.ledger.Kind(), Name: s.ledger.Name()}
+	return s.store.RegisterLedger(ctx, ref, cfg.AdoptLedger)
 }
 
 // openReceiver starts the receiver of usage. Only brokers of the fleet, and

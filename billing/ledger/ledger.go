@@ -1,9 +1,10 @@
-// Package ledger keeps usage samples in SQL: an SQLite file that belongs to one
-// control plane. It owns that file and its schema, and nothing of prices,
-// invoices or transports.
+// Package ledger keeps usage samples and audit lines in SQL: in an SQLite file
+// that belongs to one control plane, or in a Postgres database that several
+// share. It owns that schema, and nothing of prices, invoices, transports or of
+// what an audit line says.
 //
-// One connection writes, so that a transaction sees what it changes; a few
-// others read beside it. All methods may be called from any goroutine.
+// A statement is the same for both databases; what differs is in a dialect. All
+// methods may be called from any goroutine.
 package ledger
 
 import (
@@ -13,87 +14,65 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/pressly/goose/v3"
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/coveymq/covey/accounts"
 	"github.com/coveymq/covey/billing"
 	"github.com/coveymq/covey/internal/errs"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations
 var migrations embed.FS
 
-// Ledger is a usage ledger in an SQLite file.
+// The kinds of database.
+const (
+	SQLite   = "sqlite"
+	Postgres = "postgres"
+)
+
+// Ledger is a usage ledger and audit log in one database.
 type Ledger struct {
-	write *sql.DB // one connection
-	read  *sql.DB
+	// Immutable after opening.
+	write   *sql.DB
+	read    *sql.DB // the same as write where one pool does both
+	dialect dialect
+	id      string
 }
 
 var _ billing.Ledger = (*Ledger)(nil)
 
-const (
-	// readersMax bounds the connections that queries share.
-	readersMax = 4
-	// wholeCheckMax is the size up to which a start checks every page (some
-	// 0.2 s); of a larger file it checks what the schema and the newest rows touch.
-	wholeCheckMax = 64 << 20
-)
-
-// Open opens the ledger in the file path, and creates or migrates it if need
-// be. A damaged file is refused with advice.
-func Open(ctx context.Context, path string) (*Ledger, error) {
-	if err := create(path); err != nil {
-		return nil, err
-	}
-	l := &Ledger{}
-	var err error
-	if l.write, err = sql.Open("sqlite", dsn(path, "immediate")); err != nil {
-		return nil, fmt.Errorf("open usage ledger: %w", err)
-	}
-	l.write.SetMaxOpenConns(1)
-	if l.read, err = sql.Open("sqlite", dsn(path, "deferred")+"&_pragma=query_only(1)"); err != nil {
-		return nil, errors.Join(fmt.Errorf("open usage ledger: %w", err), l.write.Close())
-	}
-	l.read.SetMaxOpenConns(readersMax)
-	if err := l.prepare(ctx, path); err != nil {
-		return nil, errors.Join(explain(err, path), l.Close())
-	}
-	return l, nil
+// dialect is what differs between the databases.
+type dialect struct {
+	kind     string
+	name     string // of the database, for people; no secret
+	numbered string // how the statement's parameters begin: ?1 or $1
+	reading  *sql.TxOptions
+	again    func(error) bool        // the transaction was no more than unlucky
+	explain  func(error) *errs.Error // what to do about an error; nil if it is nothing known
 }
 
-// create makes the file, readable by its owner only; SQLite would use the umask.
-func create(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("make directory of usage ledger: %w", err)
-	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return fmt.Errorf("open usage ledger: %w", err)
-	}
-	return f.Close()
-}
+// sql returns a statement, written with ?1, as the database takes it.
+func (d dialect) sql(statement string) string { return strings.ReplaceAll(statement, "?", d.numbered) }
 
-// dsn asks for a log that survives a power cut, and to wait for another process
-// (a backup, say) rather than fail.
-func dsn(path, lock string) string {
-	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?_txlock=" + lock +
-		"&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
-}
+// Kind says which kind of database keeps the ledger.
+func (l *Ledger) Kind() string { return l.dialect.kind }
 
-func (l *Ledger) prepare(ctx context.Context, path string) error {
-	if err := l.check(ctx, path); err != nil {
-		return err
-	}
-	scripts, err := fs.Sub(migrations, "migrations")
+// Name names the database for people. It holds no secret.
+func (l *Ledger) Name() string { return l.dialect.name }
+
+// ID is who this ledger is: it was made with the ledger and never changes.
+func (l *Ledger) ID() string { return l.id }
+
+// migrate brings the schema up to date, and refuses one that is newer.
+func (l *Ledger) migrate(ctx context.Context, kind goose.Dialect, options ...goose.ProviderOption) error {
+	scripts, err := fs.Sub(migrations, "migrations/"+l.dialect.kind)
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, l.write, scripts)
+	p, err := goose.NewProvider(kind, l.write, scripts, options...)
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
@@ -103,78 +82,84 @@ func (l *Ledger) prepare(ctx context.Context, path string) error {
 	}
 	if have > want {
 		return errs.New(errs.Precondition, "LEDGER_NEWER",
-			"usage ledger %s was written by a newer version of Covey (schema %d, this one knows %d)", path, have, want).
+			"usage ledger %s was written by a newer version of Covey (schema %d, this one knows %d)", l.dialect.name, have, want).
 			WithNext("start that version")
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate schema: %w", err)
 	}
-	return l.touch(ctx)
+	return nil
 }
 
-var errDamaged = errors.New("integrity check")
-
-// check looks for damage before anything is written.
-func (l *Ledger) check(ctx context.Context, path string) error {
-	info, err := os.Stat(path)
+// identify reads who the ledger is, and makes it somebody when it is new.
+func (l *Ledger) identify(ctx context.Context) error {
+	fresh := accounts.NewUID("led_", time.Now())
+	_, err := l.write.ExecContext(ctx, l.dialect.sql("INSERT INTO identity (one, id) VALUES (1, ?1) ON CONFLICT (one) DO NOTHING"), fresh)
 	if err != nil {
-		return fmt.Errorf("look at file: %w", err)
+		return fmt.Errorf("make identity: %w", err)
 	}
-	if info.Size() > wholeCheckMax {
-		var tables int
-		return l.write.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&tables)
+	if err := l.write.QueryRowContext(ctx, "SELECT id FROM identity").Scan(&l.id); err != nil {
+		return fmt.Errorf("read identity: %w", err)
 	}
-	var finding string
-	if err := l.write.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&finding); err != nil {
+	return nil
+}
+
+// explain turns what the database says into what to do about it.
+func (l *Ledger) explain(err error) error {
+	var known *errs.Error
+	if err == nil || errors.As(err, &known) {
 		return err
 	}
-	if finding != "ok" {
-		return fmt.Errorf("%w: %s", errDamaged, finding)
+	if known = l.dialect.explain(err); known != nil {
+		return known.WithCause(err)
 	}
-	return nil
+	return fmt.Errorf("usage ledger %s: %w", l.dialect.name, err)
 }
 
-// touch walks down each tree that a Record will use.
-func (l *Ledger) touch(ctx context.Context) error {
-	for _, query := range []string{
-		"SELECT count(*) FROM (SELECT 1 FROM account ORDER BY id DESC LIMIT 1)",
-		"SELECT count(*) FROM (SELECT 1 FROM account ORDER BY key DESC LIMIT 1)",
-		"SELECT count(*) FROM (SELECT 1 FROM incarnation ORDER BY name DESC LIMIT 1)",
-		"SELECT count(*) FROM (SELECT value FROM usage_raw ORDER BY account DESC, hour DESC LIMIT 1)",
-		"SELECT count(*) FROM (SELECT value FROM usage_raw ORDER BY incarnation DESC, hour DESC LIMIT 1)",
-	} {
-		var n int
-		if err := l.write.QueryRowContext(ctx, query).Scan(&n); err != nil {
-			return fmt.Errorf("read tables: %w", err)
+// triesMax bounds how often a transaction that met another one is made.
+const triesMax = 10
+
+// inTx makes one writing transaction. What f does may be done more than once.
+func (l *Ledger) inTx(ctx context.Context, f func(*sql.Tx) error) (err error) {
+	for range triesMax {
+		if err = l.tryTx(ctx, f); err == nil || !l.dialect.again(err) {
+			break
 		}
 	}
+	return l.explain(err)
+}
+
+func (l *Ledger) tryTx(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := l.write.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin ledger transaction: %w", err)
+	}
+	if err := f(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit ledger transaction: %w", err)
+	}
 	return nil
 }
 
-// explain turns what SQLite says of a file into what to do about it.
-func explain(err error, path string) error {
-	var e *sqlite.Error
-	code := 0
-	if errors.As(err, &e) {
-		code = e.Code() & 0xff // without the extended part
+// reading calls f with one state of the ledger.
+func (l *Ledger) reading(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := l.read.BeginTx(ctx, l.dialect.reading)
+	if err != nil {
+		return l.explain(fmt.Errorf("begin reading: %w", err))
 	}
-	switch {
-	case errors.Is(err, errDamaged), code == sqlite3.SQLITE_CORRUPT, code == sqlite3.SQLITE_NOTADB:
-		return errs.New(errs.Precondition, "LEDGER_DAMAGED", "usage ledger %s is damaged", path).
-			WithNext("restore it from a backup, or move it away; brokers report again what they still hold").WithCause(err)
-	case code == sqlite3.SQLITE_FULL:
-		return errs.New(errs.Exhausted, "LEDGER_NO_SPACE", "no disk space for usage ledger %s", path).
-			WithNext("free some space there").WithCause(err)
-	case code == sqlite3.SQLITE_BUSY:
-		return errs.New(errs.Unavailable, "LEDGER_BUSY", "usage ledger %s is in use by another process", path).
-			WithNext("stop that process").WithCause(err)
-	}
-	return fmt.Errorf("open usage ledger %s: %w", path, err)
+	defer func() { _ = tx.Rollback() }() // nothing was written
+	return l.explain(f(tx))
 }
 
 // Close closes the ledger after the last method call has returned.
 func (l *Ledger) Close() error {
-	if err := errors.Join(l.read.Close(), l.write.Close()); err != nil {
+	err := l.write.Close()
+	if l.read != l.write {
+		err = errors.Join(err, l.read.Close())
+	}
+	if err != nil {
 		return fmt.Errorf("close usage ledger: %w", err)
 	}
 	return nil

@@ -38,6 +38,21 @@ func TestConformance(t *testing.T) {
 		tb.Helper()
 		return open(tb, filepath.Join(tb.TempDir(), "usage.db"))
 	})
+	ledgertest.RunAudit(t, func(tb testing.TB) ledgertest.Audit {
+		tb.Helper()
+		return open(tb, filepath.Join(tb.TempDir(), "usage.db"))
+	})
+}
+
+func TestALedgerKeepsItsIdentity(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "usage.db")
+	first := open(t, path)
+	if again := open(t, path); again.ID() != first.ID() || first.ID() == "" {
+		t.Errorf("identities %q and %q", first.ID(), again.ID())
+	}
+	if other := open(t, filepath.Join(t.TempDir(), "usage.db")); other.ID() == first.ID() {
+		t.Error("two ledgers are one")
+	}
 }
 
 var published = billing.Sample{
@@ -71,7 +86,11 @@ func TestRowsAreThereAfterReopening(t *testing.T) {
 }
 
 func TestFailedRecordKeepsNothing(t *testing.T) {
-	l := open(t, filepath.Join(t.TempDir(), "usage.db"))
+	testFailedRecord(t, open(t, filepath.Join(t.TempDir(), "usage.db")))
+}
+
+func testFailedRecord(t *testing.T, l *ledger.Ledger) {
+	t.Helper()
 	bad := published
 	bad.Meter, bad.Value = billing.Delivered, -1
 	if _, err := l.Record(t.Context(), []billing.Sample{published, bad}); err == nil {

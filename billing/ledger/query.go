@@ -10,28 +10,30 @@ import (
 	"github.com/coveymq/covey/billing"
 )
 
-const sumUsage = `SELECT meter, sum(value) FROM usage_raw WHERE account = ? AND hour BETWEEN ? AND ? GROUP BY meter`
+// SUM of integers is of another type in Postgres.
+const sumUsage = `SELECT meter, CAST(sum(value) AS BIGINT) FROM usage_raw WHERE account = ?1 AND hour BETWEEN ?2 AND ?3 GROUP BY meter`
 
 // Usage implements [billing.Ledger].
 func (l *Ledger) Usage(ctx context.Context, accounts []string, from, to time.Time) ([]billing.AccountUsage, error) {
-	tx, err := l.read.BeginTx(ctx, nil) // one state of the ledger for all accounts
-	if err != nil {
-		return nil, fmt.Errorf("begin reading usage: %w", err)
-	}
-	defer func() { _ = tx.Rollback() }() // nothing was written
 	out := make([]billing.AccountUsage, len(accounts))
-	for i, key := range accounts {
-		out[i].Account = key
-		if err := accountUsage(ctx, tx, &out[i], billing.WindowOf(from), billing.WindowOf(to)); err != nil {
-			return nil, fmt.Errorf("read usage: %w", err)
+	err := l.reading(ctx, func(tx *sql.Tx) error { // one state of the ledger for all accounts
+		for i, key := range accounts {
+			out[i].Account = key
+			if err := l.accountUsage(ctx, tx, &out[i], billing.WindowOf(from), billing.WindowOf(to)); err != nil {
+				return fmt.Errorf("read usage: %w", err)
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return out, nil
 }
 
-func accountUsage(ctx context.Context, tx *sql.Tx, u *billing.AccountUsage, first, last int64) error {
+func (l *Ledger) accountUsage(ctx context.Context, tx *sql.Tx, u *billing.AccountUsage, first, last int64) error {
 	var id, reported int64
-	err := tx.QueryRowContext(ctx, "SELECT id, reported FROM account WHERE key = ?", u.Account).Scan(&id, &reported)
+	err := tx.QueryRowContext(ctx, l.dialect.sql("SELECT id, reported FROM account WHERE key = ?1"), u.Account).Scan(&id, &reported)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
@@ -39,7 +41,7 @@ func accountUsage(ctx context.Context, tx *sql.Tx, u *billing.AccountUsage, firs
 		return err
 	}
 	u.Reported = time.UnixMilli(reported).UTC()
-	rows, err := tx.QueryContext(ctx, sumUsage, id, first, last)
+	rows, err := tx.QueryContext(ctx, l.dialect.sql(sumUsage), id, first, last)
 	if err != nil {
 		return err
 	}
@@ -71,37 +73,38 @@ const kept = `SELECT account, class, meter, max(value) FROM (
     WHERE u.incarnation = ?1 AND u.hour = ?2
     UNION ALL
     SELECT account, class, meter, value FROM quarantine WHERE incarnation = ?1 AND hour = ?2
-) GROUP BY account, class, meter`
+) AS kept GROUP BY account, class, meter`
 
 // Receipts implements [billing.Ledger].
 func (l *Ledger) Receipts(ctx context.Context, incarnation string, windows []int64) ([]billing.Receipt, error) {
-	tx, err := l.read.BeginTx(ctx, nil)
-	if err != nil {
-		return nil, fmt.Errorf("begin reading receipts: %w", err)
-	}
-	defer func() { _ = tx.Rollback() }() // nothing was written
 	out := make([]billing.Receipt, len(windows))
 	for i, w := range windows {
 		out[i].Window = w
 	}
-	var id int64
-	err = tx.QueryRowContext(ctx, "SELECT id FROM incarnation WHERE name = ?", incarnation).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return out, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read incarnation: %w", err)
-	}
-	for i := range out {
-		if err := receipt(ctx, tx, id, &out[i]); err != nil {
-			return nil, fmt.Errorf("read receipt: %w", err)
+	err := l.reading(ctx, func(tx *sql.Tx) error {
+		var id int64
+		err := tx.QueryRowContext(ctx, l.dialect.sql("SELECT id FROM incarnation WHERE name = ?1"), incarnation).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
 		}
+		if err != nil {
+			return fmt.Errorf("read incarnation: %w", err)
+		}
+		for i := range out {
+			if err := l.receipt(ctx, tx, id, &out[i]); err != nil {
+				return fmt.Errorf("read receipt: %w", err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return out, nil
 }
 
-func receipt(ctx context.Context, tx *sql.Tx, incarnation int64, r *billing.Receipt) error {
-	rows, err := tx.QueryContext(ctx, kept, incarnation, r.Window)
+func (l *Ledger) receipt(ctx context.Context, tx *sql.Tx, incarnation int64, r *billing.Receipt) error {
+	rows, err := tx.QueryContext(ctx, l.dialect.sql(kept), incarnation, r.Window)
 	if err != nil {
 		return err
 	}
@@ -121,9 +124,8 @@ func receipt(ctx context.Context, tx *sql.Tx, incarnation int64, r *billing.Rece
 // HasAccount implements [billing.Ledger].
 func (l *Ledger) HasAccount(ctx context.Context, account string) (bool, error) {
 	var has bool
-	err := l.read.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM account WHERE key = ?)", account).Scan(&has)
-	if err != nil {
-		return false, fmt.Errorf("read account: %w", err)
-	}
-	return has, nil
+	err := l.reading(ctx, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, l.dialect.sql("SELECT EXISTS (SELECT 1 FROM account WHERE key = ?1)"), account).Scan(&has)
+	})
+	return has, err
 }

@@ -1,10 +1,12 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/coveymq/covey/billing"
@@ -12,17 +14,19 @@ import (
 
 // Record implements [billing.Ledger].
 func (l *Ledger) Record(ctx context.Context, samples []billing.Sample) (billing.Recorded, error) {
+	samples = inOrder(samples)
 	var done billing.Recorded
 	err := l.inTx(ctx, func(tx *sql.Tx) error {
-		w, err := newWriter(ctx, tx)
+		done = billing.Recorded{}
+		w, err := newWriter(ctx, l.dialect, tx)
 		if err != nil {
 			return err
 		}
 		defer w.close()
+		if err := w.identify(ctx, samples, true); err != nil {
+			return err
+		}
 		for i := range samples {
-			if samples[i].Value == 0 {
-				continue
-			}
 			if err := w.record(ctx, &samples[i], &done); err != nil {
 				return fmt.Errorf("record sample: %w", err)
 			}
@@ -37,16 +41,17 @@ func (l *Ledger) Record(ctx context.Context, samples []billing.Sample) (billing.
 
 // Quarantine implements [billing.Ledger].
 func (l *Ledger) Quarantine(ctx context.Context, samples []billing.Sample, reason string) error {
+	samples = inOrder(samples)
 	return l.inTx(ctx, func(tx *sql.Tx) error {
-		w, err := newWriter(ctx, tx)
+		w, err := newWriter(ctx, l.dialect, tx)
 		if err != nil {
 			return err
 		}
 		defer w.close()
+		if err := w.identify(ctx, samples, false); err != nil {
+			return err
+		}
 		for i := range samples {
-			if samples[i].Value == 0 {
-				continue
-			}
 			if err := w.quarantine(ctx, &samples[i], reason); err != nil {
 				return fmt.Errorf("quarantine sample: %w", err)
 			}
@@ -55,23 +60,26 @@ func (l *Ledger) Quarantine(ctx context.Context, samples []billing.Sample, reaso
 	})
 }
 
-func (l *Ledger) inTx(ctx context.Context, f func(*sql.Tx) error) error {
-	tx, err := l.write.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin ledger transaction: %w", err)
+// inOrder returns the samples that say something, in the order in which every
+// transaction takes its rows: two of them then wait for each other at most.
+func inOrder(samples []billing.Sample) []billing.Sample {
+	kept := make([]billing.Sample, 0, len(samples))
+	for _, s := range samples {
+		if s.Value != 0 {
+			kept = append(kept, s)
+		}
 	}
-	if err := f(tx); err != nil {
-		return errors.Join(err, tx.Rollback())
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit ledger transaction: %w", err)
-	}
-	return nil
+	slices.SortStableFunc(kept, func(a, b billing.Sample) int {
+		return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(a.Window, b.Window), cmp.Compare(a.Class, b.Class),
+			cmp.Compare(a.Meter, b.Meter), cmp.Compare(a.Incarnation, b.Incarnation))
+	})
+	return kept
 }
 
 // writer is one transaction's prepared statements and the ids it has looked up.
 type writer struct {
 	tx           *sql.Tx
+	dialect      dialect
 	upsert, look *sql.Stmt
 	account      *sql.Stmt
 	now          time.Time
@@ -79,14 +87,15 @@ type writer struct {
 	incarnations map[string]int64
 }
 
-const upsertUsage = `INSERT INTO usage_raw (account, hour, class, meter, incarnation, value) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET value = excluded.value WHERE excluded.value > value`
+const upsertUsage = `INSERT INTO usage_raw (account, hour, class, meter, incarnation, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+ON CONFLICT (account, hour, class, meter, incarnation) DO UPDATE SET value = excluded.value WHERE excluded.value > usage_raw.value`
 
-const lookUsage = `SELECT value FROM usage_raw WHERE account = ? AND hour = ? AND class = ? AND meter = ? AND incarnation = ?`
+const lookUsage = `SELECT value FROM usage_raw WHERE account = ?1 AND hour = ?2 AND class = ?3 AND meter = ?4 AND incarnation = ?5`
 
-func newWriter(ctx context.Context, tx *sql.Tx) (*writer, error) {
+func newWriter(ctx context.Context, d dialect, tx *sql.Tx) (*writer, error) {
 	w := &writer{
 		tx:           tx,
+		dialect:      d,
 		now:          time.Now(),
 		accounts:     make(map[string]int64),
 		incarnations: make(map[string]int64),
@@ -95,7 +104,7 @@ func newWriter(ctx context.Context, tx *sql.Tx) (*writer, error) {
 		&w.upsert: upsertUsage, &w.look: lookUsage, &w.account: upsertAccount,
 	} {
 		var err error
-		if *stmt, err = tx.PrepareContext(ctx, query); err != nil {
+		if *stmt, err = tx.PrepareContext(ctx, d.sql(query)); err != nil {
 			w.close()
 			return nil, fmt.Errorf("prepare statement: %w", err)
 		}
@@ -111,15 +120,35 @@ func (w *writer) close() {
 	}
 }
 
+// identify looks up all ids: incarnations by name, then accounts by key, for
+// the same reason as in inOrder.
+func (w *writer) identify(ctx context.Context, samples []billing.Sample, accounts bool) error {
+	names := make([]string, len(samples))
+	for i := range samples {
+		names[i] = samples[i].Incarnation
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		if err := w.findIncarnation(ctx, name); err != nil {
+			return fmt.Errorf("record incarnation: %w", err)
+		}
+	}
+	for i := range samples {
+		key := samples[i].Account
+		if _, known := w.accounts[key]; known || !accounts {
+			continue
+		}
+		var id int64
+		if err := w.account.QueryRowContext(ctx, key, w.now.UnixMilli()).Scan(&id); err != nil {
+			return fmt.Errorf("record account: %w", err)
+		}
+		w.accounts[key] = id
+	}
+	return nil
+}
+
 func (w *writer) record(ctx context.Context, s *billing.Sample, done *billing.Recorded) error {
-	account, err := w.accountID(ctx, s.Account)
-	if err != nil {
-		return err
-	}
-	incarnation, err := w.incarnationID(ctx, s.Incarnation)
-	if err != nil {
-		return err
-	}
+	account, incarnation := w.accounts[s.Account], w.incarnations[s.Incarnation]
 	res, err := w.upsert.ExecContext(ctx, account, s.Window, s.Class, string(s.Meter), incarnation, s.Value)
 	if err != nil {
 		return err
@@ -145,22 +174,18 @@ func (w *writer) record(ctx context.Context, s *billing.Sample, done *billing.Re
 	return nil
 }
 
-const upsertQuarantine = `INSERT INTO quarantine (account, hour, class, meter, incarnation, value, reason) VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET value = excluded.value WHERE excluded.value > value`
+const upsertQuarantine = `INSERT INTO quarantine (account, hour, class, meter, incarnation, value, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+ON CONFLICT (account, hour, class, meter, incarnation) DO UPDATE SET value = excluded.value WHERE excluded.value > quarantine.value`
 
 func (w *writer) quarantine(ctx context.Context, s *billing.Sample, reason string) error {
-	incarnation, err := w.incarnationID(ctx, s.Incarnation)
-	if err != nil {
-		return err
-	}
-	_, err = w.tx.ExecContext(ctx, upsertQuarantine,
-		s.Account, s.Window, s.Class, string(s.Meter), incarnation, s.Value, reason)
+	_, err := w.tx.ExecContext(ctx, w.dialect.sql(upsertQuarantine),
+		s.Account, s.Window, s.Class, string(s.Meter), w.incarnations[s.Incarnation], s.Value, reason)
 	return err
 }
 
 const moveQuarantined = `INSERT INTO usage_raw (account, hour, class, meter, incarnation, value)
-SELECT ?, hour, class, meter, incarnation, value FROM quarantine WHERE account = ? AND hour <= ?
-ON CONFLICT DO UPDATE SET value = excluded.value WHERE excluded.value > value`
+SELECT CAST(?1 AS BIGINT), hour, class, meter, incarnation, value FROM quarantine WHERE account = ?2 AND hour <= ?3
+ON CONFLICT (account, hour, class, meter, incarnation) DO UPDATE SET value = excluded.value WHERE excluded.value > usage_raw.value`
 
 // releaseQuarantined moves what was held back of the accounts that this
 // transaction has recorded.
@@ -171,42 +196,31 @@ func (w *writer) releaseQuarantined(ctx context.Context) error {
 	}
 	hour := billing.WindowOf(w.now)
 	for key, id := range w.accounts {
-		if _, err := w.tx.ExecContext(ctx, moveQuarantined, id, key, hour); err != nil {
+		if _, err := w.tx.ExecContext(ctx, w.dialect.sql(moveQuarantined), id, key, hour); err != nil {
 			return fmt.Errorf("release quarantined samples: %w", err)
 		}
-		if _, err := w.tx.ExecContext(ctx, "DELETE FROM quarantine WHERE account = ? AND hour <= ?", key, hour); err != nil {
+		if _, err := w.tx.ExecContext(ctx, w.dialect.sql("DELETE FROM quarantine WHERE account = ?1 AND hour <= ?2"), key, hour); err != nil {
 			return fmt.Errorf("release quarantined samples: %w", err)
 		}
 	}
 	return nil
 }
 
-const upsertAccount = `INSERT INTO account (key, reported) VALUES (?, ?)
-ON CONFLICT (key) DO UPDATE SET reported = max(reported, excluded.reported) RETURNING id`
+const upsertAccount = `INSERT INTO account (key, reported) VALUES (?1, ?2)
+ON CONFLICT (key) DO UPDATE SET reported = CASE WHEN excluded.reported > account.reported THEN excluded.reported ELSE account.reported END
+RETURNING id`
 
-func (w *writer) accountID(ctx context.Context, key string) (int64, error) {
-	if id, ok := w.accounts[key]; ok {
-		return id, nil
-	}
+const insertIncarnation = `INSERT INTO incarnation (name) VALUES (?1) ON CONFLICT (name) DO NOTHING`
+
+func (w *writer) findIncarnation(ctx context.Context, name string) error {
 	var id int64
-	if err := w.account.QueryRowContext(ctx, key, w.now.UnixMilli()).Scan(&id); err != nil {
-		return 0, err
-	}
-	w.accounts[key] = id
-	return id, nil
-}
-
-const upsertIncarnation = `INSERT INTO incarnation (name) VALUES (?)
-ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id`
-
-func (w *writer) incarnationID(ctx context.Context, name string) (int64, error) {
-	if id, ok := w.incarnations[name]; ok {
-		return id, nil
-	}
-	var id int64
-	if err := w.tx.QueryRowContext(ctx, upsertIncarnation, name).Scan(&id); err != nil {
-		return 0, err
+	find := w.dialect.sql("SELECT id FROM incarnation WHERE name = ?1")
+	err := w.tx.QueryRowContext(ctx, find, name).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		if _, err = w.tx.ExecContext(ctx, w.dialect.sql(insertIncarnation), name); err == nil {
+			err = w.tx.QueryRowContext(ctx, find, name).Scan(&id)
+		}
 	}
 	w.incarnations[name] = id
-	return id, nil
+	return err
 }

@@ -28,6 +28,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"audit chain":             testAuditChain,
 		"pages":                   testPages,
 		"service accounts":        testServiceAccounts,
+		"ledgers":                 testLedgers,
+		"ledgers at once":         testLedgerRace,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
