@@ -10,6 +10,8 @@ FUZZTIME ?= 10s
 COUNT    ?= 10
 ROUNDS   ?= 5
 SECONDS_EACH ?= 2
+SCHEDULES ?= 200
+SEED     ?=
 PKG      ?= ./...
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
@@ -79,6 +81,10 @@ format: ## Format the code
 .PHONY: e2e
 e2e: build judges ## Only the end-to-end tests
 	$(TESTENV) $(GO) test -count=1 -timeout 15m -v ./test/e2e/...
+
+.PHONY: chaos
+chaos: build judges ## Meshes under SCHEDULES=200 random fault schedules; SEED=n plays one again
+	$(TESTENV) COVEY_CHAOS_SCHEDULES=$(SCHEDULES) COVEY_CHAOS_SEED=$(SEED) $(GO) test -count=1 -timeout 60m -v ./test/chaos
 
 .PHONY: release
 release: ## Static programs for PLATFORMS and their checksums into dist/

@@ -17,8 +17,8 @@ const (
 	portTries = 200
 )
 
-// freePort returns a port of 127.0.0.1 that nobody listened on a moment ago.
-func freePort() (int, error) {
+// FreePort returns a port of 127.0.0.1 that nobody listened on a moment ago.
+func FreePort() (int, error) {
 	for range portTries {
 		port := portFirst + rand.IntN(portCount) //nolint:gosec // spreading, not secrecy
 		free, err := bindable(port)

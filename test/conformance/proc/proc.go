@@ -91,7 +91,7 @@ func writeConfig(o Options) (string, error) {
 }
 
 func startOn(ctx context.Context, o Options, file string) (*Server, error) {
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -167,6 +167,12 @@ func (s *Server) Exited() bool {
 
 // Log returns the beginning of what the server wrote.
 func (s *Server) Log() string { return s.log.String() }
+
+// Signal sends the process a signal.
+func (s *Server) Signal(sig os.Signal) error { return s.cmd.Process.Signal(sig) }
+
+// Done is closed when the process has ended.
+func (s *Server) Done() <-chan struct{} { return s.done }
 
 // PID is the process id.
 func (s *Server) PID() int { return s.cmd.Process.Pid }

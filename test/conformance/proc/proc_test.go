@@ -36,7 +36,7 @@ func TestParseMemory(t *testing.T) {
 }
 
 func TestListeningSeesAListener(t *testing.T) {
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
