@@ -52,6 +52,9 @@ func (p *Parser) Next(buf []byte) (int, error) {
 	if len(buf) == 0 {
 		return 0, nil
 	}
+	if n := p.quick(buf); n > 0 {
+		return n, nil
+	}
 	switch buf[0] {
 	case 'P', 'p':
 		return p.nextP(buf)
