@@ -57,21 +57,39 @@ func (c *Client) nothing(fd uintptr) bool {
 	return errno == syscall.EAGAIN
 }
 
+// briefReads is how many reads in a row are made without telling the scheduler.
+// That is most of what there is to a message and its answer, and waking the
+// scheduler's own thread for each costs more than they do. A client that keeps
+// its reader busy for longer is read in the usual way, so that the reader may be
+// preempted and others' sockets are polled beside it.
+const briefReads = 2
+
+// receive reads from a socket that does not block. Turn is how many reads came
+// before it since the socket was waited for.
+func receive(fd uintptr, into []byte, turn int) (int, syscall.Errno) {
+	if turn < briefReads {
+		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(into))), uintptr(len(into)))
+		return int(n), errno
+	}
+	n, _, errno := syscall.Syscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(into))), uintptr(len(into)))
+	return int(n), errno
+}
+
 func (c *Client) drain(w *worker, fd uintptr) (over bool) {
 	b, used := c.open()
-	for {
+	for turn := 0; ; turn++ {
 		if c.refusal.Load() != nil {
 			b.Release()
 			return true
 		}
-		n, err := syscall.Read(int(fd), b.B[used:])
+		n, errno := receive(fd, b.B[used:], turn)
 		switch {
-		case err == syscall.EINTR:
+		case errno == syscall.EINTR:
 			continue
-		case err == syscall.EAGAIN:
+		case errno == syscall.EAGAIN:
 			c.keep(b, used)
 			return false
-		case err != nil:
+		case errno != 0:
 			c.end(readError)
 		case n == 0:
 			c.end(clientClosed)

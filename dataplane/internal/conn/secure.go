@@ -153,19 +153,19 @@ func (c *Client) drainSecure(w *worker, fd uintptr) (over bool) {
 	in := egress.NewBuffer(readBuffer)
 	defer in.Release()
 	b, used := c.open()
-	for {
+	for turn := 0; ; turn++ {
 		b, used = c.decrypt(w, b, used)
 		if c.refusal.Load() != nil {
 			b.Release()
 			return true
 		}
-		n, err := syscall.Read(int(fd), in.B)
+		n, errno := receive(fd, in.B, turn)
 		switch {
-		case err == syscall.EINTR:
-		case err == syscall.EAGAIN:
+		case errno == syscall.EINTR:
+		case errno == syscall.EAGAIN:
 			c.keep(b, used)
 			return false
-		case err != nil:
+		case errno != 0:
 			c.end(readError)
 		case n == 0:
 			c.end(clientClosed)

@@ -53,7 +53,7 @@ func (s *sealed) flush(v *vector, wait time.Duration) (int, error) {
 		}
 		s.iov[0].Base = &unsent[0]
 		s.iov[0].SetLen(len(unsent))
-		n, err := s.socket.write(s.iov[:], wait)
+		n, err := s.socket.write(s.iov[:], len(unsent), wait)
 		s.iov[0].Base = nil
 		through += s.sent(n)
 		if n < len(unsent) || err != nil {
