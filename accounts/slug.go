@@ -18,6 +18,7 @@ func organizationKind() Kind { return Kind{"organization id", "organization_id",
 func accountKind() Kind      { return Kind{"account id", "account_id", 2, 63} }
 func userKind() Kind         { return Kind{"user id", "user_id", 2, 63} }
 func roleKind() Kind         { return Kind{"role", "role", 2, 63} }
+func memberKind() Kind       { return Kind{"member id", "member_id", 2, 63} }
 func serviceAccountKind() Kind {
 	return Kind{"service account id", "service_account_id", 2, 63}
 }
@@ -33,6 +34,9 @@ func ValidateUserID(id string) error { return userKind().Validate(id) }
 
 // ValidateServiceAccountID checks the id of a new service account.
 func ValidateServiceAccountID(id string) error { return serviceAccountKind().Validate(id) }
+
+// ValidateMemberID checks the id of a new member.
+func ValidateMemberID(id string) error { return memberKind().Validate(id) }
 
 // ValidateRole checks the name of a role.
 func ValidateRole(id string) error { return roleKind().Validate(id) }

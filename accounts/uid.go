@@ -21,6 +21,8 @@ const (
 	PrefixCredential   Prefix = "crd_"
 	PrefixAPIKey       Prefix = "key_"
 	PrefixService      Prefix = "sva_"
+	PrefixMember       Prefix = "mem_"
+	PrefixInvitation   Prefix = "inv_"
 	PrefixOperation    Prefix = "opn_"
 	PrefixRequest      Prefix = "req_"
 )

@@ -85,6 +85,9 @@ type caller struct {
 	roles       apiv1.RoleServiceClient
 	services    apiv1.ServiceAccountServiceClient
 	keys        apiv1.APIKeyServiceClient
+	members     apiv1.MemberServiceClient
+	invitations apiv1.InvitationServiceClient
+	access      apiv1.AccessServiceClient
 	conn        *grpc.ClientConn
 }
 
@@ -105,6 +108,7 @@ func (p *plane) as(t *testing.T, key string) *caller {
 		orgs: apiv1.NewOrganizationServiceClient(conn), accounts: apiv1.NewAccountServiceClient(conn), users: apiv1.NewUserServiceClient(conn),
 		credentials: apiv1.NewCredentialServiceClient(conn), operations: apiv1.NewOperationServiceClient(conn), usage: apiv1.NewUsageServiceClient(conn), conn: conn,
 		roles: apiv1.NewRoleServiceClient(conn), services: apiv1.NewServiceAccountServiceClient(conn), keys: apiv1.NewAPIKeyServiceClient(conn),
+		members: apiv1.NewMemberServiceClient(conn), invitations: apiv1.NewInvitationServiceClient(conn), access: apiv1.NewAccessServiceClient(conn),
 	}
 }
 

@@ -103,6 +103,9 @@ func (s *Server) GRPC(options ...grpc.ServerOption) *grpc.Server {
 	apiv1.RegisterUsageServiceServer(g, &usageService{Server: s})
 	apiv1.RegisterServiceAccountServiceServer(g, &serviceAccounts{Server: s})
 	apiv1.RegisterAPIKeyServiceServer(g, &apiKeys{Server: s})
+	apiv1.RegisterMemberServiceServer(g, &members{Server: s})
+	apiv1.RegisterInvitationServiceServer(g, &invitations{Server: s})
+	apiv1.RegisterAccessServiceServer(g, &access{Server: s})
 	healthpb.RegisterHealthServer(g, s.health)
 	reflection.Register(g)
 	return g

@@ -9,7 +9,7 @@ import (
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
 
-// allParents stands for every service account of an organization in a list.
+// allParents stands for everybody who holds keys of an organization in a list.
 const allParents = "-"
 
 type apiKeys struct {
@@ -39,7 +39,7 @@ func (s *apiKeys) CreateAPIKey(ctx context.Context, req *apiv1.CreateAPIKeyReque
 	}
 	in := tenancy.NewKey{DisplayName: req.GetDisplayName(), TTL: seconds(req.GetTtlSeconds())}
 	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.CreateAPIKeyResponse, error) {
-		made, err := s.tenancy.CreateKey(ctx, tx, callerOf(ctx), n.serviceAccount, in)
+		made, err := s.tenancy.CreateKey(ctx, tx, callerOf(ctx), n.holder(), in)
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +57,7 @@ func (s *apiKeys) GetAPIKey(ctx context.Context, req *apiv1.GetAPIKeyRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	k, err := v.Key(ctx, n.serviceAccount, n.apiKey)
+	k, err := v.Key(ctx, n.holder(), n.apiKey)
 	if err != nil {
 		return nil, err
 	}
@@ -82,10 +82,10 @@ func (s *apiKeys) ListAPIKeys(ctx context.Context, req *apiv1.ListAPIKeysRequest
 		}
 		keys, next, err = v.OrgKeys(ctx, page)
 	} else {
-		if _, err := v.ServiceAccount(ctx, n.serviceAccount); err != nil {
+		if _, err := v.Bearer(ctx, n.holder()); err != nil {
 			return nil, err
 		}
-		keys, err = v.Keys(ctx, n.serviceAccount)
+		keys, err = v.Keys(ctx, n.holder())
 		keys, next = pageOf(keys, page)
 	}
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *apiKeys) ListAPIKeys(ctx context.Context, req *apiv1.ListAPIKeysRequest
 	return resp, nil
 }
 
-// pageOf cuts a page out of the few keys of one service account.
+// pageOf cuts a page out of the few keys of one holder.
 func pageOf(keys []store.APIKey, p store.Page) ([]store.APIKey, string) {
 	for len(keys) > 0 && keys[0].ID <= p.After {
 		keys = keys[1:]
@@ -121,7 +121,7 @@ func (s *apiKeys) RotateAPIKey(ctx context.Context, req *apiv1.RotateAPIKeyReque
 		overlap = &d
 	}
 	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.RotateAPIKeyResponse, error) {
-		made, err := s.tenancy.RotateKey(ctx, tx, callerOf(ctx), n.serviceAccount, n.apiKey, req.GetEtag(), overlap, seconds(req.GetTtlSeconds()))
+		made, err := s.tenancy.RotateKey(ctx, tx, callerOf(ctx), n.holder(), n.apiKey, req.GetEtag(), overlap, seconds(req.GetTtlSeconds()))
 		if err != nil {
 			return nil, err
 		}
@@ -140,7 +140,7 @@ func (s *apiKeys) DisableAPIKey(ctx context.Context, req *apiv1.DisableAPIKeyReq
 		return nil, err
 	}
 	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DisableAPIKeyResponse, error) {
-		k, err := s.tenancy.SetKeyDisabled(ctx, tx, callerOf(ctx), n.serviceAccount, n.apiKey, req.GetEtag(), true)
+		k, err := s.tenancy.SetKeyDisabled(ctx, tx, callerOf(ctx), n.holder(), n.apiKey, req.GetEtag(), true)
 		return &apiv1.DisableAPIKeyResponse{ApiKey: apiKeyProto(k, tx.Now)}, err
 	})
 }
@@ -152,7 +152,7 @@ func (s *apiKeys) EnableAPIKey(ctx context.Context, req *apiv1.EnableAPIKeyReque
 		return nil, err
 	}
 	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.EnableAPIKeyResponse, error) {
-		k, err := s.tenancy.SetKeyDisabled(ctx, tx, callerOf(ctx), n.serviceAccount, n.apiKey, req.GetEtag(), false)
+		k, err := s.tenancy.SetKeyDisabled(ctx, tx, callerOf(ctx), n.holder(), n.apiKey, req.GetEtag(), false)
 		return &apiv1.EnableAPIKeyResponse{ApiKey: apiKeyProto(k, tx.Now)}, err
 	})
 }
@@ -164,7 +164,7 @@ func (s *apiKeys) DeleteAPIKey(ctx context.Context, req *apiv1.DeleteAPIKeyReque
 		return nil, err
 	}
 	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DeleteAPIKeyResponse, error) {
-		err := s.tenancy.DeleteKey(ctx, tx, callerOf(ctx), n.serviceAccount, n.apiKey, req.GetEtag())
+		err := s.tenancy.DeleteKey(ctx, tx, callerOf(ctx), n.holder(), n.apiKey, req.GetEtag())
 		return &apiv1.DeleteAPIKeyResponse{}, err
 	})
 }

@@ -101,24 +101,12 @@ func (s *Server) admit(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		return next(ctx, req)
 	}
 	c := callOf(ctx)
-	principal, err := authn.Authenticate(ctx, s.store, authorization(ctx), time.Now())
-	c.principal = principal
-	if err != nil {
-		return nil, err
-	}
 	message, ok := req.(proto.Message)
 	if !ok {
 		return nil, fmt.Errorf("request of type %T is not a message", req)
 	}
-	s.uses.Note(principal.KeyID, time.Now())
-	c.resource = resourceOf(message)
-	switch authz.Decide(principal, info.FullMethod, aboutOf(c.resource)) {
-	case authz.Allowed:
-	case authz.Hidden:
-		return nil, notFound(c.resource)
-	case authz.Denied:
-		return nil, errs.New(errs.Denied, "ROLE_DENIED", "an API key with the role %q may not call %s", principal.Roles(), path.Base(info.FullMethod)).
-			WithNext("ask an owner of the organization")
+	if err := s.authorize(ctx, c, message); err != nil {
+		return nil, err
 	}
 	if err := s.check(message); err != nil {
 		return nil, err
@@ -129,6 +117,30 @@ func (s *Server) admit(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		return nil, notFound(c.resource)
 	}
 	return resp, err
+}
+
+// authorize finds out who calls and refuses what they may not call. A method
+// that takes a token of its own in place of an API key looks at it itself.
+func (s *Server) authorize(ctx context.Context, c *call, message proto.Message) error {
+	if authz.TakesToken(c.method) {
+		return nil
+	}
+	principal, err := authn.Authenticate(ctx, s.store, authorization(ctx), time.Now())
+	c.principal = principal
+	if err != nil {
+		return err
+	}
+	s.uses.Note(principal.KeyID, time.Now())
+	c.resource = resourceOf(message)
+	switch authz.Decide(principal, c.method, aboutOf(c.resource)) {
+	case authz.Allowed:
+		return nil
+	case authz.Hidden:
+		return notFound(c.resource)
+	case authz.Denied:
+	}
+	return errs.New(errs.Denied, "ROLE_DENIED", "an API key with the role %q may not call %s", principal.Roles(), path.Base(c.method)).
+		WithNext("ask an owner of the organization")
 }
 
 // notFound is the one answer for what is absent and for what is another

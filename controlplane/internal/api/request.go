@@ -12,6 +12,7 @@ import (
 
 	"github.com/coveymq/covey/accounts"
 	"github.com/coveymq/covey/controlplane/internal/authz"
+	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/internal/errs"
 )
 
@@ -24,7 +25,7 @@ func resourceOf(req proto.Message) string {
 			return m.Get(f).String()
 		}
 	}
-	for _, field := range []protoreflect.Name{"account", "service_account", "role", "user"} {
+	for _, field := range []protoreflect.Name{"account", "service_account", "role", "user", "member"} {
 		f := m.Descriptor().Fields().ByName(field)
 		if f != nil && f.Message() != nil {
 			return resourceOf(m.Get(f).Message().Interface())
@@ -33,16 +34,24 @@ func resourceOf(req proto.Message) string {
 	return ""
 }
 
-// aboutOf returns the organization and the account in a resource name, "" for
-// what the name does not have.
+// aboutOf returns the organization, the account and the holder of keys in a
+// resource name, none of what the name does not have.
 func aboutOf(resource string) authz.Target {
 	parts := strings.Split(resource, "/")
 	var t authz.Target
 	if len(parts) > 1 && parts[0] == "organizations" {
 		t.Organization = parts[1]
 	}
-	if len(parts) > 3 && parts[2] == "accounts" && t.Organization != "" {
+	if len(parts) < 4 || t.Organization == "" {
+		return t
+	}
+	switch parts[2] {
+	case "accounts":
 		t.Account = parts[3]
+	case "serviceAccounts":
+		t.Holder.ServiceAccount = parts[3]
+	case "members":
+		t.Holder.Member = parts[3]
 	}
 	return t
 }
@@ -59,6 +68,8 @@ func (s *Server) check(req proto.Message) error {
 		"role_id": accounts.ValidateRole,
 
 		"service_account_id": accounts.ValidateServiceAccountID,
+
+		"member_id": accounts.ValidateMemberID,
 	} {
 		if f := m.Descriptor().Fields().ByName(field); f != nil {
 			if err := validate(m.Get(f).String()); err != nil {
@@ -83,11 +94,13 @@ func (s *Server) check(req proto.Message) error {
 type name struct {
 	organization, account, user, credential, operation string
 	role, serviceAccount, apiKey                       string
+	member, invitation                                 string
 }
 
 var nameRE = regexp.MustCompile(`^organizations/(?P<organization>[^/]+)(?:` +
 	`/accounts/(?P<account>[^/]+)(?:/users/(?P<user>[^/]+)(?:/credentials/(?P<credential>[^/]+))?|/roles/(?P<role>[^/]+))?` +
-	`|/serviceAccounts/(?P<serviceAccount>[^/]+)(?:/apiKeys/(?P<apiKey>[^/]+))?` +
+	`|/(?:serviceAccounts/(?P<serviceAccount>[^/]+)|members/(?P<member>[^/]+))(?:/apiKeys/(?P<apiKey>[^/]+))?` +
+	`|/invitations/(?P<invitation>[^/]+)` +
 	`|/operations/(?P<operation>[^/]+))?$`)
 
 func parseName(text string) (name, error) {
@@ -100,5 +113,11 @@ func parseName(text string) (name, error) {
 	return name{
 		organization: part("organization"), account: part("account"), user: part("user"), credential: part("credential"),
 		operation: part("operation"), role: part("role"), serviceAccount: part("serviceAccount"), apiKey: part("apiKey"),
+		member: part("member"), invitation: part("invitation"),
 	}, nil
+}
+
+// holder returns who holds the keys that a name is about.
+func (n name) holder() store.Holder {
+	return store.Holder{ServiceAccount: n.serviceAccount, Member: n.member}
 }

@@ -18,7 +18,7 @@ type serviceAccounts struct {
 // callerOf is who calls, as the rules of service accounts ask.
 func callerOf(ctx context.Context) tenancy.Caller {
 	p := callOf(ctx).principal
-	return tenancy.Caller{Key: p.KeyID, ServiceAccount: p.ServiceAccount, Owner: authz.IsOwner(p)}
+	return tenancy.Caller{Key: p.KeyID, Holder: p.Holder(), Owner: authz.IsOwner(p)}
 }
 
 func serviceAccountProto(organization string, a store.ServiceAccount) *apiv1.ServiceAccount {
@@ -26,19 +26,25 @@ func serviceAccountProto(organization string, a store.ServiceAccount) *apiv1.Ser
 		Name: tenancy.ServiceAccountName(organization, a.ID), Uid: a.UID, DisplayName: a.DisplayName, Disabled: a.Disabled,
 		CreateTime: timestamp(a.CreateTime), UpdateTime: timestamp(a.UpdateTime), Etag: tenancy.Etag(a.Revision),
 	}
-	for _, b := range a.Bindings {
+	out.RoleBindings = bindingsProto(organization, a.Bindings)
+	return out
+}
+
+func bindingsProto(organization string, bindings []store.RoleBinding) []*apiv1.RoleBinding {
+	var out []*apiv1.RoleBinding
+	for _, b := range bindings {
 		binding := &apiv1.RoleBinding{Role: b.Role}
 		if b.Account != "" {
 			binding.Account = tenancy.AccountName(organization, b.Account)
 		}
-		out.RoleBindings = append(out.RoleBindings, binding)
+		out = append(out, binding)
 	}
 	return out
 }
 
 // bindingsFrom reads role bindings. Accounts of other organizations read like
 // accounts that are not there.
-func bindingsFrom(organization string, in []*apiv1.RoleBinding) ([]store.RoleBinding, error) {
+func bindingsFrom(organization, field string, in []*apiv1.RoleBinding) ([]store.RoleBinding, error) {
 	var out []store.RoleBinding
 	for _, b := range in {
 		binding := store.RoleBinding{Role: b.GetRole()}
@@ -46,7 +52,7 @@ func bindingsFrom(organization string, in []*apiv1.RoleBinding) ([]store.RoleBin
 			about := aboutOf(b.GetAccount())
 			if about.Organization != organization {
 				return nil, errs.New(errs.Precondition, "ACCOUNT_NOT_FOUND", "there is no account %q", b.GetAccount()).
-					WithField("service_account.role_bindings")
+					WithField(field)
 			}
 			binding.Account = about.Account
 		}
@@ -61,7 +67,7 @@ func (s *serviceAccounts) CreateServiceAccount(ctx context.Context, req *apiv1.C
 	if err != nil {
 		return nil, err
 	}
-	bindings, err := bindingsFrom(n.organization, req.GetServiceAccount().GetRoleBindings())
+	bindings, err := bindingsFrom(n.organization, "service_account.role_bindings", req.GetServiceAccount().GetRoleBindings())
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +130,7 @@ func (s *serviceAccounts) UpdateServiceAccount(ctx context.Context, req *apiv1.U
 	if n.serviceAccount == "" || n.apiKey != "" {
 		return nil, errs.New(errs.Invalid, "INVALID_NAME", "service_account.name names no service account").WithField("service_account.name")
 	}
-	bindings, err := bindingsFrom(n.organization, in.GetRoleBindings())
+	bindings, err := bindingsFrom(n.organization, "service_account.role_bindings", in.GetRoleBindings())
 	if err != nil {
 		return nil, err
 	}

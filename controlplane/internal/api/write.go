@@ -80,6 +80,9 @@ func changeOf(ctx context.Context, req writeRequest, organization string) (store
 		Method: path.Base(call.method), Target: targetOf(req), RequestID: req.GetRequestId(),
 		Fingerprint: fingerprint[:], DryRun: req.GetValidateOnly(),
 	}
+	if c.Target == "" {
+		c.Target = call.resource
+	}
 	if r, ok := req.(interface{ GetReason() string }); ok {
 		c.Reason = r.GetReason()
 	}
@@ -115,6 +118,10 @@ func keep(resp proto.Message) (store.Outcome, error) {
 		r.Secret, outcome.Secret = "", true
 	case *apiv1.RotateAPIKeyResponse:
 		r.Secret, outcome.Secret = "", true
+	case *apiv1.CreateInvitationResponse:
+		r.Token, outcome.Secret = "", true
+	case *apiv1.AcceptInvitationResponse:
+		r.ApiKey, outcome.Secret = "", true
 	}
 	text, err := proto.Marshal(clean)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coveymq/covey/accounts"
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/internal/errs"
 )
@@ -14,8 +15,10 @@ import (
 // Principal is who is calling.
 type Principal struct {
 	KeyID          string
-	Organization   string // none for an operator
-	ServiceAccount string // none for an operator, and for keys of older installations
+	KeyExpireTime  time.Time // zero when the key never expires
+	Organization   string    // none for an operator
+	ServiceAccount string    // none for an operator and a member, and for keys of older installations
+	Member         string    // none unless it is a person
 	Bindings       []store.RoleBinding
 }
 
@@ -25,6 +28,11 @@ func (p Principal) Scope() store.Scope {
 		return store.Everything()
 	}
 	return store.Tenant(p.Organization)
+}
+
+// Holder returns who holds the principal's key; nobody for an operator.
+func (p Principal) Holder() store.Holder {
+	return store.Holder{ServiceAccount: p.ServiceAccount, Member: p.Member}
 }
 
 // Roles returns the principal's roles for logs and refusals, once each.
@@ -44,9 +52,9 @@ func (p Principal) Roles() string {
 type Keys interface {
 	// APIKey returns the key of that id, or store.ErrNotFound.
 	APIKey(ctx context.Context, id string) (store.APIKey, error)
-	// BearerOf returns the service account that a key belongs to, or
+	// BearerOf returns the service account or member that a key belongs to, or
 	// store.ErrNotFound.
-	BearerOf(ctx context.Context, key store.APIKey) (store.ServiceAccount, error)
+	BearerOf(ctx context.Context, key store.APIKey) (store.Bearer, error)
 }
 
 // Callers get one answer whatever is wrong with their key; Reason of the
@@ -65,7 +73,7 @@ var (
 	errWrongSecret = errors.New("wrong secret")
 	errExpired     = errors.New("expired API key")
 	errDisabled    = errors.New("disabled API key")
-	errNoBearer    = errors.New("service account disabled or gone")
+	errNoBearer    = errors.New("service account or member disabled or gone")
 )
 
 // Authenticate finds out who sent an authorization header. When it fails, the
@@ -75,7 +83,7 @@ func Authenticate(ctx context.Context, keys Keys, header string, now time.Time) 
 		return Principal{}, ErrNoKey
 	}
 	scheme, text, _ := strings.Cut(header, " ")
-	id, hash, ok := parseToken(strings.TrimSpace(text))
+	id, hash, ok := parseToken(accounts.PrefixAPIKey, strings.TrimSpace(text))
 	if !strings.EqualFold(scheme, "bearer") || !ok {
 		return Principal{}, errUnauthenticated.WithCause(errMalformed)
 	}
@@ -89,8 +97,11 @@ func Authenticate(ctx context.Context, keys Keys, header string, now time.Time) 
 	if err := usable(key, hash, now); err != nil {
 		return Principal{KeyID: id}, errUnauthenticated.WithCause(err)
 	}
-	p := Principal{KeyID: id, Organization: key.Organization, ServiceAccount: key.ServiceAccount}
-	if key.ServiceAccount == "" {
+	p := Principal{
+		KeyID: id, KeyExpireTime: key.ExpireTime, Organization: key.Organization,
+		ServiceAccount: key.ServiceAccount, Member: key.Member,
+	}
+	if key.Holder().IsZero() {
 		p.Bindings = []store.RoleBinding{{Role: key.Role}}
 		return p, nil
 	}

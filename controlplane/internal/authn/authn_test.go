@@ -1,6 +1,7 @@
 package authn_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,19 +28,20 @@ func (k keys) APIKey(_ context.Context, id string) (store.APIKey, error) {
 
 type brokenKeys struct{}
 
-func (keys) BearerOf(_ context.Context, k store.APIKey) (store.ServiceAccount, error) {
-	bearer, there := map[string]store.ServiceAccount{
-		"ci":   {ID: "ci", Bindings: []store.RoleBinding{{Role: "admin", Account: "orders"}}},
-		"away": {ID: "away", Disabled: true, Bindings: []store.RoleBinding{{Role: "owner"}}},
-	}[k.ServiceAccount]
+func (keys) BearerOf(_ context.Context, k store.APIKey) (store.Bearer, error) {
+	bearer, there := map[store.Holder]store.Bearer{
+		{ServiceAccount: "ci"}:   {Bindings: []store.RoleBinding{{Role: "admin", Account: "orders"}}},
+		{ServiceAccount: "away"}: {Disabled: true, Bindings: []store.RoleBinding{{Role: "owner"}}},
+		{Member: "ci"}:           {Bindings: []store.RoleBinding{{Role: "read-only"}}},
+	}[k.Holder()]
 	if !there {
-		return store.ServiceAccount{}, store.ErrNotFound
+		return store.Bearer{}, store.ErrNotFound
 	}
 	return bearer, nil
 }
 
-func (brokenKeys) BearerOf(context.Context, store.APIKey) (store.ServiceAccount, error) {
-	return store.ServiceAccount{}, errs.New(errs.Unavailable, "STORE_UNAVAILABLE", "down")
+func (brokenKeys) BearerOf(context.Context, store.APIKey) (store.Bearer, error) {
+	return store.Bearer{}, errs.New(errs.Unavailable, "STORE_UNAVAILABLE", "down")
 }
 
 func (brokenKeys) APIKey(context.Context, string) (store.APIKey, error) {
@@ -104,6 +106,32 @@ func TestAServiceAccountSaysWhatItsKeysMayDo(t *testing.T) {
 		if p, err := authn.Authenticate(t.Context(), keys{id: spoiled}, "Bearer "+token.Reveal(), now); errs.CodeOf(err) != errs.Unauthenticated || len(p.Bindings) != 0 {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
+	}
+}
+
+func TestAMemberIsNotTheServiceAccountOfItsName(t *testing.T) {
+	now := time.Now()
+	token, id, hash := authn.NewToken(now)
+	key := store.APIKey{ID: id, Hash: hash, Organization: "acme", Member: "ci", ExpireTime: now.Add(time.Hour)}
+	p, err := authn.Authenticate(t.Context(), keys{id: key}, "Bearer "+token.Reveal(), now)
+	if err != nil || p.Roles() != "read-only" || p.Member != "ci" || p.ServiceAccount != "" {
+		t.Errorf("principal %+v, %v", p, err)
+	}
+}
+
+func TestAnInvitationIsNoKey(t *testing.T) {
+	now := time.Now()
+	token, id, hash := authn.NewInvitation(now)
+	if got, sum, ok := authn.ParseInvitation(token.Reveal()); !ok || got != id || !bytes.Equal(sum, hash) {
+		t.Errorf("invitation reads as %q %v", got, ok)
+	}
+	known := keys{id: store.APIKey{ID: id, Hash: hash, Role: "operator"}}
+	if _, err := authn.Authenticate(t.Context(), known, "Bearer "+token.Reveal(), now); errs.CodeOf(err) != errs.Unauthenticated {
+		t.Errorf("an invitation as a key: %v", err)
+	}
+	key, _, _ := authn.NewToken(now)
+	if _, _, ok := authn.ParseInvitation(key.Reveal()); ok {
+		t.Error("a key reads as an invitation")
 	}
 }
 

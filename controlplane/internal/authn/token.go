@@ -23,30 +23,45 @@ const (
 	redacted     = "[redacted]"
 )
 
-// Token is the secret text of an API key: covey_<key id>_<secret>. It redacts
-// itself wherever it is printed, logged or marshalled.
+// Token is the secret text of an API key or an invitation:
+// covey_<id>_<secret>. It redacts itself wherever it is printed, logged or marshalled.
 type Token struct{ text string }
 
 // NewToken makes the text of a new API key, with the key's id and the hash
 // that is all a store ever sees of the secret.
 func NewToken(now time.Time) (token Token, id string, hash []byte) {
+	return newToken(accounts.PrefixAPIKey, now)
+}
+
+// NewInvitation makes the text of a new invitation, like NewToken.
+func NewInvitation(now time.Time) (token Token, id string, hash []byte) {
+	return newToken(accounts.PrefixInvitation, now)
+}
+
+func newToken(prefix accounts.Prefix, now time.Time) (token Token, id string, hash []byte) {
 	secret := make([]byte, secretBytes)
 	_, _ = rand.Read(secret) // never fails since Go 1.24
-	id = accounts.NewUID(accounts.PrefixAPIKey, now)
+	id = accounts.NewUID(prefix, now)
 	text := base64.RawURLEncoding.EncodeToString(secret)
 	return Token{text: tokenPrefix + id + "_" + text}, id, hashSecret(text)
 }
 
-// parseToken splits the text of an API key. The secret may hold underscores,
-// so its fixed length decides where it begins.
-func parseToken(text string) (id string, hash []byte, ok bool) {
+// ParseInvitation splits the text of an invitation into its id and the hash of
+// its secret.
+func ParseInvitation(text string) (id string, hash []byte, ok bool) {
+	return parseToken(accounts.PrefixInvitation, text)
+}
+
+// parseToken splits the text of an API key or an invitation. The secret may
+// hold underscores, so its fixed length decides where it begins.
+func parseToken(prefix accounts.Prefix, text string) (id string, hash []byte, ok bool) {
 	rest, ok := strings.CutPrefix(text, tokenPrefix)
 	if !ok || len(rest) <= secretLength+1 {
 		return "", nil, false
 	}
 	at := len(rest) - secretLength
 	id = rest[:at-1]
-	if rest[at-1] != '_' || accounts.ParseUID(accounts.PrefixAPIKey, id) != nil {
+	if rest[at-1] != '_' || accounts.ParseUID(prefix, id) != nil {
 		return "", nil, false
 	}
 	return id, hashSecret(rest[at:]), true

@@ -31,8 +31,12 @@ const (
 )
 
 // Target is what a call is about. Account is "" when the call is about the
-// organization, and Organization is "" when it names none.
-type Target struct{ Organization, Account string }
+// organization, and Organization is "" when it names none. Holder is whose the
+// keys are, if it is about a service account or a member.
+type Target struct {
+	Organization, Account string
+	Holder                store.Holder
+}
 
 // Decide answers whether a principal may call a method, given by its full
 // name, on a target.
@@ -43,6 +47,9 @@ func Decide(p authn.Principal, method string, target Target) Decision {
 	}
 	if p.Organization != "" && target.Organization != "" && target.Organization != p.Organization {
 		return Hidden // also a refusal by role must not differ between foreign and absent
+	}
+	if rule.own.covers(p, target) {
+		return Allowed
 	}
 	decision := Denied
 	for _, b := range p.Bindings {
@@ -96,7 +103,29 @@ type rule struct {
 	roles           []string
 	anyOrganization bool // the method names no organization; the store filters
 	filtered        bool // the handler asks Reaches; roles on single accounts may call
+	own             own  // who may call it on itself, whatever its roles
+	token           bool // takes a token of its own in place of an API key; the handler checks it
 }
+
+// own says who may call a method on itself.
+type own int
+
+const (
+	ownNobody  own = iota
+	ownMembers     // people
+	ownAll         // people and service accounts
+)
+
+func (o own) covers(p authn.Principal, target Target) bool {
+	if o == ownNobody || o == ownMembers && target.Holder.Member == "" {
+		return false
+	}
+	return p.Organization != "" && p.Organization == target.Organization && !target.Holder.IsZero() && target.Holder == p.Holder()
+}
+
+// TakesToken reports whether a method takes a token in its request in place of
+// an API key.
+func TakesToken(method string) bool { return rules()[method].token }
 
 // Methods returns the full names of all methods that have a rule.
 func Methods() []string {
@@ -114,6 +143,7 @@ func rules() map[string]rule {
 	admins := rule{roles: []string{Operator, Owner, Admin}}
 	developers := rule{roles: []string{Operator, Owner, Admin, Developer}}
 	money := rule{roles: []string{Operator, Owner, Admin, Billing, ReadOnly}}
+	own := rule{roles: admins.roles, own: ownAll}
 	const v1 = "/covey.api.v1."
 	return map[string]rule{
 		v1 + "OrganizationService/SignUp":                 {roles: []string{Operator}, anyOrganization: true},
@@ -137,17 +167,17 @@ func rules() map[string]rule {
 		v1 + "OperationService/ListOperations":            everybody,
 		v1 + "OperationService/WaitOperation":             {roles: everybody.roles, filtered: true},
 		v1 + "ServiceAccountService/CreateServiceAccount": admins,
-		v1 + "ServiceAccountService/GetServiceAccount":    admins,
+		v1 + "ServiceAccountService/GetServiceAccount":    own,
 		v1 + "ServiceAccountService/ListServiceAccounts":  admins,
 		v1 + "ServiceAccountService/UpdateServiceAccount": admins,
 		v1 + "ServiceAccountService/DeleteServiceAccount": admins,
-		v1 + "APIKeyService/CreateAPIKey":                 admins,
-		v1 + "APIKeyService/GetAPIKey":                    admins,
-		v1 + "APIKeyService/ListAPIKeys":                  admins,
-		v1 + "APIKeyService/RotateAPIKey":                 admins,
+		v1 + "APIKeyService/CreateAPIKey":                 {roles: admins.roles, own: ownMembers},
+		v1 + "APIKeyService/GetAPIKey":                    own,
+		v1 + "APIKeyService/ListAPIKeys":                  own,
+		v1 + "APIKeyService/RotateAPIKey":                 own,
 		v1 + "APIKeyService/DisableAPIKey":                admins,
 		v1 + "APIKeyService/EnableAPIKey":                 admins,
-		v1 + "APIKeyService/DeleteAPIKey":                 admins,
+		v1 + "APIKeyService/DeleteAPIKey":                 own,
 		v1 + "AccountService/UndeleteAccount":             admins,
 		v1 + "AccountService/PurgeAccount":                {roles: []string{Operator, Owner}},
 		v1 + "UserService/UpdateUser":                     developers,
@@ -165,5 +195,16 @@ func rules() map[string]rule {
 		v1 + "RoleService/RotateKeyNow":                   admins,
 		v1 + "RoleService/ListKeyDependents":              technical,
 		v1 + "UsageService/QueryUsage":                    money,
+		v1 + "MemberService/GetMember":                    {roles: everybody.roles, own: ownAll},
+		v1 + "MemberService/ListMembers":                  everybody,
+		v1 + "MemberService/UpdateMember":                 admins,
+		v1 + "MemberService/DeleteMember":                 own,
+		v1 + "InvitationService/CreateInvitation":         admins,
+		v1 + "InvitationService/GetInvitation":            admins,
+		v1 + "InvitationService/ListInvitations":          admins,
+		v1 + "InvitationService/RevokeInvitation":         admins,
+		v1 + "InvitationService/AcceptInvitation":         {token: true},
+		v1 + "AccessService/GetCaller":                    {roles: everybody.roles, anyOrganization: true, filtered: true},
+		v1 + "AccessService/TestPermissions":              {roles: everybody.roles, filtered: true},
 	}
 }

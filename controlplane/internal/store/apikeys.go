@@ -36,7 +36,7 @@ func (t *Tx) PutServiceAccount(a ServiceAccount) error { return t.put(t.orgKey("
 // DeleteServiceAccount removes a service account and its keys.
 func (t *Tx) DeleteServiceAccount(a ServiceAccount, keys []APIKey) {
 	t.remove(t.orgKey("sa/%s", a.ID))
-	t.remove(t.orgKey("sa-keys/%s", a.ID))
+	t.remove(t.holderKey(Holder{ServiceAccount: a.ID}))
 	for _, k := range keys {
 		t.removeKey(k)
 	}
@@ -49,21 +49,21 @@ func (s *Store) APIKey(ctx context.Context, id string) (APIKey, error) {
 	return k, s.newView("").load(ctx, apiKeyKey(id), &k)
 }
 
-// BearerOf reads the service account that an API key belongs to.
-func (s *Store) BearerOf(ctx context.Context, k APIKey) (ServiceAccount, error) {
-	if k.Organization == "" || k.ServiceAccount == "" {
-		return ServiceAccount{}, ErrNotFound
+// BearerOf reads the service account or the member that an API key belongs to.
+func (s *Store) BearerOf(ctx context.Context, k APIKey) (Bearer, error) {
+	if k.Organization == "" {
+		return Bearer{}, ErrNotFound
 	}
-	return s.newView(k.Organization).ServiceAccount(ctx, k.ServiceAccount)
+	return s.newView(k.Organization).Bearer(ctx, k.Holder())
 }
 
-// Key reads one API key of a service account.
-func (v *View) Key(ctx context.Context, serviceAccount, id string) (APIKey, error) {
+// Key reads one API key of a holder.
+func (v *View) Key(ctx context.Context, h Holder, id string) (APIKey, error) {
 	var k APIKey
 	if err := v.load(ctx, apiKeyKey(id), &k); err != nil {
 		return APIKey{}, err
 	}
-	if k.Organization != v.org || k.ServiceAccount != serviceAccount || serviceAccount == "" {
+	if k.Organization != v.org || k.Holder() != h || h.IsZero() {
 		return APIKey{}, ErrNotFound
 	}
 	return k, v.loadUse(ctx, &k)
@@ -80,15 +80,15 @@ func (v *View) loadUse(ctx context.Context, k *APIKey) error {
 	return nil
 }
 
-// Keys reads all API keys of a service account, oldest first.
-func (v *View) Keys(ctx context.Context, serviceAccount string) ([]APIKey, error) {
+// Keys reads all API keys of a holder, oldest first.
+func (v *View) Keys(ctx context.Context, h Holder) ([]APIKey, error) {
 	var ids keyIDs
-	if err := v.load(ctx, v.orgKey("sa-keys/%s", serviceAccount), &ids); err != nil {
+	if err := v.load(ctx, v.holderKey(h), &ids); err != nil {
 		return nil, ignoreNotFound(err)
 	}
 	keys := make([]APIKey, 0, len(ids.IDs))
 	for _, id := range ids.IDs {
-		k, err := v.Key(ctx, serviceAccount, id)
+		k, err := v.Key(ctx, h, id)
 		if err != nil {
 			return nil, fmt.Errorf("read key %s: %w", id, err)
 		}
@@ -97,8 +97,7 @@ func (v *View) Keys(ctx context.Context, serviceAccount string) ([]APIKey, error
 	return keys, nil
 }
 
-// OrgKeys lists the API keys of all service accounts of the organization,
-// oldest first.
+// OrgKeys lists the API keys of all holders of the organization, oldest first.
 func (v *View) OrgKeys(ctx context.Context, p Page) ([]APIKey, string, error) {
 	ids, next, err := loadKeys(ctx, v, v.orgKey("apikey/"), p)
 	if err != nil {
@@ -126,8 +125,8 @@ func (v *View) OrgKeys(ctx context.Context, p Page) ([]APIKey, string, error) {
 	return keys, next, err
 }
 
-// CreateAPIKey puts a new API key: of a service account of the organization
-// that the Tx is bound to, or of the operator.
+// CreateAPIKey puts a new API key: of a holder of the organization that the Tx
+// is bound to, or of the operator.
 func (t *Tx) CreateAPIKey(ctx context.Context, k APIKey) error {
 	k.Organization = t.org
 	if err := t.create(ctx, apiKeyKey(k.ID), k); err != nil || t.org == "" {
@@ -139,9 +138,9 @@ func (t *Tx) CreateAPIKey(ctx context.Context, k APIKey) error {
 // PutAPIKey replaces an API key that was read.
 func (t *Tx) PutAPIKey(k APIKey) error { return t.put(apiKeyKey(k.ID), k) }
 
-// PutKeys says which API keys a service account has from now on, oldest first,
-// and removes those that are gone.
-func (t *Tx) PutKeys(serviceAccount string, keys, gone []APIKey) error {
+// PutKeys says which API keys a holder has from now on, oldest first, and
+// removes those that are gone.
+func (t *Tx) PutKeys(h Holder, keys, gone []APIKey) error {
 	for _, k := range gone {
 		t.removeKey(k)
 	}
@@ -149,7 +148,7 @@ func (t *Tx) PutKeys(serviceAccount string, keys, gone []APIKey) error {
 	for _, k := range keys {
 		ids.IDs = append(ids.IDs, k.ID)
 	}
-	return t.put(t.orgKey("sa-keys/%s", serviceAccount), ids)
+	return t.put(t.holderKey(h), ids)
 }
 
 func (t *Tx) removeKey(k APIKey) {

@@ -27,6 +27,7 @@ func claimsKey(public string) string        { return ClaimsPrefix + public }
 func accountIndexKey(public string) string  { return root + "idx/account/" + public }
 func apiKeyKey(id string) string            { return root + "idx/apikey/" + id }
 func apiKeyUseKey(id string) string         { return root + "idx/apikey-used/" + id }
+func invitationIndexKey(id string) string   { return root + "idx/invitation/" + id }
 func organizationIndexPrefix() string       { return root + "idx/org/" }
 func organizationIndexKey(id string) string { return organizationIndexPrefix() + id }
 

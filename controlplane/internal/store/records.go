@@ -177,8 +177,8 @@ type ServiceAccount struct {
 }
 
 // APIKey is what is known of an API key: never its secret. One of an
-// organization belongs to a service account and has its role bindings; one of
-// the operator has a role of its own.
+// organization belongs to a service account or a member and has its role
+// bindings; one of the operator has a role of its own.
 type APIKey struct {
 	Stored
 
@@ -186,6 +186,7 @@ type APIKey struct {
 	Hash           []byte    `json:"hash"`                   // SHA-256 of the secret
 	Organization   string    `json:"organization,omitempty"` // none for an operator's
 	ServiceAccount string    `json:"service_account,omitempty"`
+	Member         string    `json:"member,omitempty"`
 	Role           string    `json:"role,omitempty"`
 	DisplayName    string    `json:"display_name,omitempty"`
 	Disabled       bool      `json:"disabled,omitempty"`
@@ -202,7 +203,7 @@ type keyUse struct {
 	Time time.Time `json:"time"`
 }
 
-// keyIDs is the API keys of one service account, oldest first.
+// keyIDs is the API keys of one holder, oldest first.
 type keyIDs struct {
 	Stored
 	IDs []string `json:"ids"`

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	keysLiveMax = 2 // of one service account: one, and the one that takes over
+	keysLiveMax = 2 // of one holder: one, and the one that takes over
 	keysKept    = 6 // with expired ones
 
 	keyTTLDefault     = 90 * 24 * time.Hour
@@ -35,18 +35,43 @@ type MadeKey struct {
 
 // KeyName returns the resource name of an API key.
 func KeyName(k store.APIKey) string {
-	return ServiceAccountName(k.Organization, k.ServiceAccount) + "/apiKeys/" + k.ID
+	return HolderName(k.Organization, k.Holder()) + "/apiKeys/" + k.ID
 }
 
-// CreateKey makes an API key of a service account.
-func (s *Service) CreateKey(ctx context.Context, tx *store.Tx, by Caller, serviceAccount string, in NewKey) (MadeKey, error) {
-	if err := by.mayTouch(ctx, tx, serviceAccount); err != nil {
+// HolderName returns the resource name of who holds a key; none for an
+// operator.
+func HolderName(organization string, h store.Holder) string {
+	switch {
+	case h.Member != "":
+		return MemberName(organization, h.Member)
+	case h.ServiceAccount != "":
+		return ServiceAccountName(organization, h.ServiceAccount)
+	}
+	return ""
+}
+
+// CreateKey makes an API key of a service account, or of the member that calls.
+func (s *Service) CreateKey(ctx context.Context, tx *store.Tx, by Caller, h store.Holder, in NewKey) (MadeKey, error) {
+	if err := by.mayTouch(ctx, tx, h); err != nil {
 		return MadeKey{}, err
 	}
-	return makeKey(ctx, tx, by, serviceAccount, in)
+	if err := by.mayMakeKey(h); err != nil {
+		return MadeKey{}, err
+	}
+	return makeKey(ctx, tx, by, h, in)
 }
 
-func makeKey(ctx context.Context, tx *store.Tx, by Caller, serviceAccount string, in NewKey) (MadeKey, error) {
+// mayMakeKey refuses keys of members to others: with one they would act in the
+// member's name.
+func (by Caller) mayMakeKey(h store.Holder) error {
+	if h.Member != "" && by.Holder != h {
+		return errs.New(errs.Denied, "MEMBER_KEY", "only the member %q itself may make keys for it", h.Member).
+			WithNext("make a key for a service account, or remove the member and invite it again")
+	}
+	return nil
+}
+
+func makeKey(ctx context.Context, tx *store.Tx, by Caller, h store.Holder, in NewKey) (MadeKey, error) {
 	if err := accounts.ValidateDisplayName("display_name", in.DisplayName); err != nil {
 		return MadeKey{}, err
 	}
@@ -57,26 +82,26 @@ func makeKey(ctx context.Context, tx *store.Tx, by Caller, serviceAccount string
 		return MadeKey{}, errs.New(errs.Invalid, "INVALID_TTL", "an API key lives between a second and %d days", keyTTLMax/(24*time.Hour)).
 			WithField("ttl_seconds")
 	}
-	keys, gone, err := makeKeyRoom(ctx, tx, serviceAccount)
+	keys, gone, err := makeKeyRoom(ctx, tx, h)
 	if err != nil {
 		return MadeKey{}, err
 	}
 	token, id, hash := authn.NewToken(time.Now())
 	k := store.APIKey{
-		ID: id, Hash: hash, Organization: tx.Organization(), ServiceAccount: serviceAccount, DisplayName: in.DisplayName,
+		ID: id, Hash: hash, Organization: tx.Organization(), ServiceAccount: h.ServiceAccount, Member: h.Member, DisplayName: in.DisplayName,
 		Requester: by.Key, CreateTime: tx.Now, ExpireTime: tx.Now.Add(in.TTL),
 	}
 	if err := tx.CreateAPIKey(ctx, k); err != nil {
 		return MadeKey{}, err
 	}
-	return MadeKey{Key: k, Token: token}, tx.PutKeys(serviceAccount, append(keys, k), gone)
+	return MadeKey{Key: k, Token: token}, tx.PutKeys(h, append(keys, k), gone)
 }
 
-// makeKeyRoom keeps the keys of a service account bounded: it returns those
+// makeKeyRoom keeps the keys of a holder bounded: it returns those
 // that stay and the oldest expired ones, which go, and refuses when too many
 // live.
-func makeKeyRoom(ctx context.Context, tx *store.Tx, serviceAccount string) (keys, gone []store.APIKey, err error) {
-	all, err := tx.Keys(ctx, serviceAccount)
+func makeKeyRoom(ctx context.Context, tx *store.Tx, h store.Holder) (keys, gone []store.APIKey, err error) {
+	all, err := tx.Keys(ctx, h)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -92,7 +117,7 @@ func makeKeyRoom(ctx context.Context, tx *store.Tx, serviceAccount string) (keys
 		keys = append(keys, k)
 	}
 	if live >= keysLiveMax {
-		return nil, nil, errs.New(errs.Exhausted, "API_KEY_QUOTA", "the service account %q has %d keys that have not expired, and no more are allowed", serviceAccount, live).
+		return nil, nil, errs.New(errs.Exhausted, "API_KEY_QUOTA", "%s has %d keys that have not expired, and no more are allowed", HolderName(tx.Organization(), h), live).
 			WithNext("delete one, let one expire, or use another service account")
 	}
 	return keys, gone, nil
@@ -105,16 +130,19 @@ func KeyExpired(k store.APIKey, now time.Time) bool {
 
 // RotateKey makes a successor of a key, which itself ends after the overlap:
 // nil means keyOverlapDefault.
-func (s *Service) RotateKey(ctx context.Context, tx *store.Tx, by Caller, serviceAccount, id, etag string, overlap *time.Duration, ttl time.Duration) (MadeKey, error) {
-	old, err := by.key(ctx, tx, serviceAccount, id, etag)
+func (s *Service) RotateKey(ctx context.Context, tx *store.Tx, by Caller, h store.Holder, id, etag string, overlap *time.Duration, ttl time.Duration) (MadeKey, error) {
+	old, err := by.key(ctx, tx, h, id, etag)
 	if err != nil {
+		return MadeKey{}, err
+	}
+	if err := by.mayMakeKey(h); err != nil {
 		return MadeKey{}, err
 	}
 	if old.Disabled || KeyExpired(old, tx.Now) {
 		return MadeKey{}, errs.New(errs.Precondition, "API_KEY_NOT_ACTIVE", "the key %q is disabled or expired", id).
 			WithNext("make a new one instead")
 	}
-	made, err := makeKey(ctx, tx, by, serviceAccount, NewKey{DisplayName: old.DisplayName, TTL: ttl})
+	made, err := makeKey(ctx, tx, by, h, NewKey{DisplayName: old.DisplayName, TTL: ttl})
 	if err != nil {
 		return MadeKey{}, err
 	}
@@ -130,8 +158,8 @@ func (s *Service) RotateKey(ctx context.Context, tx *store.Tx, by Caller, servic
 }
 
 // SetKeyDisabled refuses a key, or accepts it again.
-func (s *Service) SetKeyDisabled(ctx context.Context, tx *store.Tx, by Caller, serviceAccount, id, etag string, disabled bool) (store.APIKey, error) {
-	k, err := by.key(ctx, tx, serviceAccount, id, etag)
+func (s *Service) SetKeyDisabled(ctx context.Context, tx *store.Tx, by Caller, h store.Holder, id, etag string, disabled bool) (store.APIKey, error) {
+	k, err := by.key(ctx, tx, h, id, etag)
 	if err != nil {
 		return store.APIKey{}, err
 	}
@@ -143,33 +171,33 @@ func (s *Service) SetKeyDisabled(ctx context.Context, tx *store.Tx, by Caller, s
 }
 
 // DeleteKey ends a key.
-func (s *Service) DeleteKey(ctx context.Context, tx *store.Tx, by Caller, serviceAccount, id, etag string) error {
-	k, err := by.key(ctx, tx, serviceAccount, id, etag)
+func (s *Service) DeleteKey(ctx context.Context, tx *store.Tx, by Caller, h store.Holder, id, etag string) error {
+	k, err := by.key(ctx, tx, h, id, etag)
 	if err != nil {
 		return err
 	}
 	if k.ID == by.Key {
 		return errOwnKey
 	}
-	keys, err := tx.Keys(ctx, serviceAccount)
+	keys, err := tx.Keys(ctx, h)
 	if err != nil {
 		return err
 	}
 	keep := slices.DeleteFunc(keys, func(other store.APIKey) bool { return other.ID == id })
-	return tx.PutKeys(serviceAccount, keep, []store.APIKey{k})
+	return tx.PutKeys(h, keep, []store.APIKey{k})
 }
 
 var errOwnKey = errs.New(errs.Precondition, "OWN_API_KEY", "a key cannot end or disable itself").
 	WithNext("use another key; or rotate this one")
 
 // key reads a key that the caller may change.
-func (by Caller) key(ctx context.Context, tx *store.Tx, serviceAccount, id, etag string) (store.APIKey, error) {
-	k, err := tx.Key(ctx, serviceAccount, id)
+func (by Caller) key(ctx context.Context, tx *store.Tx, h store.Holder, id, etag string) (store.APIKey, error) {
+	k, err := tx.Key(ctx, h, id)
 	if err != nil {
 		return store.APIKey{}, err
 	}
 	if err := checkEtag(etag, k.Revision); err != nil {
 		return store.APIKey{}, err
 	}
-	return k, by.mayTouch(ctx, tx, serviceAccount)
+	return k, by.mayTouch(ctx, tx, h)
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
 )
 
+var firstHolder = store.Holder{ServiceAccount: tenancy.FirstServiceAccount}
+
 // Whatever a transaction's answer was, the key that is handed out is the one
 // that is kept, and there is one more of it, not two.
 func TestAKeyHandedOutIsTheOneThatIsKept(t *testing.T) {
@@ -25,7 +27,7 @@ func TestAKeyHandedOutIsTheOneThatIsKept(t *testing.T) {
 			w := newWorld(t)
 			w.kv.Fail(faults...)
 			made, err := apply(t, w, func(ctx context.Context, tx *store.Tx) (tenancy.MadeKey, error) {
-				return w.service.CreateKey(ctx, tx, tenancy.Caller{Owner: true}, tenancy.FirstServiceAccount, tenancy.NewKey{})
+				return w.service.CreateKey(ctx, tx, tenancy.Caller{Owner: true}, firstHolder, tenancy.NewKey{})
 			})
 			w.kv.Fail()
 			if err != nil {
@@ -39,7 +41,7 @@ func TestAKeyHandedOutIsTheOneThatIsKept(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if keys, err := v.Keys(t.Context(), tenancy.FirstServiceAccount); err != nil || len(keys) != 2 {
+			if keys, err := v.Keys(t.Context(), firstHolder); err != nil || len(keys) != 2 {
 				t.Errorf("%d keys are kept, %v", len(keys), err)
 			}
 		})
@@ -52,7 +54,7 @@ func TestKeysOfAServiceAccountStayBounded(t *testing.T) {
 	w := newWorld(t)
 	for range 12 {
 		made, err := apply(t, w, func(ctx context.Context, tx *store.Tx) (tenancy.MadeKey, error) {
-			return w.service.CreateKey(ctx, tx, tenancy.Caller{Owner: true}, tenancy.FirstServiceAccount, tenancy.NewKey{})
+			return w.service.CreateKey(ctx, tx, tenancy.Caller{Owner: true}, firstHolder, tenancy.NewKey{})
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -69,7 +71,7 @@ func TestKeysOfAServiceAccountStayBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := v.Keys(t.Context(), tenancy.FirstServiceAccount)
+	keys, err := v.Keys(t.Context(), firstHolder)
 	if err != nil || len(keys) > 7 {
 		t.Errorf("%d keys are kept, %v", len(keys), err)
 	}

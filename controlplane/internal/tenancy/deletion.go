@@ -93,14 +93,17 @@ func (s *Service) PurgeAccount(ctx context.Context, tx *store.Tx, method, id, et
 	return tx.BeginOperation(method, AccountName(tx.Organization(), id))
 }
 
-// unbind takes away the roles that service accounts have on an account: another
-// account may get its name.
+// unbind takes away the roles that service accounts and people have, or are
+// offered, on an account: another account may get its name.
 func unbind(ctx context.Context, tx *store.Tx, account string) error {
+	onIt := func(b store.RoleBinding) bool { return b.Account == account }
+	if err := unbindPeople(ctx, tx, onIt); err != nil {
+		return err
+	}
 	all, err := tx.AllServiceAccounts(ctx)
 	if err != nil {
 		return err
 	}
-	onIt := func(b store.RoleBinding) bool { return b.Account == account }
 	for _, sa := range all {
 		if !slices.ContainsFunc(sa.Bindings, onIt) {
 			continue

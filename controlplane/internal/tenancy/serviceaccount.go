@@ -16,11 +16,12 @@ const FirstServiceAccount = "owner"
 
 const bindingsMax = 50 // of one service account
 
-// Caller is who makes a change, as far as the rules of service accounts ask.
+// Caller is who makes a change, as far as the rules of service accounts and
+// members ask.
 type Caller struct {
-	Key            string
-	ServiceAccount string // none for an operator
-	Owner          bool   // may give away everything in the organization
+	Key    string
+	Holder store.Holder // nobody for an operator
+	Owner  bool         // may give away everything in the organization
 }
 
 // ServiceAccountFields are the writable fields of a service account.
@@ -70,16 +71,20 @@ func (f ServiceAccountFields) validate(ctx context.Context, tx *store.Tx) error 
 	if err := accounts.ValidateDisplayName("service_account.display_name", f.DisplayName); err != nil {
 		return err
 	}
-	const field = "service_account.role_bindings"
-	if len(f.Bindings) > bindingsMax {
+	return validateBindings(ctx, tx, "service_account.role_bindings", f.Bindings)
+}
+
+// validateBindings checks role bindings of the request's field.
+func validateBindings(ctx context.Context, tx *store.Tx, field string, bindings []store.RoleBinding) error {
+	if len(bindings) > bindingsMax {
 		return errs.New(errs.Invalid, "INVALID_ROLE_BINDING", "more than %d role bindings", bindingsMax).WithField(field)
 	}
-	for i, b := range f.Bindings {
+	for i, b := range bindings {
 		switch {
 		case b.Role == authz.Owner && b.Account != "":
 			return errs.New(errs.Invalid, "INVALID_ROLE_BINDING", "an owner is one of the whole organization").WithField(field).
 				WithNext("use the role admin for one account")
-		case slices.Contains(f.Bindings[:i], b):
+		case slices.Contains(bindings[:i], b):
 			return errs.New(errs.Invalid, "INVALID_ROLE_BINDING", "the role %q is there twice", b.Role).WithField(field)
 		case b.Account == "":
 			continue
@@ -114,8 +119,14 @@ func (s *Service) UpdateServiceAccount(ctx context.Context, tx *store.Tx, by Cal
 	if err := errors.Join(by.mayGrant(a.Bindings), by.mayGrant(f.Bindings)); err != nil {
 		return store.ServiceAccount{}, errOwnerOnly
 	}
-	if by.ServiceAccount == id && (f.Disabled || !slices.Equal(f.Bindings, a.Bindings)) {
+	self := store.Holder{ServiceAccount: id}
+	if by.Holder == self && (f.Disabled || !slices.Equal(f.Bindings, a.Bindings)) {
 		return store.ServiceAccount{}, errOwnServiceAccount
+	}
+	if owns(a.Bindings) && !a.Disabled && (!owns(f.Bindings) || f.Disabled) {
+		if err := keepOwner(ctx, tx, self); err != nil {
+			return store.ServiceAccount{}, err
+		}
 	}
 	f.apply(&a, tx)
 	return a, tx.PutServiceAccount(a)
@@ -133,10 +144,16 @@ func (s *Service) DeleteServiceAccount(ctx context.Context, tx *store.Tx, by Cal
 	if err := by.mayGrant(a.Bindings); err != nil {
 		return err
 	}
-	if by.ServiceAccount == id {
+	self := store.Holder{ServiceAccount: id}
+	if by.Holder == self {
 		return errOwnServiceAccount
 	}
-	keys, err := tx.Keys(ctx, id)
+	if owns(a.Bindings) && !a.Disabled {
+		if err := keepOwner(ctx, tx, self); err != nil {
+			return err
+		}
+	}
+	keys, err := tx.Keys(ctx, self)
 	if err != nil {
 		return err
 	}
@@ -162,10 +179,10 @@ func (by Caller) mayGrant(bindings []store.RoleBinding) error {
 }
 
 // mayTouch refuses to deal with the keys of an owner unless the caller is one.
-func (by Caller) mayTouch(ctx context.Context, tx *store.Tx, id string) error {
-	a, err := tx.ServiceAccount(ctx, id)
+func (by Caller) mayTouch(ctx context.Context, tx *store.Tx, h store.Holder) error {
+	bearer, err := tx.Bearer(ctx, h)
 	if err != nil {
 		return err
 	}
-	return by.mayGrant(a.Bindings)
+	return by.mayGrant(bearer.Bindings)
 }

@@ -82,7 +82,7 @@ func firstKey(ctx context.Context, tx *store.Tx, requester string) (authn.Token,
 	if err != nil {
 		return authn.Token{}, err
 	}
-	made, err := makeKey(ctx, tx, Caller{Key: requester}, owner.ID, NewKey{DisplayName: "sign-up", TTL: keyTTLMax})
+	made, err := makeKey(ctx, tx, Caller{Key: requester}, store.Holder{ServiceAccount: owner.ID}, NewKey{DisplayName: "sign-up", TTL: keyTTLMax})
 	return made.Token, err
 }
 

@@ -197,17 +197,22 @@ func (a *App) contextAdd() *cobra.Command {
 	return cmd
 }
 
-// readKey reads a key from a file: on a command line it would be seen by every
-// user of the machine.
+// readKey reads a key from a file; none from no file.
 func (a *App) readKey(path string) (contexts.APIKey, error) {
 	if path == "" {
 		return contexts.APIKey{}, nil
 	}
+	return a.readSecret(path, "API key")
+}
+
+// readSecret reads a secret from a file: on a command line it would be seen by
+// every user of the machine.
+func (a *App) readSecret(path, what string) (contexts.APIKey, error) {
 	in := a.streams.In
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
-			return contexts.APIKey{}, term.Failf("", "read API key: %w", err)
+			return contexts.APIKey{}, term.Failf("", "read %s: %w", what, err)
 		}
 		defer func() { _ = f.Close() }()
 		in = f
@@ -215,11 +220,11 @@ func (a *App) readKey(path string) (contexts.APIKey, error) {
 	const keyMax = 1024 // a key is under 100 bytes
 	line, err := bufio.NewReader(io.LimitReader(in, keyMax)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
-		return contexts.APIKey{}, fmt.Errorf("read API key: %w", err)
+		return contexts.APIKey{}, fmt.Errorf("read %s: %w", what, err)
 	}
 	key := strings.TrimSpace(line)
 	if key == "" {
-		return contexts.APIKey{}, term.Usagef("the key is the file's first line", "%s holds no API key", path)
+		return contexts.APIKey{}, term.Usagef("it is the file's first line", "%s holds no %s", path, what)
 	}
 	return contexts.NewAPIKey(key), nil
 }

@@ -30,6 +30,9 @@ type fakeAPI struct {
 	apiv1.UnimplementedRoleServiceServer
 	apiv1.UnimplementedServiceAccountServiceServer
 	apiv1.UnimplementedAPIKeyServiceServer
+	apiv1.UnimplementedMemberServiceServer
+	apiv1.UnimplementedInvitationServiceServer
+	apiv1.UnimplementedAccessServiceServer
 
 	deleted    *apiv1.DeleteAccountRequest // guarded by mu: the last one
 	changed    *apiv1.UpdateUserRequest    // guarded by mu: the last one
@@ -40,6 +43,8 @@ type fakeAPI struct {
 	widened *apiv1.UpdateRoleRequest           // guarded by mu: the last one
 	made    *apiv1.CreateServiceAccountRequest // guarded by mu: the last one
 	rotated *apiv1.RotateAPIKeyRequest         // guarded by mu: the last one
+	invited *apiv1.CreateInvitationRequest     // guarded by mu: the last one
+	member  *apiv1.UpdateMemberRequest         // guarded by mu: the last one
 
 	mu       sync.Mutex
 	calls    []string                      // guarded by mu: methods with the key used
@@ -68,6 +73,9 @@ func startFake(t *testing.T) (*fakeAPI, string) {
 	apiv1.RegisterRoleServiceServer(s, f)
 	apiv1.RegisterServiceAccountServiceServer(s, f)
 	apiv1.RegisterAPIKeyServiceServer(s, f)
+	apiv1.RegisterMemberServiceServer(s, f)
+	apiv1.RegisterInvitationServiceServer(s, f)
+	apiv1.RegisterAccessServiceServer(s, f)
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = s.Serve(l) })
 	t.Cleanup(func() {

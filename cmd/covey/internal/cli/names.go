@@ -48,6 +48,8 @@ const (
 	segRoles           = "roles"
 	segServiceAccounts = "serviceAccounts"
 	segAPIKeys         = "apiKeys"
+	segMembers         = "members"
+	segInvitations     = "invitations"
 )
 
 func (s scope) orgName() (string, error) {
@@ -136,6 +138,26 @@ func (s scope) serviceAccountName(id string) (string, error) {
 		return "", err
 	}
 	return fullName(id, segServiceAccounts, org, "service account")
+}
+
+func (s scope) memberName(id string) (string, error) {
+	return s.ofOrganization(id, segMembers, "member")
+}
+
+func (s scope) invitationName(id string) (string, error) {
+	return s.ofOrganization(id, segInvitations, "invitation")
+}
+
+// ofOrganization makes a full name of an id directly below the organization.
+func (s scope) ofOrganization(id, collection, kind string) (string, error) {
+	if isFull(id) {
+		return fullName(id, collection, "", kind)
+	}
+	org, err := s.orgName()
+	if err != nil {
+		return "", err
+	}
+	return fullName(id, collection, org, kind)
 }
 
 func isFull(id string) bool { return strings.HasPrefix(id, segOrganizations+"/") }

@@ -110,7 +110,7 @@ func (a *App) serviceAccountList(in *scope) *cobra.Command {
 					return err
 				}
 				return showList(a, "service_accounts", all, []string{"SERVICE ACCOUNT", "ROLES", "DISABLED", "CREATED"}, func(sa *apiv1.ServiceAccount) []string {
-					return []string{lastSegment(sa.GetName()), bindingsText(sa), yesOr(sa.GetDisabled(), "no"), stamp(sa.GetCreateTime())}
+					return []string{lastSegment(sa.GetName()), bindingsText(sa.GetRoleBindings()), yesOr(sa.GetDisabled(), "no"), stamp(sa.GetCreateTime())}
 				})
 			})
 		},
@@ -193,15 +193,15 @@ func serviceAccountPairs(sa *apiv1.ServiceAccount) []term.Pair {
 	return []term.Pair{
 		{Name: "service account", Value: sa.GetName()},
 		{Name: "display name", Value: sa.GetDisplayName()},
-		{Name: "roles", Value: orElse(bindingsText(sa), "none")},
+		{Name: "roles", Value: orElse(bindingsText(sa.GetRoleBindings()), "none")},
 		{Name: "disabled", Value: yesOr(sa.GetDisabled(), "")},
 		{Name: "created", Value: stamp(sa.GetCreateTime())},
 	}
 }
 
-func bindingsText(sa *apiv1.ServiceAccount) string {
+func bindingsText(bindings []*apiv1.RoleBinding) string {
 	var texts []string
-	for _, b := range sa.GetRoleBindings() {
+	for _, b := range bindings {
 		text := b.GetRole()
 		if b.GetAccount() != "" {
 			text += "@" + lastSegment(b.GetAccount())

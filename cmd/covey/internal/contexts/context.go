@@ -51,6 +51,7 @@ type Role string
 const (
 	RoleOperator Role = "operator" // may sign up organizations
 	RoleOwner    Role = "owner"    // owns one organization
+	RoleMember   Role = "member"   // a member of one organization, with whatever roles it has
 )
 
 // Context is one way to reach a control plane and its brokers.

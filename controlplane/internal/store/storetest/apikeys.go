@@ -14,15 +14,23 @@ func testServiceAccounts(t *testing.T, s *store.Store) {
 		key := store.APIKey{ID: "key_" + org, ServiceAccount: "ci", Hash: []byte("h")}
 		mustApply(t, s, change(org, ""), func(ctx context.Context, tx *store.Tx) error {
 			return errors.Join(createOrg(ctx, tx), tx.CreateServiceAccount(ctx, store.ServiceAccount{ID: "ci", Bindings: []store.RoleBinding{{Role: "admin"}}}),
-				tx.CreateAPIKey(ctx, key), tx.PutKeys("ci", []store.APIKey{key}, nil))
+				tx.CreateAPIKey(ctx, key), tx.PutKeys(store.Holder{ServiceAccount: "ci"}, []store.APIKey{key}, nil))
 		})
 	}
 	acme := view(t, s, "acme")
-	if keys, err := acme.Keys(t.Context(), "ci"); err != nil || len(keys) != 1 || keys[0].ID != "key_acme" || keys[0].Organization != "acme" {
+	if keys, err := acme.Keys(t.Context(), store.Holder{ServiceAccount: "ci"}); err != nil || len(keys) != 1 || keys[0].ID != "key_acme" || keys[0].Organization != "acme" {
 		t.Errorf("keys %+v, %v", keys, err)
 	}
-	for _, read := range []struct{ account, id string }{{"ci", "key_globex"}, {"other", "key_acme"}, {"", "key_acme"}} {
-		if _, err := acme.Key(t.Context(), read.account, read.id); !errors.Is(err, store.ErrNotFound) {
+	for _, read := range []struct {
+		holder store.Holder
+		id     string
+	}{
+		{store.Holder{ServiceAccount: "ci"}, "key_globex"},
+		{store.Holder{ServiceAccount: "other"}, "key_acme"},
+		{store.Holder{}, "key_acme"},
+		{store.Holder{Member: "ci"}, "key_acme"},
+	} {
+		if _, err := acme.Key(t.Context(), read.holder, read.id); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("acme reads %+v: %v", read, err)
 		}
 	}
@@ -44,7 +52,7 @@ func testServiceAccounts(t *testing.T, s *store.Store) {
 	runs := 0
 	mustApply(t, s, change("acme", ""), func(ctx context.Context, tx *store.Tx) error {
 		runs++
-		k, err := tx.Key(ctx, "ci", "key_acme")
+		k, err := tx.Key(ctx, store.Holder{ServiceAccount: "ci"}, "key_acme")
 		k.Disabled = true
 		return errors.Join(err, s.NoteUse(ctx, k.ID, used.Add(time.Duration(runs)*time.Hour)), tx.PutAPIKey(k))
 	})
@@ -53,7 +61,7 @@ func testServiceAccounts(t *testing.T, s *store.Store) {
 	}
 	mustApply(t, s, change("acme", ""), func(ctx context.Context, tx *store.Tx) error {
 		a, err := tx.ServiceAccount(ctx, "ci")
-		keys, errKeys := tx.Keys(ctx, "ci")
+		keys, errKeys := tx.Keys(ctx, store.Holder{ServiceAccount: "ci"})
 		tx.DeleteServiceAccount(a, keys)
 		return errors.Join(err, errKeys)
 	})

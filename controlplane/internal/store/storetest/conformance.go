@@ -30,6 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"service accounts":        testServiceAccounts,
 		"ledgers":                 testLedgers,
 		"ledgers at once":         testLedgerRace,
+		"members":                 testMembers,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

@@ -77,10 +77,11 @@ func (APIKey_State) EnumDescriptor() ([]byte, []int) {
 	return file_covey_api_v1_api_keys_proto_rawDescGZIP(), []int{0, 0}
 }
 
-// APIKey is one key of a service account, without its secret.
+// APIKey is one key of a service account or a member, without its secret.
 type APIKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// organizations/{organization}/serviceAccounts/{service_account}/apiKeys/{api_key}
+	// or organizations/{organization}/members/{member}/apiKeys/{api_key}
 	Name        string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	DisplayName string                 `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	State       APIKey_State           `protobuf:"varint,3,opt,name=state,proto3,enum=covey.api.v1.APIKey_State" json:"state,omitempty"`
@@ -1018,9 +1019,9 @@ const file_covey_api_v1_api_keys_proto_rawDesc = "" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_ACTIVE\x10\x01\x12\x12\n" +
 	"\x0eSTATE_DISABLED\x10\x02\x12\x11\n" +
-	"\rSTATE_EXPIRED\x10\x03\"\x93\x02\n" +
-	"\x13CreateAPIKeyRequest\x12T\n" +
-	"\x06parent\x18\x01 \x01(\tB<\xbaH9r725^organizations/[^/]{1,64}/serviceAccounts/[^/]{1,64}$R\x06parent\x12*\n" +
+	"\rSTATE_EXPIRED\x10\x03\"\x9d\x02\n" +
+	"\x13CreateAPIKeyRequest\x12^\n" +
+	"\x06parent\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/(serviceAccounts|members)/[^/]{1,64}$R\x06parent\x12*\n" +
 	"\fdisplay_name\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18xR\vdisplayName\x12-\n" +
 	"\vttl_seconds\x18\x03 \x01(\x03B\f\xbaH\t\"\a\x18\x80\x8a\x8a\x0f(\x00R\n" +
 	"ttlSeconds\x12&\n" +
@@ -1029,22 +1030,22 @@ const file_covey_api_v1_api_keys_proto_rawDesc = "" +
 	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"]\n" +
 	"\x14CreateAPIKeyResponse\x12-\n" +
 	"\aapi_key\x18\x01 \x01(\v2\x14.covey.api.v1.APIKeyR\x06apiKey\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\tR\x06secret\"w\n" +
-	"\x10GetAPIKeyRequest\x12c\n" +
-	"\x04name\x18\x01 \x01(\tBO\xbaHLrJ2H^organizations/[^/]{1,64}/serviceAccounts/[^/]{1,64}/apiKeys/[^/]{1,64}$R\x04name\"B\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\"\x81\x01\n" +
+	"\x10GetAPIKeyRequest\x12m\n" +
+	"\x04name\x18\x01 \x01(\tBY\xbaHVrT2R^organizations/[^/]{1,64}/(serviceAccounts|members)/[^/]{1,64}/apiKeys/[^/]{1,64}$R\x04name\"B\n" +
 	"\x11GetAPIKeyResponse\x12-\n" +
-	"\aapi_key\x18\x01 \x01(\v2\x14.covey.api.v1.APIKeyR\x06apiKey\"\xbc\x01\n" +
-	"\x12ListAPIKeysRequest\x12T\n" +
-	"\x06parent\x18\x01 \x01(\tB<\xbaH9r725^organizations/[^/]{1,64}/serviceAccounts/[^/]{1,64}$R\x06parent\x12'\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x14.covey.api.v1.APIKeyR\x06apiKey\"\xc6\x01\n" +
+	"\x12ListAPIKeysRequest\x12^\n" +
+	"\x06parent\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/(serviceAccounts|members)/[^/]{1,64}$R\x06parent\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"n\n" +
 	"\x13ListAPIKeysResponse\x12/\n" +
 	"\bapi_keys\x18\x01 \x03(\v2\x14.covey.api.v1.APIKeyR\aapiKeys\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe3\x02\n" +
-	"\x13RotateAPIKeyRequest\x12c\n" +
-	"\x04name\x18\x01 \x01(\tBO\xbaHLrJ2H^organizations/[^/]{1,64}/serviceAccounts/[^/]{1,64}/apiKeys/[^/]{1,64}$R\x04name\x12-\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xed\x02\n" +
+	"\x13RotateAPIKeyRequest\x12m\n" +
+	"\x04name\x18\x01 \x01(\tBY\xbaHVrT2R^organizations/[^/]{1,64}/(serviceAccounts|members)/[^/]{1,64}/apiKeys/[^/]{1,64}$R\x04name\x12-\n" +
 	"\vttl_seconds\x18\x02 \x01(\x03B\f\xbaH\t\"\a\x18\x80\x8a\x8a\x0f(\x00R\n" +
 	"ttlSeconds\x12:\n" +
 	"\x0foverlap_seconds\x18\x03 \x01(\x03B\f\xbaH\t\"\a\x18\x80\x9a\x9e\x01(\x00H\x00R\x0eoverlapSeconds\x88\x01\x01\x12\x1b\n" +
@@ -1056,39 +1057,39 @@ const file_covey_api_v1_api_keys_proto_rawDesc = "" +
 	"\x14RotateAPIKeyResponse\x12-\n" +
 	"\aapi_key\x18\x01 \x01(\v2\x14.covey.api.v1.APIKeyR\x06apiKey\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\tR\x06secret\x12.\n" +
-	"\arotated\x18\x03 \x01(\v2\x14.covey.api.v1.APIKeyR\arotated\"\x87\x02\n" +
-	"\x14DisableAPIKeyRequest\x12c\n" +
-	"\x04name\x18\x01 \x01(\tBO\xbaHLrJ2H^organizations/[^/]{1,64}/serviceAccounts/[^/]{1,64}/apiKeys/[^/]{1,64}$R\x04name\x12 \n" +
+	"\arotated\x18\x03 \x01(\v2\x14.covey.api.v1.APIKeyR\arotated\"\x91\x02\n" +
+	"\x14DisableAPIKeyRequest\x12m\n" +
+	"\x04name\x18\x01 \x01(\tBY\xbaHVrT2R^organizations/[^/]{1,64}/(serviceAccounts|members)/[^/]{1,64}/apiKeys/[^/]{1,64}$R\x04name\x12 \n" +
 	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06reason\x12\x1b\n" +
 	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
 	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"F\n" +
 	"\x15DisableAPIKeyResponse\x12-\n" +
-	"\aapi_key\x18\x01 \x01(\v2\x14.covey.api.v1.APIKeyR\x06apiKey\"\xe4\x01\n" +
-	"\x13EnableAPIKeyRequest\x12c\n" +
-	"\x04name\x18\x01 \x01(\tBO\xbaHLrJ2H^organizations/[^/]{1,64}/serviceAccounts/[^/]{1,64}/apiKeys/[^/]{1,64}$R\x04name\x12\x1b\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x14.covey.api.v1.APIKeyR\x06apiKey\"\xee\x01\n" +
+	"\x13EnableAPIKeyRequest\x12m\n" +
+	"\x04name\x18\x01 \x01(\tBY\xbaHVrT2R^organizations/[^/]{1,64}/(serviceAccounts|members)/[^/]{1,64}/apiKeys/[^/]{1,64}$R\x04name\x12\x1b\n" +
 	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"E\n" +
 	"\x14EnableAPIKeyResponse\x12-\n" +
-	"\aapi_key\x18\x01 \x01(\v2\x14.covey.api.v1.APIKeyR\x06apiKey\"\xe4\x01\n" +
-	"\x13DeleteAPIKeyRequest\x12c\n" +
-	"\x04name\x18\x01 \x01(\tBO\xbaHLrJ2H^organizations/[^/]{1,64}/serviceAccounts/[^/]{1,64}/apiKeys/[^/]{1,64}$R\x04name\x12\x1b\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x14.covey.api.v1.APIKeyR\x06apiKey\"\xee\x01\n" +
+	"\x13DeleteAPIKeyRequest\x12m\n" +
+	"\x04name\x18\x01 \x01(\tBY\xbaHVrT2R^organizations/[^/]{1,64}/(serviceAccounts|members)/[^/]{1,64}/apiKeys/[^/]{1,64}$R\x04name\x12\x1b\n" +
 	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x16\n" +
-	"\x14DeleteAPIKeyResponse2\xd0\b\n" +
-	"\rAPIKeyService\x12\x98\x01\n" +
-	"\fCreateAPIKey\x12!.covey.api.v1.CreateAPIKeyRequest\x1a\".covey.api.v1.CreateAPIKeyResponse\"A\x82\xd3\xe4\x93\x02;:\x01*\"6/v1/{parent=organizations/*/serviceAccounts/*}/apiKeys\x12\x8c\x01\n" +
-	"\tGetAPIKey\x12\x1e.covey.api.v1.GetAPIKeyRequest\x1a\x1f.covey.api.v1.GetAPIKeyResponse\">\x82\xd3\xe4\x93\x028\x126/v1/{name=organizations/*/serviceAccounts/*/apiKeys/*}\x12\x92\x01\n" +
-	"\vListAPIKeys\x12 .covey.api.v1.ListAPIKeysRequest\x1a!.covey.api.v1.ListAPIKeysResponse\">\x82\xd3\xe4\x93\x028\x126/v1/{parent=organizations/*/serviceAccounts/*}/apiKeys\x12\x9f\x01\n" +
-	"\fRotateAPIKey\x12!.covey.api.v1.RotateAPIKeyRequest\x1a\".covey.api.v1.RotateAPIKeyResponse\"H\x82\xd3\xe4\x93\x02B:\x01*\"=/v1/{name=organizations/*/serviceAccounts/*/apiKeys/*}:rotate\x12\xa3\x01\n" +
-	"\rDisableAPIKey\x12\".covey.api.v1.DisableAPIKeyRequest\x1a#.covey.api.v1.DisableAPIKeyResponse\"I\x82\xd3\xe4\x93\x02C:\x01*\">/v1/{name=organizations/*/serviceAccounts/*/apiKeys/*}:disable\x12\x9f\x01\n" +
-	"\fEnableAPIKey\x12!.covey.api.v1.EnableAPIKeyRequest\x1a\".covey.api.v1.EnableAPIKeyResponse\"H\x82\xd3\xe4\x93\x02B:\x01*\"=/v1/{name=organizations/*/serviceAccounts/*/apiKeys/*}:enable\x12\x95\x01\n" +
-	"\fDeleteAPIKey\x12!.covey.api.v1.DeleteAPIKeyRequest\x1a\".covey.api.v1.DeleteAPIKeyResponse\">\x82\xd3\xe4\x93\x028*6/v1/{name=organizations/*/serviceAccounts/*/apiKeys/*}B3Z1github.com/coveymq/covey/proto/covey/api/v1;apiv1b\x06proto3"
+	"\x14DeleteAPIKeyResponse2\xd4\v\n" +
+	"\rAPIKeyService\x12\xcd\x01\n" +
+	"\fCreateAPIKey\x12!.covey.api.v1.CreateAPIKeyRequest\x1a\".covey.api.v1.CreateAPIKeyResponse\"v\x82\xd3\xe4\x93\x02p:\x01*Z3:\x01*\"./v1/{parent=organizations/*/members/*}/apiKeys\"6/v1/{parent=organizations/*/serviceAccounts/*}/apiKeys\x12\xbe\x01\n" +
+	"\tGetAPIKey\x12\x1e.covey.api.v1.GetAPIKeyRequest\x1a\x1f.covey.api.v1.GetAPIKeyResponse\"p\x82\xd3\xe4\x93\x02jZ0\x12./v1/{name=organizations/*/members/*/apiKeys/*}\x126/v1/{name=organizations/*/serviceAccounts/*/apiKeys/*}\x12\xc4\x01\n" +
+	"\vListAPIKeys\x12 .covey.api.v1.ListAPIKeysRequest\x1a!.covey.api.v1.ListAPIKeysResponse\"p\x82\xd3\xe4\x93\x02jZ0\x12./v1/{parent=organizations/*/members/*}/apiKeys\x126/v1/{parent=organizations/*/serviceAccounts/*}/apiKeys\x12\xdc\x01\n" +
+	"\fRotateAPIKey\x12!.covey.api.v1.RotateAPIKeyRequest\x1a\".covey.api.v1.RotateAPIKeyResponse\"\x84\x01\x82\xd3\xe4\x93\x02~:\x01*Z::\x01*\"5/v1/{name=organizations/*/members/*/apiKeys/*}:rotate\"=/v1/{name=organizations/*/serviceAccounts/*/apiKeys/*}:rotate\x12\xe2\x01\n" +
+	"\rDisableAPIKey\x12\".covey.api.v1.DisableAPIKeyRequest\x1a#.covey.api.v1.DisableAPIKeyResponse\"\x87\x01\x82\xd3\xe4\x93\x02\x80\x01:\x01*Z;:\x01*\"6/v1/{name=organizations/*/members/*/apiKeys/*}:disable\">/v1/{name=organizations/*/serviceAccounts/*/apiKeys/*}:disable\x12\xdc\x01\n" +
+	"\fEnableAPIKey\x12!.covey.api.v1.EnableAPIKeyRequest\x1a\".covey.api.v1.EnableAPIKeyResponse\"\x84\x01\x82\xd3\xe4\x93\x02~:\x01*Z::\x01*\"5/v1/{name=organizations/*/members/*/apiKeys/*}:enable\"=/v1/{name=organizations/*/serviceAccounts/*/apiKeys/*}:enable\x12\xc7\x01\n" +
+	"\fDeleteAPIKey\x12!.covey.api.v1.DeleteAPIKeyRequest\x1a\".covey.api.v1.DeleteAPIKeyResponse\"p\x82\xd3\xe4\x93\x02jZ0*./v1/{name=organizations/*/members/*/apiKeys/*}*6/v1/{name=organizations/*/serviceAccounts/*/apiKeys/*}B3Z1github.com/coveymq/covey/proto/covey/api/v1;apiv1b\x06proto3"
 
 var (
 	file_covey_api_v1_api_keys_proto_rawDescOnce sync.Once

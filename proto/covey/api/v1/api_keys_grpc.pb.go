@@ -32,16 +32,17 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// APIKeyService manages the keys of service accounts. A service account has at
-// most two keys that have not expired, so that one can take over from the
-// other.
+// APIKeyService manages the keys of service accounts and of members. Each has
+// at most two keys that have not expired, so that one can take over from the
+// other. Whoever holds a key may read, rotate and delete its own. Only a member
+// itself makes keys for it.
 type APIKeyServiceClient interface {
 	// CreateAPIKey makes a key. Its secret is in this answer and nowhere else.
 	CreateAPIKey(ctx context.Context, in *CreateAPIKeyRequest, opts ...grpc.CallOption) (*CreateAPIKeyResponse, error)
 	// GetAPIKey reads what is known of a key: never its secret.
 	GetAPIKey(ctx context.Context, in *GetAPIKeyRequest, opts ...grpc.CallOption) (*GetAPIKeyResponse, error)
-	// ListAPIKeys lists the keys of one service account, or with `-` in its
-	// place those of all of the organization's, oldest first.
+	// ListAPIKeys lists the keys of one service account or member, or with
+	// `serviceAccounts/-` those of all of the organization, oldest first.
 	ListAPIKeys(ctx context.Context, in *ListAPIKeysRequest, opts ...grpc.CallOption) (*ListAPIKeysResponse, error)
 	// RotateAPIKey makes a successor of a key. The old one is accepted for the
 	// overlap, and then no more. The new secret is in this answer and nowhere
@@ -137,16 +138,17 @@ func (c *aPIKeyServiceClient) DeleteAPIKey(ctx context.Context, in *DeleteAPIKey
 // All implementations must embed UnimplementedAPIKeyServiceServer
 // for forward compatibility.
 //
-// APIKeyService manages the keys of service accounts. A service account has at
-// most two keys that have not expired, so that one can take over from the
-// other.
+// APIKeyService manages the keys of service accounts and of members. Each has
+// at most two keys that have not expired, so that one can take over from the
+// other. Whoever holds a key may read, rotate and delete its own. Only a member
+// itself makes keys for it.
 type APIKeyServiceServer interface {
 	// CreateAPIKey makes a key. Its secret is in this answer and nowhere else.
 	CreateAPIKey(context.Context, *CreateAPIKeyRequest) (*CreateAPIKeyResponse, error)
 	// GetAPIKey reads what is known of a key: never its secret.
 	GetAPIKey(context.Context, *GetAPIKeyRequest) (*GetAPIKeyResponse, error)
-	// ListAPIKeys lists the keys of one service account, or with `-` in its
-	// place those of all of the organization's, oldest first.
+	// ListAPIKeys lists the keys of one service account or member, or with
+	// `serviceAccounts/-` those of all of the organization, oldest first.
 	ListAPIKeys(context.Context, *ListAPIKeysRequest) (*ListAPIKeysResponse, error)
 	// RotateAPIKey makes a successor of a key. The old one is accepted for the
 	// overlap, and then no more. The new secret is in this answer and nowhere

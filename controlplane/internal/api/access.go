@@ -1,0 +1,63 @@
+package api
+
+import (
+	"context"
+	"strings"
+
+	"github.com/coveymq/covey/controlplane/internal/authz"
+	"github.com/coveymq/covey/controlplane/internal/tenancy"
+	"github.com/coveymq/covey/internal/errs"
+	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
+)
+
+type access struct {
+	apiv1.UnimplementedAccessServiceServer
+	*Server
+}
+
+// GetCaller implements apiv1.AccessServiceServer.
+func (s *access) GetCaller(ctx context.Context, _ *apiv1.GetCallerRequest) (*apiv1.GetCallerResponse, error) {
+	p := callOf(ctx).principal
+	resp := &apiv1.GetCallerResponse{
+		KeyId: p.KeyID, KeyExpireTime: timestamp(p.KeyExpireTime), Holder: tenancy.HolderName(p.Organization, p.Holder()),
+		RoleBindings: bindingsProto(p.Organization, p.Bindings),
+	}
+	if p.Organization != "" {
+		resp.Organization = tenancy.OrganizationName(p.Organization)
+	}
+	return resp, nil
+}
+
+// TestPermissions implements apiv1.AccessServiceServer. It asks the same
+// function that admits calls.
+func (s *access) TestPermissions(ctx context.Context, req *apiv1.TestPermissionsRequest) (*apiv1.TestPermissionsResponse, error) {
+	known := map[string]string{} // by short name
+	all := authz.Methods()
+	for _, method := range all {
+		known[shortMethod(method)] = method
+	}
+	asked := req.GetMethods()
+	if len(asked) == 0 {
+		for _, method := range all {
+			asked = append(asked, shortMethod(method))
+		}
+	}
+	resp := &apiv1.TestPermissionsResponse{}
+	for _, short := range asked {
+		method, ok := known[short]
+		if !ok {
+			return nil, errs.New(errs.Invalid, "UNKNOWN_METHOD", "the API has no method %q", short).WithField("methods").
+				WithNext("methods look like AccountService/SuspendAccount")
+		}
+		if authz.Decide(callOf(ctx).principal, method, aboutOf(req.GetName())) == authz.Allowed {
+			resp.Methods = append(resp.Methods, short)
+		}
+	}
+	return resp, nil
+}
+
+// shortMethod takes the package off a method's full name, if it is the public
+// API's.
+func shortMethod(method string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(method, "/covey.api.v1."), "/")
+}
