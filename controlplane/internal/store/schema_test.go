@@ -152,7 +152,7 @@ func checkMigrated(t *testing.T, s *store.Store) {
 				t.Errorf("the key of %s/%s is sealed %q", org, a.ID, sealed[:min(len(sealed), 200)])
 			}
 		}
-		keys, err := v.Keys(t.Context(), "owner")
+		keys, err := v.Keys(t.Context(), store.Holder{ServiceAccount: "owner"})
 		if err != nil || len(keys) != 1 || keys[0].ServiceAccount != "owner" || keys[0].Role != "" {
 			t.Errorf("keys of %s: %+v, %v", org, keys, err)
 		}
