@@ -1,0 +1,117 @@
+package authz
+
+import "maps"
+
+const v1 = "/covey.api.v1."
+
+// Who may call, by role; methods say the rest.
+func everybody() rule {
+	return rule{roles: []string{Operator, Owner, Admin, Developer, Billing, ReadOnly}}
+}
+func technical() rule  { return rule{roles: []string{Operator, Owner, Admin, Developer, ReadOnly}} }
+func developers() rule { return rule{roles: []string{Operator, Owner, Admin, Developer}} }
+func admins() rule     { return rule{roles: []string{Operator, Owner, Admin}} }
+func owners() rule     { return rule{roles: []string{Operator, Owner}} }
+func money() rule      { return rule{roles: []string{Operator, Owner, Admin, Billing, ReadOnly}} }
+
+// onItself lets holders of keys call a method on themselves, too.
+func (r rule) onItself(o own) rule {
+	r.own = o
+	return r
+}
+
+// looked lets roles on single accounts call: the handler asks Reaches.
+func (r rule) looked() rule {
+	r.filtered = true
+	return r
+}
+
+// anywhere is for methods that name no organization: the store filters.
+func (r rule) anywhere() rule {
+	r.anyOrganization = true
+	return r
+}
+
+// rules is the table: a row for every method.
+func rules() map[string]rule {
+	all := map[string]rule{}
+	for _, part := range []map[string]rule{organizationRules(), peopleRules(), messagingRules()} {
+		maps.Copy(all, part)
+	}
+	return all
+}
+
+func organizationRules() map[string]rule {
+	return map[string]rule{
+		v1 + "OrganizationService/SignUp":            rule{roles: []string{Operator}}.anywhere(),
+		v1 + "OrganizationService/GetOrganization":   everybody(),
+		v1 + "OrganizationService/ListOrganizations": everybody().anywhere(),
+		v1 + "OperationService/GetOperation":         everybody().looked(),
+		v1 + "OperationService/ListOperations":       everybody(),
+		v1 + "OperationService/WaitOperation":        everybody().looked(),
+		v1 + "UsageService/QueryUsage":               money(),
+	}
+}
+
+func peopleRules() map[string]rule {
+	return map[string]rule{
+		v1 + "ServiceAccountService/CreateServiceAccount": admins(),
+		v1 + "ServiceAccountService/GetServiceAccount":    admins().onItself(ownAll),
+		v1 + "ServiceAccountService/ListServiceAccounts":  admins(),
+		v1 + "ServiceAccountService/UpdateServiceAccount": admins(),
+		v1 + "ServiceAccountService/DeleteServiceAccount": admins(),
+		v1 + "APIKeyService/CreateAPIKey":                 admins().onItself(ownMembers),
+		v1 + "APIKeyService/GetAPIKey":                    admins().onItself(ownAll),
+		v1 + "APIKeyService/ListAPIKeys":                  admins().onItself(ownAll),
+		v1 + "APIKeyService/RotateAPIKey":                 admins().onItself(ownAll),
+		v1 + "APIKeyService/DisableAPIKey":                admins(),
+		v1 + "APIKeyService/EnableAPIKey":                 admins(),
+		v1 + "APIKeyService/DeleteAPIKey":                 admins().onItself(ownAll),
+		v1 + "MemberService/GetMember":                    everybody().onItself(ownAll),
+		v1 + "MemberService/ListMembers":                  everybody(),
+		v1 + "MemberService/UpdateMember":                 admins(),
+		v1 + "MemberService/DeleteMember":                 admins().onItself(ownAll),
+		v1 + "InvitationService/CreateInvitation":         admins(),
+		v1 + "InvitationService/GetInvitation":            admins(),
+		v1 + "InvitationService/ListInvitations":          admins(),
+		v1 + "InvitationService/RevokeInvitation":         admins(),
+		v1 + "InvitationService/AcceptInvitation":         {token: true},
+		v1 + "AccessService/GetCaller":                    everybody().anywhere().looked(),
+		v1 + "AccessService/TestPermissions":              everybody().looked(),
+	}
+}
+
+func messagingRules() map[string]rule {
+	return map[string]rule{
+		v1 + "AccountService/CreateAccount":       admins(),
+		v1 + "AccountService/GetAccount":          everybody(),
+		v1 + "AccountService/ListAccounts":        everybody(),
+		v1 + "AccountService/UpdateAccount":       admins(),
+		v1 + "AccountService/SuspendAccount":      admins(),
+		v1 + "AccountService/ResumeAccount":       admins(),
+		v1 + "AccountService/DeleteAccount":       admins(),
+		v1 + "AccountService/UndeleteAccount":     admins(),
+		v1 + "AccountService/PurgeAccount":        owners(),
+		v1 + "UserService/CreateUser":             developers(),
+		v1 + "UserService/GetUser":                technical(),
+		v1 + "UserService/ListUsers":              technical(),
+		v1 + "UserService/DeleteUser":             developers(),
+		v1 + "UserService/UpdateUser":             developers(),
+		v1 + "UserService/SuspendUser":            developers(),
+		v1 + "UserService/ResumeUser":             developers(),
+		v1 + "CredentialService/IssueCredential":  developers(),
+		v1 + "CredentialService/ListCredentials":  technical(),
+		v1 + "CredentialService/RevokeCredential": developers(),
+		v1 + "CredentialService/RenewCredential":  developers(),
+		v1 + "RoleService/CreateRole":             admins(),
+		v1 + "RoleService/GetRole":                technical(),
+		v1 + "RoleService/ListRoles":              technical(),
+		v1 + "RoleService/UpdateRole":             admins(),
+		v1 + "RoleService/DeleteRole":             admins(),
+		v1 + "RoleService/StageKey":               admins(),
+		v1 + "RoleService/PromoteKey":             admins(),
+		v1 + "RoleService/RetireKey":              admins(),
+		v1 + "RoleService/RotateKeyNow":           admins(),
+		v1 + "RoleService/ListKeyDependents":      technical(),
+	}
+}
