@@ -97,6 +97,7 @@ type Conn struct {
 	meter   Meter
 	room    chan struct{} // closed when pending falls to half; nil if nobody waits
 	idle    chan struct{} // closed when nothing is left to write; nil if nobody waits
+	crowd   int16         // how often publishers met here lately; see crowded
 }
 
 // New returns the outbound half of nc. Fail is called when writing is over.
@@ -191,6 +192,7 @@ func (c *Conn) send(segs []segment, total int) (full bool) {
 			segs[i].own()
 		}
 		c.queue = append(c.queue, segs...)
+		c.crowd = min(c.crowd+crowdMeet, crowdMax)
 		pending := c.pending
 		c.mu.Unlock()
 		if pending > c.limits.MaxPending {
@@ -199,9 +201,13 @@ func (c *Conn) send(segs []segment, total int) (full bool) {
 		return pending > c.limits.MaxPending/4*3
 	}
 	c.writing = true
+	crowded := c.crowded()
 	meter := c.meter
 	c.mu.Unlock()
 
+	if crowded && c.gather(segs) {
+		return false
+	}
 	v := newVector()
 	c.vec = v
 	n, all, err := c.write(v, segs, meter)
