@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -13,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats-server/v2/server"
 )
 
 // tracer keeps nats-server's trace lines.
@@ -43,21 +40,8 @@ func (t *tracer) text() string {
 // stockTraced starts a nats-server whose trace lines are kept.
 func stockTraced(t *testing.T, conf string) (addr string, log *tracer) {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "nats.conf")
-	must(t, os.WriteFile(file, []byte(conf), 0o600))
-	o, err := server.ProcessConfigFile(file)
-	must(t, err)
-	o.Host, o.Port, o.NoSigs = "127.0.0.1", server.RANDOM_PORT, true
-	s, err := server.NewServer(o)
-	must(t, err)
 	log = &tracer{}
-	s.SetLoggerV2(log, o.Debug, o.Trace, o.TraceVerbose)
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("nats-server does not start")
-	}
-	return s.Addr().String(), log
+	return natsServer(t, conf, log).Addr().String(), log
 }
 
 const traceScript = `CONNECT {"verbose":true,"pedantic":false,"user":"joe","pass":"s3cret","name":"me","lang":"py","version":"1.2","headers":true,"no_responders":true,"protocol":1}

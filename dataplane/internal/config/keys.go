@@ -33,6 +33,7 @@ func (f *file) addListeners(t table) {
 	t.add(f.serverTags, "server_tags")
 	t.add(f.serverMetadata, "server_metadata")
 	t.add(f.boolean(&o.NoHeaders), "no_header_support")
+	t.add(f.boolean(&o.Clients.ProxyProtocol), "proxy_protocol")
 	t.add(f.str(&o.PidFile), "pidfile", "pid_file")
 	t.add(f.str(&o.PortsFileDir), "ports_file_dir")
 	t.add(f.seen("lame duck", f.duration(&o.LameDuckDuration, false)), "lame_duck_duration")
@@ -115,6 +116,6 @@ func (f *file) addUnsupported(t table) {
 		"connect_error_reports", "reconnect_error_reports", "feature_flags", "prof_block_rate")
 	t.add(f.unsupportedUnless(int64(0)), "prof_port")
 	t.add(f.unsupportedUnless(false),
-		"jetstream", "proxy_protocol",
+		"jetstream",
 		"disable_sublist_cache", "no_sublist_cache", "no_fast_producer_stall")
 }

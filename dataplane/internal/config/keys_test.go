@@ -53,7 +53,7 @@ func TestWhatDoesNotExistYetIsRefusedByName(t *testing.T) {
 		"cluster { port: 6222, tls {} }", "cluster { port: 6222, compression: s2_fast }",
 		"gateway {}", "leafnodes {}", "websocket {}", "mqtt {}", "tls { cert_store: x }", "tls { ocsp_peer: true }",
 		"jetstream: true", "jetstream {}", "prof_port: 1",
-		"proxy_protocol: true", "resolver_tls {}", "trusted: x",
+		"resolver_tls {}", "trusted: x",
 		"authorization { auth_callout {} }", "accounts { A { imports: [] } }", "authorization { proxy_required: true }",
 	} {
 		if _, err := load(t, text); err == nil || !strings.Contains(err.Error(), "not supported yet") {

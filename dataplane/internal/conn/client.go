@@ -28,9 +28,10 @@ type Client struct {
 	id     uint64
 	start  time.Time
 	remote netip.AddrPort
-	socket syscall.Conn                // nc, if it is a plain socket
-	tls    atomic.Pointer[secure.Conn] // nil in clear; set by the reader, once
-	waited time.Duration               // until the client could say who it is
+	socket syscall.Conn                   // nc, if it is a plain socket
+	tls    atomic.Pointer[secure.Conn]    // nil in clear; set by the reader, once
+	behind atomic.Pointer[netip.AddrPort] // where the client is, if a load balancer said so; set by the reader, once
+	waited time.Duration                  // until the client could say who it is
 
 	// Owned by the reader.
 	parser   wire.Parser
@@ -106,7 +107,7 @@ func (h *Host) serve(nc net.Conn) {
 	c.connect = auth.DefaultConnect()
 	c.maxPayload.Store(int64(o.MaxPayload))
 	defer c.leave()
-	if r := c.greet(o.TLS, h.add(c)); r != nil {
+	if r := c.greet(o, h.add(c)); r != nil {
 		c.end(r)
 		return
 	}
@@ -269,7 +270,7 @@ func (c *Client) logEnd() {
 	default:
 		level = slog.LevelWarn
 	}
-	attrs := []any{"conn", c.id, "addr", c.remote.String(), "reason", r.Reason, "why", r.Log}
+	attrs := []any{"conn", c.id, "addr", c.addr().String(), "reason", r.Reason, "why", r.Log}
 	if c.identity != nil {
 		attrs = append(attrs, "account", c.identity.Account.Key, "user", c.identity.User)
 	}

@@ -76,7 +76,7 @@ func (c *Client) authenticate() *account.Refusal {
 	defer cancel()
 	for {
 		epoch := c.host.epoch.Load()
-		id, err := c.host.Auth.Authenticate(ctx, &c.connect, c.nonce, c.remote.Addr())
+		id, err := c.host.Auth.Authenticate(ctx, &c.connect, c.nonce, c.addr().Addr())
 		if err == nil {
 			err = c.join(id)
 		}

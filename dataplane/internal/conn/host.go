@@ -30,6 +30,9 @@ type Options struct {
 	MaxClosed int
 	// TLS is how connections are encrypted; nil for not at all.
 	TLS *secure.Settings
+	// ProxyProtocol reads who the client is from a load balancer's header, if
+	// there is one.
+	ProxyProtocol bool
 	// Trace is what of the protocol is logged.
 	Trace Tracing
 }

@@ -64,7 +64,9 @@ func (c *Client) info() Info {
 		i.Host, i.Port = a.Host, a.Port
 	}
 	i.ClientID = c.id
-	i.ClientIP = c.remote.Addr().Unmap().String()
+	if !c.host.Options().ProxyProtocol || c.admitted.Load() || c.behind.Load() != nil {
+		i.ClientIP = c.addr().Addr().Unmap().String() // else it is not known yet
+	}
 	i.LameDuckMode = c.host.lame.Load()
 	if cluster := c.host.cluster.Load(); cluster != nil {
 		i.Cluster, i.ClusterDynamic, i.ConnectURLs = cluster.Name, cluster.Dynamic, cluster.URLs

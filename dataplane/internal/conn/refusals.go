@@ -16,6 +16,7 @@ var (
 	authTimeout          = &account.Refusal{Text: "Authentication Timeout", Reason: "Authentication Timeout", Log: "no CONNECT in time"}
 	tlsHandshake         = &account.Refusal{Reason: "TLS Handshake Failure", Log: "the TLS handshake failed"}
 	throttled            = &account.Refusal{Text: "Connection throttling is active. Please try again later.", Reason: "Maximum Connections Exceeded", Log: "too many TLS handshakes in a second"}
+	badProxyHeader       = &account.Refusal{Reason: "Protocol Violation", Log: "the PROXY protocol header could not be read"}
 	stale                = &account.Refusal{Text: "Stale Connection", Reason: "Stale Connection", Log: "PINGs were not answered"}
 	tooManyConnections   = &account.Refusal{Text: "maximum connections exceeded", Reason: "Maximum Connections Exceeded", Log: "the broker has as many connections as it may"}
 	tooManySubscriptions = &account.Refusal{Text: "maximum subscriptions exceeded", Reason: "Maximum Subscriptions Exceeded", Log: "the connection has more subscriptions than it may have now"}

@@ -21,23 +21,37 @@ import (
 // greet sends INFO, even to who is not admitted, because clients expect it first.
 // As the settings say, it does a TLS handshake before or after it. It returns why
 // the connection must end, if it must, be it the reason it is given.
-func (c *Client) greet(t *secure.Settings, r *account.Refusal) *account.Refusal {
+func (c *Client) greet(o *Options, r *account.Refusal) *account.Refusal {
 	defer func() { c.waited = time.Since(c.start) }()
-	if t == nil || r != nil {
+	t := o.TLS
+	if r != nil {
 		if t == nil || !t.First {
 			c.sendInfo(false)
 		}
 		return r
 	}
-	first := t.First
+	first := t != nil && t.First
 	if first && t.Fallback > 0 {
 		_, first = c.firstByte(t.Fallback)
 	}
 	if !first {
 		c.sendInfo(false)
-		if t.AllowPlain && !c.opensTLS(t.Timeout) {
-			return nil
+	}
+	if o.ProxyProtocol {
+		if r := c.unwrap(); r != nil {
+			return r
 		}
+	}
+	if t == nil {
+		return nil
+	}
+	return c.encrypt(t, first)
+}
+
+// encrypt does the TLS handshake, unless the client may do without and does.
+func (c *Client) encrypt(t *secure.Settings, first bool) *account.Refusal {
+	if !first && t.AllowPlain && !c.opensTLS(t.Timeout) {
+		return nil
 	}
 	if !t.Admit() {
 		return throttled
@@ -126,7 +140,7 @@ func (c *Client) logHandshake(err error) {
 	if errors.As(err, &ne) && ne.Timeout() || errors.As(err, &notTLS) && notTLS.Conn != nil || errors.Is(err, io.EOF) {
 		log = c.host.Log.Debug
 	}
-	log("TLS handshake error", "conn", c.id, "addr", c.remote.String(), "err", err, "peer", peers(err))
+	log("TLS handshake error", "conn", c.id, "addr", c.addr().String(), "err", err, "peer", peers(err))
 }
 
 // peers names the certificates that were not believed.

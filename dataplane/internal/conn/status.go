@@ -45,7 +45,7 @@ func (c *Client) ID() uint64 { return c.id }
 // after the other, each for as long as a number is read.
 func (c *Client) Status() Status {
 	s := Status{
-		ID: c.id, IP: c.remote.Addr().Unmap().String(), Port: int(c.remote.Port()), Start: c.start,
+		ID: c.id, IP: c.addr().Addr().Unmap().String(), Port: int(c.addr().Port()), Start: c.start,
 		LastActivity: c.lastActivity(), RTT: time.Duration(c.rtt.Load()), PendingBytes: c.out.Pending(),
 		Traffic: c.Traffic(), Stalls: c.out.Stalls(),
 	}

@@ -54,7 +54,7 @@ func (c *Client) traceLine(text string) {
 
 // label names the connection in log lines as nats-server does.
 func (c *Client) label() string {
-	addr := netip.AddrPortFrom(c.remote.Addr().Unmap(), c.remote.Port())
+	addr := netip.AddrPortFrom(c.addr().Addr().Unmap(), c.addr().Port())
 	label := fmt.Sprintf("%s - cid:%d", addr, c.id)
 	who := c.shown.Load()
 	if who == nil {
