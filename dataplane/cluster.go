@@ -3,12 +3,15 @@ package dataplane
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net"
 	"strconv"
+	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/config"
 	"github.com/coveymq/covey/dataplane/internal/route"
+	"github.com/coveymq/covey/dataplane/internal/secure"
 )
 
 // Cluster joins a broker to others, ours or nats-server's, over routes.
@@ -29,8 +32,26 @@ type Cluster struct {
 	// User and Password are what other brokers have to show.
 	User     string
 	Password RoutePassword
-	// ConnectRetries is how often more a broker is tried that is not in Routes.
+	// Accounts have a connection each beside the pool.
+	Accounts []string
+	// AuthTimeout bounds the handshake between brokers; 0 for the default.
+	AuthTimeout time.Duration
+	// TLS encrypts routes; nil for none.
+	TLS *secure.Settings
+	// Permissions say what crosses routes.
+	Permissions route.Permissions
+	// Compression is how it is compressed; the zero value is: if a peer asks.
+	Compression route.Compression
+	// ConnectRetries is how often more a broker is tried that is not in Routes, and
+	// ConnectBackoff whether the pause between tries grows.
 	ConnectRetries int
+	ConnectBackoff bool
+	// PingInterval is how often a peer is asked whether it is still there, PingMax
+	// how many questions may be without an answer, and WriteDeadline how long a
+	// peer may take nothing; 0 for the defaults.
+	PingInterval  time.Duration
+	PingMax       int
+	WriteDeadline time.Duration
 	// NoAdvertise keeps the addresses for clients from the other brokers.
 	NoAdvertise bool
 	// SystemAccount has a connection of its own, and must be the same for all.
@@ -52,20 +73,51 @@ const defaultRouteAddr = "127.0.0.1:6222"
 
 // join opens the listener for routes.
 func (b *Broker) join(ctx context.Context) error {
-	c := b.cfg.Cluster
-	l, err := listen(ctx, "routes", cmp.Or(c.Listen, defaultRouteAddr))
+	l, err := listen(ctx, "routes", cmp.Or(b.cfg.Cluster.Listen, defaultRouteAddr))
 	if err != nil {
 		return err
 	}
-	b.mesh, err = route.New(route.Config{
-		ServerID: b.id, ServerName: b.cfg.ServerName, Version: Level, Name: c.Name, Advertise: c.Advertise, Routes: c.Routes,
-		PoolSize: c.PoolSize, User: c.User, Password: c.Password, ConnectRetries: c.ConnectRetries, NoAdvertise: c.NoAdvertise,
-		SystemAccount: b.systemAccount(), ClientURLs: b.clientAddrs(), MaxPayload: b.cfg.Clients.MaxPayload, NoHeaders: b.cfg.NoHeaders, Log: b.cfg.Logger,
-	}, l, b.host)
+	b.mesh, err = route.New(b.routes(b.cfg.Cluster), l, b.host)
 	if err != nil {
 		_ = l.Close() // the first error says more
 	}
 	return err
+}
+
+// routes is what the mesh needs to know.
+func (b *Broker) routes(c *Cluster) route.Config {
+	return route.Config{
+		ServerID: b.id, ServerName: b.cfg.ServerName, Version: Level, Name: c.Name, Advertise: c.Advertise, Routes: c.Routes,
+		PoolSize: c.PoolSize, Accounts: c.Accounts, User: c.User, Password: c.Password, AuthTimeout: c.AuthTimeout,
+		TLS: c.TLS, Permissions: c.Permissions, Compression: c.Compression,
+		ConnectRetries: c.ConnectRetries, ConnectBackoff: c.ConnectBackoff, NoAdvertise: c.NoAdvertise,
+		PingInterval: c.PingInterval, PingMax: c.PingMax, WriteDeadline: c.WriteDeadline,
+		SystemAccount: b.systemAccount(), ClientURLs: b.clientAddrs(), MaxPayload: b.cfg.Clients.MaxPayload, NoHeaders: b.cfg.NoHeaders, Log: b.cfg.Logger,
+	}
+}
+
+// ReloadCluster puts another configuration of the cluster in force. Name and
+// listener stay as they are.
+func (b *Broker) ReloadCluster(c *Cluster) error {
+	b.reloads.Lock()
+	defer b.reloads.Unlock()
+	if b.mesh == nil {
+		return errNoCluster
+	}
+	return b.mesh.Reload(b.routes(c))
+}
+
+// errNoCluster is the answer to a change of what is not there.
+var errNoCluster = errors.New("the broker is in no cluster")
+
+// clusterOf is the cluster that a configuration describes.
+func clusterOf(c *config.Cluster) *Cluster {
+	return &Cluster{
+		Name: c.Name, Listen: joinPort(c.Host, max(c.Port, 0)), Advertise: c.Advertise, Routes: c.Routes, PoolSize: c.PoolSize, Accounts: c.Accounts,
+		User: c.User, Password: c.Password, AuthTimeout: c.AuthTimeout, TLS: c.TLS, Permissions: c.Permissions, Compression: c.Compression,
+		ConnectRetries: c.ConnectRetries, ConnectBackoff: c.ConnectBackoff, NoAdvertise: c.NoAdvertise,
+		PingInterval: c.PingInterval, PingMax: c.PingMax, WriteDeadline: c.WriteDeadline,
+	}
 }
 
 // systemAccount is the account that has a connection of its own; empty for none.

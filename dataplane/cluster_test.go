@@ -184,11 +184,18 @@ func meshed(t *testing.T, members ...member) {
 }
 
 // interested waits until a publisher at one member knows of a subscriber
-// elsewhere: a request to nobody is answered at once, with no responders.
+// elsewhere: a request to nobody is answered, with no responders, before the PING
+// that follows it.
 func interested(t *testing.T, nc *nats.Conn, subj string) {
 	t.Helper()
 	eventually(t, "interest in "+subj, func() bool {
-		_, err := nc.Request(subj, []byte("probe"), 20*time.Millisecond)
+		inbox := nats.NewInbox()
+		sub, err := nc.SubscribeSync(inbox)
+		must(t, err)
+		defer func() { _ = sub.Unsubscribe() }() // the connection may be closed by now
+		must(t, nc.PublishRequest(subj, inbox, []byte("probe")))
+		must(t, nc.Flush())
+		_, err = sub.NextMsg(time.Millisecond)
 		return !errors.Is(err, nats.ErrNoResponders)
 	})
 }
@@ -287,6 +294,7 @@ type routezAnswer struct {
 	Routes []struct {
 		RemoteID      string   `json:"remote_id"`
 		Account       string   `json:"account"`
+		Compression   string   `json:"compression"`
 		Subscriptions []string `json:"subscriptions_list"`
 	} `json:"routes"`
 }

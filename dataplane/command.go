@@ -125,10 +125,7 @@ func brokerConfig(o *config.Options) (Config, error) {
 		cfg.MonitorAddr = joinPort(o.MonitorHost, max(port, 0))
 	}
 	if c := o.Cluster; c != nil {
-		cfg.Cluster = &Cluster{
-			Name: c.Name, Listen: joinPort(c.Host, max(c.Port, 0)), Advertise: c.Advertise, Routes: c.Routes, PoolSize: c.PoolSize,
-			User: c.User, Password: c.Password, ConnectRetries: c.ConnectRetries, NoAdvertise: c.NoAdvertise,
-		}
+		cfg.Cluster = clusterOf(c)
 	}
 	if o.Covey.ControlPlane == "" {
 		return cfg, nil

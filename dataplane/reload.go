@@ -44,6 +44,11 @@ func (s *service) reload(ctx context.Context) error {
 	if err := s.broker.Reload(access, clients); err != nil {
 		return err
 	}
+	if next.Cluster != nil {
+		if err := s.broker.ReloadCluster(clusterOf(next.Cluster)); err != nil {
+			return err
+		}
+	}
 	if next.Operator != nil {
 		if err := s.broker.ReloadOperator(ctx, next.Operator); err != nil {
 			return err
@@ -81,7 +86,10 @@ func unreloadable(before, after *config.Options) []string {
 		{"operator", func(o *config.Options) any { return o.Operator != nil }},
 		{"resolver", func(o *config.Options) any { return resolverOf(o).Resolver }},
 		{"the operator's system account", func(o *config.Options) any { return resolverOf(o).System }},
-		{"cluster", func(o *config.Options) any { return o.Cluster }},
+		{"cluster", func(o *config.Options) any { return o.Cluster != nil }},
+		{"cluster host", func(o *config.Options) any { return clusterIn(o).Host }},
+		{"cluster port", func(o *config.Options) any { return clusterIn(o).Port }},
+		{"cluster name", func(o *config.Options) any { return clusterIn(o).Name }},
 		{"covey", func(o *config.Options) any { return o.Covey }},
 	} {
 		if !reflect.DeepEqual(key.value(before), key.value(after)) {
@@ -89,6 +97,13 @@ func unreloadable(before, after *config.Options) []string {
 		}
 	}
 	return names
+}
+
+func clusterIn(o *config.Options) config.Cluster {
+	if o.Cluster == nil {
+		return config.Cluster{}
+	}
+	return *o.Cluster
 }
 
 func resolverOf(o *config.Options) config.Operator {

@@ -7,8 +7,10 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/route"
+	"github.com/coveymq/covey/dataplane/internal/secure"
 )
 
 // Cluster is how a broker joins others.
@@ -24,7 +26,16 @@ type Cluster struct {
 	Password       route.Secret
 	Routes         []route.URL
 	PoolSize       int
+	Accounts       []string
+	AuthTimeout    time.Duration
+	TLS            *secure.Settings
+	Permissions    route.Permissions
+	Compression    route.Compression
 	ConnectRetries int
+	ConnectBackoff bool
+	PingInterval   time.Duration
+	PingMax        int
+	WriteDeadline  time.Duration
 }
 
 // cluster returns the cluster, made if there is none.
@@ -49,10 +60,19 @@ func (f *file) cluster(n node) {
 	t.add(f.routes, "routes")
 	t.add(integer(&f.reader, &c.PoolSize, -1, maxPoolSize), "pool_size")
 	t.add(integer(&f.reader, &c.ConnectRetries, 0, math.MaxInt32), "connect_retries")
-	t.add(f.unsupportedUnless(true), "connect_backoff")
-	t.add(f.unsupportedUnless(false, "off", "disabled", "not supported", "not_supported", "accept"), "compression")
-	t.add(f.unsupported, "tls", "permissions", "accounts", "ping_interval", "ping_max", "write_deadline", "write_timeout")
+	t.add(f.boolean(&c.ConnectBackoff), "connect_backoff")
+	t.add(f.clusterCompression, "compression")
+	t.add(f.clusterTLS, "tls")
+	t.add(f.clusterPermissions, "permissions")
+	t.add(func(n node) { c.Accounts, _ = f.strs(n) }, "accounts")
+	t.add(f.clusterPing, "ping_interval")
+	t.add(integer(&f.reader, &c.PingMax, 0, math.MaxInt32), "ping_max")
+	t.add(f.duration(&c.WriteDeadline, true), "write_deadline")
+	t.add(f.unsupported, "write_timeout")
 	f.block(n, t)
+	if len(c.Accounts) > 0 && c.PoolSize < 0 {
+		f.problem(n, "accounts cannot have routes of their own with pool_size -1")
+	}
 	if c.Port == 0 {
 		f.problem(n, "cluster needs listen or port")
 	}
@@ -93,7 +113,14 @@ func (f *file) clusterAuthorization(n node) {
 	t := table{}
 	t.add(f.str(&c.User), "user", "username")
 	t.add(f.str(&password), "pass", "password")
-	t.add(f.unsupported, "timeout", "token", "users", "permissions", "default_permission", "default_permissions")
+	t.add(f.secondsOrDuration(&c.AuthTimeout), "timeout")
+	t.add(f.refuse("cluster authorization takes one user and password, not %s"), "token", "users")
+	t.add(func(n node) {
+		f.warn(n, "permissions belong into the cluster block itself, not into its authorization")
+		if c.Permissions == (route.Permissions{}) {
+			f.clusterPermissions(n)
+		}
+	}, "permissions", "default_permission", "default_permissions")
 	f.block(n, t)
 	c.Password = route.Secret(password)
 	if (c.User == "") != (password == "") {

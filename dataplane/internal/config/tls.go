@@ -19,21 +19,36 @@ func (f *file) addTLS(t table) {
 func (f *file) tls(n node) {
 	o := &secure.Options{}
 	f.o.TLS = o
+	if !f.tlsOptions(n, o, false) {
+		return
+	}
+	if _, err := secure.Load(*o); err != nil {
+		f.problem(n, "%v", err)
+	}
+}
+
+// tlsOptions reads a block that says how connections are encrypted, clients' or
+// those between brokers. It reports false if there is a problem with it.
+func (f *file) tlsOptions(n node, o *secure.Options, peers bool) bool {
 	var single secure.KeyPair
 	t := table{}
 	t.add(f.str(&single.CertFile), "cert_file")
 	t.add(f.str(&single.KeyFile), "key_file")
 	t.add(func(n node) { f.keyPairs(n, &o.Certificates) }, "certs", "certificates")
 	t.add(f.str(&o.CAFile), "ca_file")
-	t.add(f.boolean(&o.Verify), "verify")
-	t.add(f.boolean(&o.Map), "verify_and_map")
 	t.add(func(n node) { f.pinned(n, o) }, "pinned_certs")
 	f.addCiphers(t, o, n)
 	t.add(func(n node) { f.minVersion(n, o) }, "min_version")
 	t.add(f.secondsOrDuration(&o.Timeout), "timeout")
-	t.add(func(n node) { f.first(n, o) }, "handshake_first", "first", "immediate")
-	t.add(integer(&f.reader, &o.RateLimit, 0, 1<<31), "connection_rate_limit")
-	t.add(f.insecure, "insecure")
+	if peers {
+		f.addPeerTLS(t, o)
+	} else {
+		t.add(f.boolean(&o.Verify), "verify")
+		t.add(f.boolean(&o.Map), "verify_and_map")
+		t.add(func(n node) { f.first(n, o) }, "handshake_first", "first", "immediate")
+		t.add(integer(&f.reader, &o.RateLimit, 0, 1<<31), "connection_rate_limit")
+		t.add(f.insecure, "insecure")
+	}
 	t.add(f.unsupportedUnless(false), "ocsp_peer", "verify_cert_and_check_known_urls")
 	t.add(f.unsupported, "cert_store", "cert_match_by", "cert_match", "ca_certs_match", "cert_match_skip_invalid")
 	before := len(f.problems)
@@ -44,11 +59,26 @@ func (f *file) tls(n node) {
 		}
 		o.Certificates = append(o.Certificates, single)
 	}
-	if len(f.problems) == before {
-		if _, err := secure.Load(*o); err != nil {
-			f.problem(n, "%v", err)
+	return len(f.problems) == before
+}
+
+// addPeerTLS puts in what is different between brokers, which always verify each
+// other and shake hands first.
+func (f *file) addPeerTLS(t table, o *secure.Options) {
+	t.add(func(n node) {
+		if v, ok := as[bool](&f.reader, n, "a boolean"); ok && !v {
+			f.warn(n, "routes verify certificates all the same")
 		}
-	}
+	}, "verify")
+	t.add(func(n node) {
+		if v, ok := as[bool](&f.reader, n, "a boolean"); ok && v {
+			o.Insecure = true
+			f.warn(n, "TLS hostname verification of routes is disabled, system will not verify identity of the server")
+		}
+	}, "insecure")
+	t.add(f.refuse("%s has no meaning between brokers, which have no users"), "verify_and_map")
+	t.add(f.refuse("%s has no meaning between brokers, where the handshake always comes first"), "handshake_first", "first", "immediate")
+	t.add(f.refuse("%s has no meaning between brokers"), "connection_rate_limit")
 }
 
 // addCiphers puts in the keys that choose among algorithms.

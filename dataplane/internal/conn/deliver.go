@@ -68,7 +68,7 @@ func (w *worker) toGroup(from *egress.Conn, op *wire.Op, g *interest.Group) bool
 	if g.Pick(random, func(sub *interest.Sub) bool { return w.deliver(from, op, sub) }) != nil {
 		return true
 	}
-	return g.PickRemote(random, w.routeQueue) != nil
+	return g.PickRemote(random, func(sub *interest.Sub) bool { return w.routeQueue(op, sub) }) != nil
 }
 
 // localMember stages the message for a member of ours, if there is any.
@@ -82,7 +82,7 @@ func (w *worker) deliver(from *egress.Conn, op *wire.Op, sub *interest.Sub) bool
 	flags := sub.Dst.Flags.Load()
 	if flags != 0 {
 		if flags&egress.Routed != 0 {
-			return from != nil && w.route(sub.Dst, flags)
+			return from != nil && w.route(sub.Dst, flags, op)
 		}
 		if flags&egress.Internal != 0 {
 			return take(from, flags, op, sub)

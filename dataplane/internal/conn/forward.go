@@ -14,9 +14,23 @@ type routed struct {
 	queues []string // groups of which the other broker is to choose a member
 }
 
-// route notes that a route gets the message.
-func (w *worker) route(dst *egress.Conn, flags uint32) bool {
+// Filter is the owner of a route that must be asked about each message.
+type Filter interface {
+	// Admits reports whether a message may go over the route.
+	Admits(subject []byte) bool
+}
+
+// takes reports whether a route may get the message.
+func takes(dst *egress.Conn, flags uint32, op *wire.Op) bool {
 	if flags&egress.Closed != 0 {
+		return false
+	}
+	return flags&egress.Filtered == 0 || dst.Owner.(Filter).Admits(op.Subject) //nolint:errcheck // the owner of a route that is filtered is one
+}
+
+// route notes that a route gets the message.
+func (w *worker) route(dst *egress.Conn, flags uint32, op *wire.Op) bool {
+	if !takes(dst, flags, op) {
 		return false
 	}
 	w.routeTo(dst, flags)
@@ -41,9 +55,9 @@ func (w *worker) routeTo(dst *egress.Conn, flags uint32) *routed {
 }
 
 // routeQueue notes that another broker is to choose a member of a queue group.
-func (w *worker) routeQueue(sub *interest.Sub) bool {
+func (w *worker) routeQueue(op *wire.Op, sub *interest.Sub) bool {
 	flags := sub.Dst.Flags.Load()
-	if flags&egress.Closed != 0 {
+	if !takes(sub.Dst, flags, op) {
 		return false
 	}
 	r := w.routeTo(sub.Dst, flags)

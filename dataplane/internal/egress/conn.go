@@ -76,6 +76,8 @@ type Conn struct {
 	OutMessages, OutBytes atomic.Uint64
 	stalls                atomic.Uint64
 
+	compressed atomic.Pointer[compressed] // nil if what is sent is not compressed
+
 	writers sync.WaitGroup // the writer goroutine, if there is one
 
 	// Owned by whoever set writing.

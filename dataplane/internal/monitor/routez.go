@@ -10,37 +10,41 @@ import (
 
 // Routez is the answer of /routez.
 type Routez struct {
-	ServerID   string      `json:"server_id"`
-	ServerName string      `json:"server_name"`
-	Now        time.Time   `json:"now"`
-	NumRoutes  int         `json:"num_routes"`
-	Routes     []RouteInfo `json:"routes"`
+	ServerID   string          `json:"server_id"`
+	ServerName string          `json:"server_name"`
+	Now        time.Time       `json:"now"`
+	Import     *route.Subjects `json:"import,omitempty"`
+	Export     *route.Subjects `json:"export,omitempty"`
+	NumRoutes  int             `json:"num_routes"`
+	Routes     []RouteInfo     `json:"routes"`
 }
 
 // RouteInfo is one connection to another broker in Routez.
 type RouteInfo struct {
-	RID           uint64      `json:"rid"`
-	RemoteID      string      `json:"remote_id"`
-	RemoteName    string      `json:"remote_name"`
-	DidSolicit    bool        `json:"did_solicit"`
-	IsConfigured  bool        `json:"is_configured"`
-	IP            string      `json:"ip"`
-	Port          int         `json:"port"`
-	Start         time.Time   `json:"start"`
-	LastActivity  time.Time   `json:"last_activity"`
-	RTT           string      `json:"rtt,omitempty"`
-	Uptime        string      `json:"uptime"`
-	Idle          string      `json:"idle"`
-	Pending       int64       `json:"pending_size"`
-	InMsgs        uint64      `json:"in_msgs"`
-	OutMsgs       uint64      `json:"out_msgs"`
-	InBytes       uint64      `json:"in_bytes"`
-	OutBytes      uint64      `json:"out_bytes"`
-	NumSubs       int64       `json:"subscriptions"`
-	Subscriptions []string    `json:"subscriptions_list,omitempty"`
-	Details       []SubDetail `json:"subscriptions_list_detail,omitempty"`
-	Account       string      `json:"account,omitempty"`
-	Compression   string      `json:"compression,omitempty"`
+	RID           uint64          `json:"rid"`
+	RemoteID      string          `json:"remote_id"`
+	RemoteName    string          `json:"remote_name"`
+	DidSolicit    bool            `json:"did_solicit"`
+	IsConfigured  bool            `json:"is_configured"`
+	IP            string          `json:"ip"`
+	Port          int             `json:"port"`
+	Start         time.Time       `json:"start"`
+	LastActivity  time.Time       `json:"last_activity"`
+	RTT           string          `json:"rtt,omitempty"`
+	Uptime        string          `json:"uptime"`
+	Idle          string          `json:"idle"`
+	Import        *route.Subjects `json:"import,omitempty"`
+	Export        *route.Subjects `json:"export,omitempty"`
+	Pending       int64           `json:"pending_size"`
+	InMsgs        uint64          `json:"in_msgs"`
+	OutMsgs       uint64          `json:"out_msgs"`
+	InBytes       uint64          `json:"in_bytes"`
+	OutBytes      uint64          `json:"out_bytes"`
+	NumSubs       int64           `json:"subscriptions"`
+	Subscriptions []string        `json:"subscriptions_list,omitempty"`
+	Details       []SubDetail     `json:"subscriptions_list_detail,omitempty"`
+	Account       string          `json:"account,omitempty"`
+	Compression   string          `json:"compression,omitempty"`
 }
 
 func (s *Server) routez(q *query) (any, error) {
@@ -49,6 +53,8 @@ func (s *Server) routez(q *query) (any, error) {
 	if s.mesh == nil || q.err != nil {
 		return out, q.err
 	}
+	may := s.mesh.Permissions()
+	out.Import, out.Export = may.Import, may.Export
 	all := s.mesh.Status(list || detail)
 	slices.SortFunc(all, func(a, b route.Status) int { return cmp.Compare(a.ID, b.ID) })
 	for i := range all {
@@ -64,7 +70,8 @@ func routeInfo(st *route.Status, now time.Time, detail bool) RouteInfo {
 		IP: st.IP, Port: st.Port, Start: st.Start.UTC(), LastActivity: st.LastActivity.UTC(),
 		Uptime: uptime(now.Sub(st.Start)), Idle: uptime(now.Sub(st.LastActivity)), Pending: st.PendingBytes,
 		InMsgs: st.InMessages, OutMsgs: st.OutMessages, InBytes: st.InBytes, OutBytes: st.OutBytes,
-		NumSubs: st.SubscriptionCount, Account: st.Account, Compression: "off",
+		NumSubs: st.SubscriptionCount, Account: st.Account, Compression: st.Compression,
+		Import: st.Import, Export: st.Export,
 	}
 	if st.RTT > 0 {
 		ri.RTT = st.RTT.String()

@@ -1,15 +1,19 @@
 package route
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/coveymq/covey/dataplane/internal/permission"
+	"github.com/coveymq/covey/dataplane/internal/secure"
 	"github.com/coveymq/covey/internal/errs"
 )
 
@@ -34,8 +38,25 @@ type Config struct {
 	// those we learn of from others.
 	User     string
 	Password Secret
-	// ConnectRetries is how often more a broker that we learned of is tried.
+	// AuthTimeout bounds the handshake between brokers; 0 for the default.
+	AuthTimeout time.Duration
+	// TLS encrypts routes; nil for none. See secure.LoadPeer.
+	TLS *secure.Settings
+	// Permissions say what crosses routes.
+	Permissions Permissions
+	Compression Compression
+	// Accounts have a connection each beside the pool.
+	Accounts []string
+	// ConnectRetries is how often more a broker that we learned of is tried, and
+	// ConnectBackoff whether the pause between tries grows.
 	ConnectRetries int
+	ConnectBackoff bool
+	// PingInterval is how often a peer is asked whether it is still there, and
+	// PingMax how many questions may be without an answer; 0 for the defaults.
+	PingInterval time.Duration
+	PingMax      int
+	// WriteDeadline is how long a peer may take nothing; 0 for the default.
+	WriteDeadline time.Duration
 	// NoAdvertise keeps our clients' addresses from the other brokers, and theirs
 	// from our clients.
 	NoAdvertise bool
@@ -47,6 +68,8 @@ type Config struct {
 	// NoHeaders says that messages have no headers.
 	NoHeaders bool
 	Log       *slog.Logger
+
+	allowed *permission.Set // Permissions, compiled
 }
 
 // Defaults, as in nats-server.
@@ -58,6 +81,7 @@ const (
 	writeDeadline    = 10 * time.Second
 	firstPing        = time.Second
 	pingInterval     = 30 * time.Second
+	maxPingInterval  = 30 * time.Second
 	pingMax          = 2
 	retryMin         = time.Second
 	retryMax         = 30 * time.Second
@@ -72,6 +96,18 @@ func (c *Config) complete() (dynamic bool, err error) {
 		c.PoolSize = defaultPoolSize
 	}
 	c.PoolSize = max(c.PoolSize, 0)
+	c.AuthTimeout = cmp.Or(c.AuthTimeout, handshakeTimeout)
+	c.PingMax = cmp.Or(c.PingMax, pingMax)
+	c.PingInterval = cmp.Or(min(c.PingInterval, maxPingInterval), pingInterval)
+	c.WriteDeadline = cmp.Or(c.WriteDeadline, writeDeadline)
+	c.allowed = c.Permissions.set()
+	if c.Compression, err = c.Compression.Normal(); err != nil {
+		return false, err
+	}
+	if len(c.Accounts) > 0 && c.PoolSize == 0 {
+		return false, errs.New(errs.Invalid, "CLUSTER_ACCOUNTS", "accounts cannot have routes of their own without a pool").
+			WithNext("leave accounts or pool_size -1 away")
+	}
 	if strings.HasPrefix(c.Password.Reveal(), "$2") {
 		return false, errs.New(errs.Invalid, "CLUSTER_PASSWORD_HASHED", "the cluster's password is a bcrypt hash, which is not supported").
 			WithNext("give the password itself")
@@ -90,6 +126,22 @@ func (c *Config) complete() (dynamic bool, err error) {
 		return true, nil
 	}
 	return false, nil
+}
+
+// dedicated says whether an account has a connection of its own.
+func (c *Config) dedicated(key string) bool {
+	return key != "" && (key == c.SystemAccount || slices.Contains(c.Accounts, key))
+}
+
+// has says whether there may be such a slot.
+func (c *Config) has(s slot) bool { return s.account == "" || c.dedicated(s.account) }
+
+// retryBound is the longest pause between two tries to connect.
+func (c *Config) retryBound() time.Duration {
+	if c.ConnectBackoff {
+		return retryMax
+	}
+	return retryMin
 }
 
 const redacted = "[redacted]"

@@ -8,8 +8,13 @@
 // it.
 //
 // A message takes at most one hop: what comes from a link goes to our own
-// clients only. What is advertised is what is implemented: no compression, no
-// leaf node interest, no message tracing, no gateways.
+// clients only. What is advertised is what is implemented: no leaf node interest,
+// no message tracing, no gateways.
+//
+// A link begins with the TLS handshake, if routes are encrypted. Then comes the
+// peer's INFO, with which compression is negotiated, and only what follows that
+// is compressed; so who reads a link reads through up to two layers, and
+// egress's sinks are their counterpart.
 //
 // Locks, in the order in which they may be held together: Mesh.mu, tenant.mu,
 // the mutex of an account's interest index, tenant.outMu, a connection's.

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"encoding/json"
 	"fmt"
@@ -29,7 +30,7 @@ func (l *link) processConnect(arg []byte) *ending {
 	if c.Lang != "" {
 		return wrongPort
 	}
-	cfg := &l.mesh.cfg
+	cfg := l.config
 	if cfg.User != "" || cfg.Password != "" {
 		user := subtle.ConstantTimeCompare([]byte(c.User), []byte(cfg.User))
 		if user&subtle.ConstantTimeCompare([]byte(c.Pass), []byte(cfg.Password.Reveal())) == 0 {
@@ -57,15 +58,19 @@ func (l *link) processInfo(arg []byte) *ending {
 	if e := l.meet(&i); e != nil {
 		return e
 	}
+	if again, e := l.negotiate(&i); again || e != nil {
+		return e
+	}
+	if e := l.settle(&i); e != nil {
+		return e
+	}
 	l.known = true
+	l.exports = i.Export
 	if !i.Headers {
 		l.out.Flags.Or(egress.NoHeaders)
 	}
 	if l.remote.IP == "" {
 		l.remote.IP = l.reachable(&i)
-	}
-	if len(i.Import) > 0 || len(i.Export) > 0 {
-		l.mesh.cfg.Log.Warn("the peer restricts what crosses its routes; it applies that itself, we do not", "rid", l.id, "peer", i.ID)
 	}
 	if l.solicited() {
 		return l.ask()
@@ -73,15 +78,15 @@ func (l *link) processInfo(arg []byte) *ending {
 	return l.establish()
 }
 
-// meet says whether there can be a link to a peer, and which one.
+// meet says whether there can be a link to a peer.
 func (l *link) meet(i *info) *ending {
 	m := l.mesh
 	switch {
-	case i.ID == m.cfg.ServerID:
+	case i.ID == m.config().ServerID:
 		return toSelf
-	case i.TLSRequired:
+	case i.TLSRequired && !l.secured:
 		return tlsRequired
-	case !l.solicited() && i.Name == m.cfg.ServerName:
+	case !l.solicited() && i.Name == m.config().ServerName:
 		return sameName
 	}
 	if !m.adopt(i.Cluster, i.Dynamic) {
@@ -90,8 +95,13 @@ func (l *link) meet(i *info) *ending {
 		}
 		return nameConflict
 	}
-	l.pooled = m.cfg.PoolSize > 0 && i.PoolSize > 0
-	size := max(m.cfg.PoolSize, i.PoolSize)
+	return nil
+}
+
+// settle says which of the links to a peer this one is.
+func (l *link) settle(i *info) *ending {
+	l.pooled = l.config.PoolSize > 0 && i.PoolSize > 0
+	size := max(l.config.PoolSize, i.PoolSize)
 	e := l.place(i, size)
 	if l.solicited() {
 		e = l.fits(i, size)
@@ -120,7 +130,7 @@ func (l *link) place(i *info, size int) *ending {
 	case l.solicited():
 	case i.Account != "" && !l.pooled:
 		return noDedicated
-	case i.Account != "" && i.Account != l.mesh.cfg.SystemAccount:
+	case i.Account != "" && !l.config.dedicated(i.Account):
 		return &ending{text: fmt.Sprintf("No route for account %q", i.Account), why: "the peer has a dedicated route for an account that has none here"}
 	case i.Account != "":
 		l.slot = slot{account: i.Account}
@@ -146,8 +156,8 @@ func (l *link) hello() []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := &connect{
-		Echo: true, User: l.target.url.User, Pass: l.target.url.Password.Reveal(), Headers: !m.cfg.NoHeaders,
-		Name: m.cfg.ServerID, Cluster: m.name, Dynamic: m.dynamic,
+		Echo: true, User: l.target.url.User, Pass: l.target.url.Password.Reveal(), Headers: !m.config().NoHeaders,
+		Name: m.config().ServerID, Cluster: m.name, Dynamic: m.dynamic, TLS: l.secured,
 	}
 	return c.line()
 }
@@ -159,11 +169,18 @@ func (l *link) ask() *ending {
 	if e := m.await(l); e != nil {
 		return e
 	}
-	lines := l.hello()
+	var lines []byte
+	if mode := l.compression.Load(); !compresses(*mode) {
+		lines = l.hello()
+	}
 	m.mu.Lock()
 	i := m.info()
 	m.mu.Unlock()
 	i.PoolIndex, i.Account, i.Gossip = l.slot.index, l.slot.account, l.gossip
+	i.Compression = *l.compression.Load()
+	if l.auto {
+		i.Compression = CompressionS2Auto
+	}
 	if !l.pooled {
 		i.PoolSize = 0
 	}
@@ -195,9 +212,13 @@ func (l *link) news(i *info) *ending {
 	case i.AccountRequest != "":
 		return accountReload
 	case i.Gateway != "":
-		m.cfg.Log.Warn("a peer told of a gateway; gateways are not supported", "rid", l.id, "gateway", i.Gateway)
+		m.config().Log.Warn("a peer told of a gateway; gateways are not supported", "rid", l.id, "gateway", i.Gateway)
 	case i.ID != l.remote.ID:
 		m.heard(i)
+	case !i.LameDuck && !bytes.Equal(i.Export, l.exports):
+		// The peer refused some of what we told, and may take it now.
+		l.exports = i.Export
+		m.retell(l)
 	case i.LameDuck:
 		m.mu.Lock()
 		if p := m.peers[i.ID]; p != nil {

@@ -16,9 +16,6 @@ const (
 	gossipOverride = 2 // tell them although it was learned of in this way
 )
 
-// notSupported is the compression of one who knows none.
-const notSupported = "not supported"
-
 // info is the JSON of INFO on a route.
 type info struct {
 	ID             string          `json:"server_id"`
@@ -31,6 +28,7 @@ type info struct {
 	Headers        bool            `json:"headers"`
 	AuthRequired   bool            `json:"auth_required,omitempty"`
 	TLSRequired    bool            `json:"tls_required,omitempty"`
+	TLSVerify      bool            `json:"tls_verify,omitempty"`
 	MaxPayload     int             `json:"max_payload"`
 	IP             string          `json:"ip,omitempty"`
 	Cluster        string          `json:"cluster,omitempty"`
@@ -80,16 +78,18 @@ func line(verb string, v any) []byte {
 // info returns what we say of ourselves. Call it with mu held.
 func (m *Mesh) info() *info {
 	host, port := m.address()
+	c := m.config()
 	i := &info{
-		ID: m.cfg.ServerID, Name: m.cfg.ServerName, Version: m.cfg.Version, Proto: protoAccounts, Go: runtime.Version(),
-		Host: host, Port: port, Headers: !m.cfg.NoHeaders, AuthRequired: m.cfg.User != "", MaxPayload: m.cfg.MaxPayload,
-		Cluster: m.name, Dynamic: m.dynamic, Compression: notSupported, PoolSize: m.cfg.PoolSize, LameDuck: m.lame, Covey: true,
+		ID: c.ServerID, Name: c.ServerName, Version: c.Version, Proto: protoAccounts, Go: runtime.Version(),
+		Host: host, Port: port, Headers: !c.NoHeaders, AuthRequired: c.User != "", MaxPayload: c.MaxPayload,
+		Cluster: m.name, Dynamic: m.dynamic, Compression: c.Compression.Mode, PoolSize: c.PoolSize, LameDuck: m.lame, Covey: true,
+		TLSRequired: c.TLS != nil, TLSVerify: c.TLS != nil, Import: c.Permissions.Import.json(), Export: c.Permissions.Export.json(),
 	}
-	if m.cfg.Advertise != "" {
-		i.IP = "nats-route://" + m.cfg.Advertise + "/"
+	if c.Advertise != "" {
+		i.IP = "nats-route://" + c.Advertise + "/"
 	}
-	if !m.cfg.NoAdvertise {
-		i.ConnectURLs = m.cfg.ClientURLs
+	if !c.NoAdvertise {
+		i.ConnectURLs = c.ClientURLs
 	}
 	return i
 }

@@ -2,7 +2,9 @@ package route
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"runtime/debug"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/egress"
+	"github.com/coveymq/covey/dataplane/internal/permission"
 	"github.com/coveymq/covey/dataplane/internal/wire"
 )
 
@@ -42,7 +45,8 @@ var (
 	duplicate     = &ending{why: "there is a route to that peer already", quiet: true}
 	nameConflict  = &ending{why: "the peer belongs to a cluster of another name"}
 	sameName      = &ending{text: "Duplicate Server Name", why: "the peer has the server name of this broker"}
-	tlsRequired   = &ending{why: "the peer requires TLS on routes, which is not supported"}
+	tlsRequired   = &ending{why: "the peer requires TLS on routes, and this broker has none in its configuration"}
+	reloaded      = &ending{why: "the configuration of the cluster changed", quiet: true}
 	noPool        = &ending{why: "the peer has no pool of routes", quiet: true}
 	badPoolIndex  = &ending{text: "Invalid route pool index", why: "the peer sent an impossible pool index"}
 	faulted       = &ending{why: "a fault of ours"}
@@ -55,15 +59,17 @@ var (
 // link is one connection to another broker.
 type link struct {
 	// Immutable.
-	mesh   *Mesh
-	nc     net.Conn
-	out    *egress.Conn
-	id     uint64
-	start  time.Time
-	target *target // nil for an accepted connection
+	mesh    *Mesh
+	nc      net.Conn
+	out     *egress.Conn
+	id      uint64
+	start   time.Time
+	target  *target         // nil for an accepted connection
+	config  *Config         // in force when the link was made
+	allowed *permission.Set // what may cross it; nil for all
 
 	// Immutable once registered, and owned by the reader until then.
-	remote info
+	remote info // what the peer said of itself
 	slot   slot
 	pooled bool // there are several connections to that peer
 	gossip int  // how the peer was told to us
@@ -72,36 +78,44 @@ type link struct {
 	parser     wire.RouteParser
 	in         *conn.Inbound
 	tenants    map[string]*tenant
-	connected  bool // CONNECT was received, on an accepted connection
-	known      bool // the peer's first INFO was received
+	source     io.Reader       // of what the peer sends, as it meant it
+	exports    json.RawMessage // what the peer lets out, as it said
+	secured    bool            // behind TLS
+	negotiated bool            // how to compress
+	inflate    bool            // what follows is compressed
+	auto       bool            // how hard to compress goes by the distance
+	connected  bool            // CONNECT was received, on an accepted connection
+	known      bool            // the peer's first INFO was received
 	registered bool
 	messages   uint64 // of the batch in hand
 	bytes      uint64
 
 	// Read and written by anyone.
-	ended     atomic.Pointer[ending]
-	stands    atomic.Bool // registered, for others than the reader
-	upgraded  atomic.Bool // accepted, but the peer is in our configuration
-	lastIn    atomic.Int64
-	rtt       atomic.Int64
-	pingSent  atomic.Int64
-	pingsOut  atomic.Int32
-	inMsgs    atomic.Uint64
-	inBytes   atomic.Uint64
-	wantCount atomic.Int64  // subscriptions of the peer
-	done      chan struct{} // closed when it is over
+	ended       atomic.Pointer[ending]
+	stands      atomic.Bool            // registered, for others than the reader
+	upgraded    atomic.Bool            // accepted, but the peer is in our configuration
+	compression atomic.Pointer[string] // what was agreed on
+	lastIn      atomic.Int64
+	rtt         atomic.Int64
+	pingSent    atomic.Int64
+	pingsOut    atomic.Int32
+	inMsgs      atomic.Uint64
+	inBytes     atomic.Uint64
+	wantCount   atomic.Int64  // subscriptions of the peer
+	done        chan struct{} // closed when it is over
 }
 
 // newLink makes a link of a connection: accepted if there is no target.
 func (m *Mesh) newLink(nc net.Conn, t *target, s slot) *link {
 	l := &link{
-		mesh: m, nc: nc, target: t, slot: s, start: time.Now(), in: m.host.NewInbound(),
+		mesh: m, nc: nc, target: t, slot: s, start: time.Now(), in: m.host.NewInbound(), config: m.config(), source: nc,
 		tenants: make(map[string]*tenant), done: make(chan struct{}),
 	}
 	if t != nil {
 		l.gossip = t.gossip
 	}
-	l.out = egress.New(nc, &m.host.Slots, &m.limits, l.failed)
+	l.allowed = l.config.allowed
+	l.out = egress.New(nc, &m.host.Slots, &egress.Limits{MaxPending: maxPending, WriteDeadline: l.config.WriteDeadline}, l.failed)
 	l.out.Owner = l
 	l.out.Flags.Store(egress.Routed)
 	l.parser.MaxControlLine = maxControlLine
@@ -144,7 +158,12 @@ func (l *link) run(ctx context.Context) {
 	defer stop()
 	defer l.close()
 	defer l.recover()
-	l.deadline(time.Now().Add(handshakeTimeout))
+	if e := l.encrypt(); e != nil {
+		l.end(e)
+		return
+	}
+	l.restrict()
+	l.deadline(time.Now().Add(l.config.AuthTimeout))
 	if !l.solicited() {
 		l.greet()
 	}
@@ -162,7 +181,7 @@ func (l *link) deadline(at time.Time) {
 func (l *link) recover() {
 	if p := recover(); p != nil {
 		l.end(faulted)
-		l.mesh.cfg.Log.Error("route ended by a fault", "rid", l.id, "panic", p, "stack", string(debug.Stack()))
+		l.config.Log.Error("route ended by a fault", "rid", l.id, "panic", p, "stack", string(debug.Stack()))
 	}
 }
 
@@ -174,7 +193,7 @@ const (
 func (l *link) read() {
 	b, used := egress.NewBuffer(readBuffer), 0
 	for l.ended.Load() == nil {
-		n, err := l.nc.Read(b.B[used:])
+		n, err := l.source.Read(b.B[used:])
 		if n > 0 {
 			b, used = l.work(b, used+n)
 		}
@@ -210,6 +229,10 @@ func (l *link) work(b *egress.Buffer, used int) (*egress.Buffer, int) {
 		}
 		if e := l.operate(); e != nil {
 			l.end(e)
+		}
+		if l.inflate {
+			l.decompress(b.B[pos:used])
+			pos = used
 		}
 	}
 	l.in.Flush()
@@ -252,7 +275,7 @@ func (l *link) close() {
 	if e.quiet {
 		level = slog.LevelDebug
 	}
-	l.mesh.cfg.Log.Log(context.Background(), level, "route ended", "rid", l.id, "peer", l.remote.ID, "name", l.remote.Name,
+	l.config.Log.Log(context.Background(), level, "route ended", "rid", l.id, "peer", l.remote.ID, "name", l.remote.Name,
 		"addr", l.nc.RemoteAddr().String(), "pool_index", l.slot.index, "account", l.slot.account, "why", e.why)
 	close(l.done)
 }

@@ -9,11 +9,11 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/conn"
-	"github.com/coveymq/covey/dataplane/internal/egress"
 	"github.com/coveymq/covey/internal/lifecycle"
 )
 
@@ -21,12 +21,11 @@ import (
 // accounts are loaded, and from their indexes who wants what.
 type Mesh struct {
 	// Immutable after New.
-	cfg      Config
 	host     *conn.Host
 	listener net.Listener
-	limits   egress.Limits
 
-	group *lifecycle.Group // set by Run before any link exists
+	cfg   atomic.Pointer[Config] // replaced by Reload, never changed
+	group *lifecycle.Group       // set by Run before any link exists
 
 	mu      sync.Mutex
 	name    string // the cluster's; guarded by mu, as is all below
@@ -66,17 +65,20 @@ func New(cfg Config, l net.Listener, host *conn.Host) (*Mesh, error) {
 		return nil, err
 	}
 	m := &Mesh{
-		cfg: cfg, host: host, listener: l, name: cfg.Name, dynamic: dynamic,
-		limits:  egress.Limits{MaxPending: maxPending, WriteDeadline: writeDeadline},
+		host: host, listener: l, name: cfg.Name, dynamic: dynamic,
 		links:   make(map[*link]bool),
 		peers:   make(map[string]*peer),
 		pending: make(map[place]*link),
 		targets: make(map[string]*target),
 		tenants: make(map[string]*tenant),
 	}
+	m.cfg.Store(&cfg)
 	m.tellClients()
 	return m, nil
 }
+
+// config is what is in force.
+func (m *Mesh) config() *Config { return m.cfg.Load() }
 
 // Addr is where other brokers connect.
 func (m *Mesh) Addr() string { return m.listener.Addr().String() }
@@ -107,9 +109,12 @@ func (m *Mesh) Close() error {
 
 // Run keeps the mesh until ctx ends, and then closes every link.
 func (m *Mesh) Run(ctx context.Context) error {
-	m.group = lifecycle.NewGroup(ctx)
+	group := lifecycle.NewGroup(ctx)
+	m.mu.Lock()
+	m.group = group
+	m.mu.Unlock()
 	m.group.Go(m.accept)
-	for _, u := range m.cfg.Routes {
+	for _, u := range m.config().Routes {
 		m.solicit(u, true, gossipDefault)
 	}
 	return m.group.Wait()
@@ -128,7 +133,7 @@ func (m *Mesh) accept(ctx context.Context) error {
 			}
 			return ctx.Err()
 		case err != nil:
-			m.cfg.Log.Error("accepting a route failed", "err", err)
+			m.config().Log.Error("accepting a route failed", "err", err)
 			if pause.Wait(ctx) != nil {
 				return ctx.Err()
 			}
@@ -172,10 +177,10 @@ func (m *Mesh) carries(l *link, key string) bool {
 	switch {
 	case !l.pooled:
 		return true
-	case key == m.cfg.SystemAccount:
+	case l.config.dedicated(key):
 		return l.slot.account == key
 	}
-	return l.slot.account == "" && l.slot.index == poolIndex(key, m.cfg.PoolSize)
+	return l.slot.account == "" && l.slot.index == poolIndex(key, l.config.PoolSize)
 }
 
 // poolIndex is the connection of an account, as nats-server computes it.
@@ -220,9 +225,24 @@ func (m *Mesh) register(l *link) *ending {
 		t.attach(l)
 	}
 	m.tellClients()
-	m.cfg.Log.Info("route established", "rid", l.id, "peer", l.remote.ID, "name", l.remote.Name, "addr", l.nc.RemoteAddr().String(),
+	m.config().Log.Info("route established", "rid", l.id, "peer", l.remote.ID, "name", l.remote.Name, "addr", l.nc.RemoteAddr().String(),
 		"pool_index", l.slot.index, "account", l.slot.account, "solicited", l.solicited())
 	return nil
+}
+
+// retell tells a peer once more of our interest.
+func (m *Mesh) retell(l *link) {
+	m.mu.Lock()
+	tenants := make([]*tenant, 0, len(m.tenants))
+	for key, t := range m.tenants {
+		if m.carries(l, key) {
+			tenants = append(tenants, t)
+		}
+	}
+	m.mu.Unlock()
+	for _, t := range tenants {
+		t.retell(l)
+	}
 }
 
 // occupied says whether a link is one too many. When two of ours connect to each
@@ -237,7 +257,7 @@ func (m *Mesh) occupied(l *link, at place) *ending {
 	if p := m.peers[at.peer]; p != nil && p.links[at.slot] != nil {
 		return duplicate
 	}
-	if mine := m.pending[at]; mine != nil && mine != l && l.remote.Covey && m.cfg.ServerID > at.peer {
+	if mine := m.pending[at]; mine != nil && mine != l && l.remote.Covey && m.config().ServerID > at.peer {
 		return duplicate
 	}
 	return nil
@@ -304,7 +324,7 @@ func (m *Mesh) tellClients() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := &conn.Cluster{Name: m.name, Dynamic: m.dynamic}
-	if !m.cfg.NoAdvertise {
+	if !m.config().NoAdvertise {
 		var others []string
 		for _, p := range m.peers {
 			if !p.info.LameDuck {
@@ -312,7 +332,7 @@ func (m *Mesh) tellClients() {
 			}
 		}
 		slices.Sort(others)
-		c.URLs = slices.Compact(append(slices.Clone(m.cfg.ClientURLs), others...))
+		c.URLs = slices.Compact(append(slices.Clone(m.config().ClientURLs), others...))
 	}
 	if old := m.host.Cluster(); old == nil || old.Name != c.Name || old.Dynamic != c.Dynamic || !slices.Equal(old.URLs, c.URLs) {
 		m.host.SetCluster(c)
@@ -324,12 +344,7 @@ func (m *Mesh) LameDuck() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lame = true
-	line := m.info().line()
-	for _, p := range m.peers {
-		if l := p.any(); l != nil {
-			l.out.Post(line)
-		}
-	}
+	m.tellPeers()
 }
 
 // pool reports whether one of the pool's links stands.
@@ -364,7 +379,7 @@ func (m *Mesh) adopt(name string, dynamic bool) bool {
 	if !m.dynamic || dynamic && name < m.name {
 		return false
 	}
-	m.cfg.Log.Info("cluster name adopted", slog.String("cluster", name))
+	m.config().Log.Info("cluster name adopted", slog.String("cluster", name))
 	m.name, m.dynamic = name, dynamic
 	for _, p := range m.peers {
 		for _, l := range p.links {

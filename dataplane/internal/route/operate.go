@@ -23,7 +23,7 @@ func (l *link) operate() *ending {
 		l.out.Control([]byte(wire.PongLine))
 		return nil
 	case wire.Err:
-		l.mesh.cfg.Log.Warn("a peer complains", "rid", l.id, "peer", l.remote.ID, "account", l.slot.account, "error", string(op.Arg))
+		l.config.Log.Warn("a peer complains", "rid", l.id, "peer", l.remote.ID, "account", l.slot.account, "error", string(op.Arg))
 		return peerErr
 	case wire.OK, wire.AccountSub, wire.AccountUnsub:
 		return nil // the latter two mean something on gateways only
@@ -46,6 +46,9 @@ func (l *link) traffic(op *wire.Op) *ending {
 	case wire.RouteMsg:
 		l.messages++
 		l.bytes += uint64(op.Size)
+		if l.allowed != nil && !l.allowed.Publish(op.Subject) {
+			return nil // not to be imported, whatever the peer sends
+		}
 		t := l.tenant(l.parser.Account)
 		if a := t.live.Load(); a != nil {
 			l.in.Deliver(a, op, l.parser.Queues)
@@ -106,6 +109,9 @@ func (l *link) subscribe(arg []byte) *ending {
 	if !ok || (w.queue == "") != (len(rest) == 0) {
 		return badLine
 	}
+	if !l.allowed.Subscribe(w.subject, w.queue) {
+		return nil // not to be exported
+	}
 	weight := int32(1)
 	if w.queue != "" {
 		weight = int32(max(wire.ParseSize(rest[0]), 1)) //nolint:gosec // at most nine digits
@@ -130,7 +136,9 @@ func (l *link) unsubscribe(arg []byte) *ending {
 func (l *link) pong() {
 	l.pingsOut.Store(0)
 	if sent := l.pingSent.Swap(0); sent != 0 {
-		l.rtt.Store(max(1, time.Now().UnixNano()-sent))
+		rtt := max(1, time.Now().UnixNano()-sent)
+		l.rtt.Store(rtt)
+		l.adapt(time.Duration(rtt))
 	}
 }
 
@@ -146,13 +154,13 @@ func (l *link) keepAlive(ctx context.Context) error {
 			return nil
 		case <-t.C:
 		}
-		if l.pingsOut.Load() >= pingMax {
+		if l.pingsOut.Load() >= int32(l.config.PingMax) {
 			l.end(staleLink)
 			return nil
 		}
 		l.pingsOut.Add(1)
 		l.pingSent.Store(time.Now().UnixNano())
 		l.out.Control([]byte(wire.PingLine))
-		t.Reset(pingInterval)
+		t.Reset(l.config.PingInterval)
 	}
 }

@@ -18,6 +18,8 @@ type target struct {
 	url      URL
 	explicit bool
 	gossip   int
+	life     context.Context //nolint:containedctx // cancels the target's own keepers when the route is not wanted any more
+	cancel   context.CancelFunc
 
 	peer atomic.Pointer[string] // the server id there, once it is known
 	over atomic.Bool            // given up
@@ -34,6 +36,7 @@ const retriesMin = 10
 func (m *Mesh) solicit(u URL, explicit bool, gossip int) {
 	key := strings.ToLower(u.Host)
 	t := &target{mesh: m, url: u, explicit: explicit, gossip: gossip, started: make(map[slot]bool)}
+	t.life, t.cancel = context.WithCancel(context.Background())
 	m.mu.Lock()
 	known := m.targets[key] != nil
 	if !known {
@@ -41,14 +44,18 @@ func (m *Mesh) solicit(u URL, explicit bool, gossip int) {
 	}
 	m.mu.Unlock()
 	if known {
+		t.cancel()
 		return
 	}
 	t.started[slot{}] = true
 	m.group.Side(func(ctx context.Context) error {
 		t.keep(ctx, slot{})
 		t.over.Store(true)
+		t.cancel()
 		m.mu.Lock()
-		delete(m.targets, key)
+		if m.targets[key] == t {
+			delete(m.targets, key)
+		}
 		m.mu.Unlock()
 		return nil
 	})
@@ -56,8 +63,10 @@ func (m *Mesh) solicit(u URL, explicit bool, gossip int) {
 
 // keep keeps one slot filled. Who else fills it does not matter.
 func (t *target) keep(ctx context.Context, s slot) {
-	pause := lifecycle.Backoff{Min: retryMin, Max: retryMax}
-	for tries := 0; ctx.Err() == nil && !t.over.Load(); tries++ {
+	ctx, release := t.during(ctx)
+	defer release()
+	pause := lifecycle.Backoff{Min: retryMin, Max: t.mesh.config().retryBound()}
+	for tries := 0; ctx.Err() == nil && !t.over.Load() && t.mesh.config().has(s); tries++ {
 		if id := t.peer.Load(); id != nil {
 			if l := t.mesh.standing(*id, s); l != nil {
 				t.adopt(ctx, l)
@@ -76,8 +85,8 @@ func (t *target) keep(ctx context.Context, s slot) {
 			pause.Reset()
 			tries = 0
 		}
-		if !t.explicit && tries >= max(t.mesh.cfg.ConnectRetries, retriesMin) {
-			t.mesh.cfg.Log.Warn("route given up", "addr", t.url.Host)
+		if !t.explicit && tries >= max(t.mesh.config().ConnectRetries, retriesMin) {
+			t.mesh.config().Log.Warn("route given up", "addr", t.url.Host)
 			return
 		}
 		if pause.Wait(ctx) != nil {
@@ -104,7 +113,7 @@ func (t *target) dial(ctx context.Context, s slot) (stood bool, e *ending) {
 	d := net.Dialer{Timeout: dialTimeout}
 	nc, err := d.DialContext(ctx, "tcp", t.url.Host)
 	if err != nil {
-		t.mesh.cfg.Log.Debug("route not reached", "addr", t.url.Host, "err", err)
+		t.mesh.config().Log.Debug("route not reached", "addr", t.url.Host, "err", err)
 		return false, nil
 	}
 	l := t.mesh.newLink(nc, t, s)
@@ -121,11 +130,13 @@ func (t *target) grow(l *link) {
 	if !l.pooled {
 		return
 	}
-	for i := range max(t.mesh.cfg.PoolSize, l.remote.PoolSize) {
+	for i := range max(t.mesh.config().PoolSize, l.remote.PoolSize) {
 		t.start(slot{index: i})
 	}
-	if acct := t.mesh.cfg.SystemAccount; acct != "" {
-		t.start(slot{account: acct})
+	for _, acct := range append([]string{t.mesh.config().SystemAccount}, t.mesh.config().Accounts...) {
+		if acct != "" {
+			t.start(slot{account: acct})
+		}
 	}
 }
 
@@ -183,7 +194,7 @@ func gossipMode(l, r *link) int {
 
 // heard connects to a broker that a peer told us of, unless we have it.
 func (m *Mesh) heard(i *info) {
-	if i.ID == m.cfg.ServerID || i.Account != "" {
+	if i.ID == m.config().ServerID || i.Account != "" {
 		return // the slot of an account is filled by who fills the others
 	}
 	m.mu.Lock()
@@ -194,12 +205,12 @@ func (m *Mesh) heard(i *info) {
 	}
 	at, err := url.Parse(i.IP)
 	if err != nil || at.Host == "" {
-		m.cfg.Log.Warn("a peer told of a broker without an address", "peer", i.ID)
+		m.config().Log.Warn("a peer told of a broker without an address", "peer", i.ID)
 		return
 	}
 	u := URL{Host: at.Host}
 	if i.AuthRequired {
-		u.User, u.Password = m.cfg.User, m.cfg.Password
+		u.User, u.Password = m.config().User, m.config().Password
 	}
 	m.solicit(u, false, i.Gossip)
 }

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"encoding/json"
 	"net/netip"
 	"time"
 )
@@ -19,6 +20,10 @@ type Status struct {
 	Subscriptions                              []Subscription
 	SubscriptionCount                          int64
 	Account                                    string
+	Compression                                string
+	// Import and Export are what the peer says that it lets in and out; nil for
+	// all.
+	Import, Export *Subjects
 }
 
 // Subscription is what a peer is interested in.
@@ -62,11 +67,27 @@ func (l *link) status() Status {
 		InMessages: l.inMsgs.Load(), InBytes: l.inBytes.Load(),
 		OutMessages: l.out.OutMessages.Load(), OutBytes: l.out.OutBytes.Load(),
 	}
+	if mode := l.compression.Load(); mode != nil {
+		s.Compression = *mode
+	}
+	s.Import, s.Export = subjectsOf(l.remote.Import), subjectsOf(l.remote.Export)
 	if at, err := netip.ParseAddrPort(l.nc.RemoteAddr().String()); err == nil {
 		s.IP, s.Port = at.Addr().Unmap().String(), int(at.Port())
 	}
 	return s
 }
+
+// subjectsOf reads what a peer says of its permissions; nil if it says nothing.
+func subjectsOf(b json.RawMessage) *Subjects {
+	var s *Subjects
+	if len(b) == 0 || json.Unmarshal(b, &s) != nil {
+		return nil
+	}
+	return s
+}
+
+// Permissions returns what may cross routes.
+func (m *Mesh) Permissions() Permissions { return m.config().Permissions }
 
 // Count returns how many links stand, and to how many peers.
 func (m *Mesh) Count() (links, peers int) {

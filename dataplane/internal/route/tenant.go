@@ -34,7 +34,9 @@ func (t *tenant) Interest(subject, queue string, members int) {
 	t.outMu.Lock()
 	defer t.outMu.Unlock()
 	for _, l := range t.outs {
-		l.out.Post(t.append(nil, l, subject, queue, members))
+		if l.imports(subject) {
+			l.out.Post(t.append(nil, l, subject, queue, members))
+		}
 	}
 }
 
@@ -87,6 +89,9 @@ func (t *tenant) out(l *link, each func(func(subject, queue string, members int)
 func (t *tenant) tell(l *link, each func(func(string, string, int)), factor int) {
 	var b []byte
 	each(func(subject, queue string, members int) {
+		if !l.imports(subject) {
+			return // not to be imported
+		}
 		b = t.append(b, l, subject, queue, members*factor)
 	})
 	if len(b) > 0 {
@@ -99,6 +104,19 @@ func (t *tenant) tellAll(each func(func(string, string, int)), factor int) {
 	defer t.outMu.Unlock()
 	for _, l := range t.outs {
 		t.tell(l, each, factor)
+	}
+}
+
+// retell tells a link once more what there is.
+func (t *tenant) retell(l *link) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if a := t.live.Load(); a != nil {
+		a.Index.Watch(t, func(each func(func(string, string, int))) {
+			t.outMu.Lock()
+			defer t.outMu.Unlock()
+			t.tell(l, each, 1)
+		})
 	}
 }
 

@@ -28,7 +28,8 @@ func (moreError) Timeout() bool { return true }
 // Temporary is true.
 func (moreError) Temporary() bool { return true }
 
-// Conn is the server's side of a TLS connection.
+// Conn is one side of a TLS connection: the server's, or among brokers the
+// client's.
 type Conn struct {
 	// Immutable after Handshake.
 	tls     *tls.Conn

@@ -46,6 +46,8 @@ type Options struct {
 	// that begin it within that time.
 	First    bool
 	Fallback time.Duration
+	// Insecure believes any server that one connects to; between brokers only.
+	Insecure bool
 	// AllowPlain admits clients without TLS as well.
 	AllowPlain bool
 	// RateLimit bounds the handshakes of a second; 0 for no limit.

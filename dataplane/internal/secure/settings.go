@@ -15,7 +15,7 @@ import (
 var (
 	errNoCertificate = errors.New("TLS needs a certificate: cert_file and key_file")
 	errNegative      = errors.New("a time or a rate of TLS is negative")
-	errNotPinned     = errors.New("the client's certificate is not one of the pinned ones")
+	errNotPinned     = errors.New("the peer's certificate is not one of the pinned ones")
 	errNoCA          = errors.New("no certificate in it")
 )
 
