@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"strings"
-	"time"
 
 	"github.com/coveymq/covey/internal/errs"
 )
@@ -91,8 +90,6 @@ func (c EtcdConfig) validateEndpoints() error {
 	}
 	return nil
 }
-
-const etcdDialTimeout = 10 * time.Second
 
 func (c *Config) setDefaults() {
 	for _, d := range []struct {

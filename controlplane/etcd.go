@@ -9,10 +9,10 @@ import (
 	"os"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 
 	"github.com/coveymq/covey/internal/embedetcd"
 	"github.com/coveymq/covey/internal/errs"
+	"github.com/coveymq/covey/internal/etcdclient"
 )
 
 // etcd is the store's etcd: our own in this process, or one elsewhere.
@@ -37,17 +37,11 @@ func dialEtcd(ctx context.Context, cfg EtcdConfig) (*etcd, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := clientv3.New(clientv3.Config{
-		Endpoints: cfg.Endpoints, TLS: secure, Username: cfg.User, Password: cfg.Password.Reveal(), DialTimeout: etcdDialTimeout, Logger: zap.NewNop(),
+	client, err := etcdclient.Dial(ctx, etcdclient.Config{
+		Endpoints: cfg.Endpoints, TLS: secure, User: cfg.User, Password: cfg.Password.Reveal(),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("connect etcd: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, etcdDialTimeout)
-	defer cancel()
-	if _, err := client.Get(ctx, "/", clientv3.WithCountOnly()); err != nil {
-		return nil, errors.Join(errs.New(errs.Unavailable, "ETCD_UNAVAILABLE", "etcd at %v does not answer", cfg.Endpoints).
-			WithNext("check the endpoints and the TLS files").WithCause(err), client.Close())
+		return nil, err
 	}
 	return &etcd{client: client}, nil
 }

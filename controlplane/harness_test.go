@@ -15,10 +15,14 @@ import (
 	"github.com/coveymq/covey/controlplane"
 	"github.com/coveymq/covey/internal/errs"
 	"github.com/coveymq/covey/internal/grpcerr"
+	"github.com/coveymq/covey/internal/testetcd"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	testetcd.Main()
+	goleak.VerifyTestMain(m)
+}
 
 // logBuffer collects what the control plane logs.
 type logBuffer struct {
@@ -54,10 +58,14 @@ func config(dir string, log *logBuffer) controlplane.Config {
 	}
 }
 
-func start(t *testing.T, dir string) *plane {
+func start(t *testing.T, dir string, options ...func(*controlplane.Config)) *plane {
 	t.Helper()
 	p := &plane{log: &logBuffer{}}
-	server, err := controlplane.New(t.Context(), config(dir, p.log))
+	cfg := config(dir, p.log)
+	for _, o := range options {
+		o(&cfg)
+	}
+	server, err := controlplane.New(t.Context(), cfg)
 	if err != nil {
 		t.Fatalf("start control plane: %v", err)
 	}

@@ -15,7 +15,10 @@ import (
 	"github.com/coveymq/covey/internal/testetcd"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	testetcd.Main()
+	goleak.VerifyTestMain(m)
+}
 
 func open(t *testing.T) (*store.Store, *storetest.KV) {
 	t.Helper()

@@ -135,7 +135,8 @@ func unavailable(step string, err error) error {
 		return fmt.Errorf("%s store: %w", step, err)
 	}
 	if errors.Is(err, rpctypes.ErrNoSpace) {
-		return errs.New(errs.Exhausted, "STORE_FULL", "the store is full").WithCause(fmt.Errorf("%s store: %w", step, err))
+		return errs.New(errs.Exhausted, "STORE_FULL", "the store is full").
+			WithNext("its operator compacts and defragments etcd or raises its quota, then clears the NOSPACE alarm").WithCause(fmt.Errorf("%s store: %w", step, err))
 	}
 	return errs.New(errs.Unavailable, "STORE_UNAVAILABLE", "the store does not answer").
 		WithCause(fmt.Errorf("%s store: %w", step, err)).WithRetry(retryAfter)
