@@ -20,6 +20,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/monitor"
 	"github.com/coveymq/covey/dataplane/internal/resolver"
 	"github.com/coveymq/covey/dataplane/internal/route"
+	"github.com/coveymq/covey/dataplane/internal/system"
 	"github.com/coveymq/covey/dataplane/internal/telemetry"
 	"github.com/coveymq/covey/internal/errs"
 	"github.com/coveymq/covey/internal/lifecycle"
@@ -34,8 +35,9 @@ type Broker struct {
 	accounts *account.Registry
 	fleet    *enrolment // nil when standing alone
 	clients  net.Listener
-	mesh     *route.Mesh         // nil outside of a cluster
-	monitor  *monitor.Server     // nil without monitoring
+	mesh     *route.Mesh // nil outside of a cluster
+	monitor  *monitor.Server
+	system   *system.Service
 	metrics  *telemetry.Provider // nil without metrics of its own
 	readings metric.Registration // of metrics; nil without any
 	started  time.Time
@@ -44,6 +46,7 @@ type Broker struct {
 	reloads  sync.Mutex         // held while the configuration changes
 	hurry    chan struct{}      // closed when a goodbye that is under way must end at once
 	hurried  sync.Once
+	reload   func(context.Context) error // reads the configuration again; see service
 }
 
 // GlobalAccount is the one account of a broker without authentication, by
@@ -96,23 +99,8 @@ func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	if err = b.openMonitor(ctx); err != nil {
 		return nil, err
 	}
+	b.joinSystem(ctx)
 	return b, nil
-}
-
-// openMonitor opens the monitoring endpoints, if there are to be any.
-func (b *Broker) openMonitor(ctx context.Context) error {
-	if b.cfg.MonitorAddr == "" {
-		return nil
-	}
-	l, err := listen(ctx, "monitoring", b.cfg.MonitorAddr)
-	if err != nil {
-		return err
-	}
-	b.monitor = monitor.New(l, b.host, b.accounts, monitor.Static{
-		ServerID: b.id, ServerName: b.cfg.ServerName, Level: Level, Version: b.cfg.Version, Started: b.started,
-		BasePath: b.cfg.MonitorBasePath, Digest: b.cfg.ConfigDigest, Labels: b.cfg.Labels, Metrics: b.scrape(), TLS: b.cfg.MonitorTLS,
-	}, b.mesh)
-	return nil
 }
 
 // assemble builds accounts and authentication, by the control plane or alone.
@@ -192,7 +180,7 @@ func (b *Broker) ClientURL() string { return "nats://" + b.clients.Addr().String
 
 // MonitorURL is where monitoring is served; empty if it is not.
 func (b *Broker) MonitorURL() string {
-	if b.monitor == nil {
+	if b.monitor.Addr() == "" {
 		return ""
 	}
 	return b.monitor.Scheme() + "://" + b.monitor.Addr()
@@ -209,9 +197,8 @@ func (b *Broker) Run(ctx context.Context) error {
 	serving.Go(b.host.Run)
 	serving.Go(b.evict)
 	serving.Go(b.settle)
-	if b.monitor != nil {
-		serving.Go(b.monitor.Run)
-	}
+	serving.Go(b.monitor.Run)
+	serving.Go(b.system.Run)
 	if b.mesh != nil {
 		serving.Go(b.mesh.Run)
 	}

@@ -18,7 +18,7 @@ func (b *Broker) announce() {
 		log.Info("Cluster name is " + b.mesh.Name())
 		log.Info("Listening for route connections on " + b.mesh.Addr())
 	}
-	if b.monitor != nil {
+	if b.monitor.Addr() != "" {
 		log.Info("Starting " + b.monitor.Scheme() + " monitor on " + b.monitor.Addr())
 	}
 	log.Info("Listening for client connections on " + b.clients.Addr().String())
@@ -43,6 +43,7 @@ func (b *Broker) drain(why error, serving *lifecycle.Group) {
 
 	if d.Grace > 0 {
 		log.Info("Entering lame duck mode, stop accepting new clients")
+		b.system.LameDuck()
 	}
 	if b.mesh != nil {
 		b.mesh.LameDuck()
@@ -55,6 +56,7 @@ func (b *Broker) drain(why error, serving *lifecycle.Group) {
 		}
 	}
 	log.Info("Initiating Shutdown...")
+	b.system.Shutdown()
 	b.host.Close(ctx, d.Spread)
 	if b.fleet != nil {
 		b.fleet.finish(d.Flush)

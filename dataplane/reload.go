@@ -54,9 +54,7 @@ func (s *service) reload(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.broker.monitor != nil {
-		s.broker.monitor.Configured(time.Now(), next.Digest, Labels{Tags: next.Tags, Metadata: next.Metadata})
-	}
+	s.broker.monitor.Configured(time.Now(), next.Digest, Labels{Tags: next.Tags, Metadata: next.Metadata})
 	s.broker.advertise(next.Advertise)
 	if err := s.moveFiles(next); err != nil {
 		s.logger.Error(err.Error())

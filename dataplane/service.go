@@ -32,6 +32,8 @@ type service struct {
 	leaving bool
 	// portsFile is where the ports are written; empty if nowhere.
 	portsFile string
+
+	reloads chan chan<- error // requests to reload, and who waits for what comes of them
 }
 
 // quickFlush bounds the wait for the receipt of the last usage when a broker is
@@ -52,6 +54,8 @@ func (s *service) run(ctx context.Context) error {
 	if err := s.writeFiles(); err != nil {
 		return errors.Join(err, s.broker.release()) //nolint:contextcheck // closing has a deadline of its own
 	}
+	s.reloads = make(chan chan<- error)
+	s.broker.reload = s.requestReload
 	done := make(chan error, 1)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -63,6 +67,8 @@ func (s *service) run(ctx context.Context) error {
 		case sig := <-signals:
 			s.logger.Info(fmt.Sprintf("Trapped %q signal", sig))
 			s.obey(ctx, sig)
+		case result := <-s.reloads:
+			result <- s.reload(ctx)
 		}
 	}
 }
@@ -87,6 +93,17 @@ func (s *service) obey(ctx context.Context, sig os.Signal) {
 		if err := s.reload(ctx); err != nil {
 			s.logger.Error("Failed to reload server configuration: " + strings.ReplaceAll(err.Error(), "\n", "; "))
 		}
+	}
+}
+
+// requestReload reloads for somebody who is not run.
+func (s *service) requestReload(ctx context.Context) error {
+	result := make(chan error, 1)
+	select {
+	case s.reloads <- result:
+		return <-result
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

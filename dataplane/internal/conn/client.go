@@ -221,6 +221,7 @@ func (c *Client) close() {
 	}
 	c.host.remove(c)
 	c.bury(ended)
+	c.mourn(ended)
 	if c.intent != nil {
 		c.intent.Release()
 	}

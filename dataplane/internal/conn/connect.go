@@ -88,8 +88,10 @@ func (c *Client) authenticate() *account.Refusal {
 			if !errors.As(err, &r) {
 				r = account.Violation(err.Error())
 			}
+			c.refused(r)
 			return r
 		case c.host.epoch.Load() == epoch:
+			c.welcomed()
 			return nil
 		default:
 			if r := c.rebind(); r != nil {

@@ -67,6 +67,10 @@ type Host struct {
 	Log      *slog.Logger
 	// NewIntent returns the usage intent of a connection; nil to keep none.
 	NewIntent func() Intent
+	// Events hears of connections; nil for nobody.
+	Events Events
+	// Services answers requests to the broker itself; nil for nobody.
+	Services Services
 	// SystemAccount is the key of the account for the broker's own subjects.
 	SystemAccount string
 

@@ -59,7 +59,7 @@ var ErrSubject = errors.New("invalid subject")
 // hear of the interest.
 func (in *Inbox) Subscribe(a *account.Account, subject, queue string, handle func(*Message)) (*Internal, error) {
 	s := in.internal(a, handle)
-	s.sub = interest.NewSub(egress.NewInternal(s), subject, queue, "")
+	s.sub = interest.NewOwn(egress.NewInternal(s), subject, queue)
 	return s.start()
 }
 

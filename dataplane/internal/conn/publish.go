@@ -17,6 +17,7 @@ const (
 	serviceReply    = "_R_."
 	raftPrefix      = "$NRG."
 	ackPrefix       = "$JS.ACK."
+	requestPrefix   = "$SYS.REQ."
 )
 
 func hasPrefix(s []byte, prefix string) bool {
@@ -43,10 +44,10 @@ func (c *Client) publish(w *worker, op *wire.Op) *account.Refusal {
 	w.messages++
 	w.bytes += uint64(op.Size)
 	acct.Index.Match(op.Subject, &w.result)
-	delivered := false
+	delivered := c.ask(op)
 	if !w.result.Empty() {
 		w.prepare(op)
-		delivered = w.fanOut(c.out, op)
+		delivered = w.fanOut(c.out, op) || delivered
 		if len(w.routed) > 0 {
 			w.forward(acct.Key, op)
 		}

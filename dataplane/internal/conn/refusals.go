@@ -15,6 +15,7 @@ var (
 	serverShutdown       = &account.Refusal{Reason: "Server Shutdown", Log: "the broker is shutting down"}
 	authTimeout          = &account.Refusal{Text: "Authentication Timeout", Reason: "Authentication Timeout", Log: "no CONNECT in time"}
 	tlsHandshake         = &account.Refusal{Reason: "TLS Handshake Failure", Log: "the TLS handshake failed"}
+	kicked               = &account.Refusal{Reason: "Kicked", Log: "the connection was ended by request"}
 	throttled            = &account.Refusal{Text: "Connection throttling is active. Please try again later.", Reason: "Maximum Connections Exceeded", Log: "too many TLS handshakes in a second"}
 	badProxyHeader       = &account.Refusal{Reason: "Protocol Violation", Log: "the PROXY protocol header could not be read"}
 	stale                = &account.Refusal{Text: "Stale Connection", Reason: "Stale Connection", Log: "PINGs were not answered"}

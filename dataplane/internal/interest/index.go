@@ -72,8 +72,10 @@ func (x *Index) added(e *entry, sub *Sub) {
 	if sub.remote {
 		return
 	}
-	x.count++
-	x.inserts++
+	if !sub.own {
+		x.count++
+		x.inserts++
+	}
 	if x.watch != nil && (local == 1 || sub.Queue() != "") {
 		x.watch.Interest(sub.Subject(), sub.Queue(), local)
 	}
@@ -84,7 +86,9 @@ func (x *Index) removed(e *entry, sub *Sub) {
 	if sub.remote {
 		return
 	}
-	x.count--
+	if !sub.own {
+		x.count--
+	}
 	if x.watch != nil && (local == 0 || sub.Queue() != "") {
 		x.watch.Interest(sub.Subject(), sub.Queue(), local)
 	}

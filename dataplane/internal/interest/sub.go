@@ -25,6 +25,7 @@ type Sub struct {
 	pos  int32
 
 	remote bool // immutable; see NewRemote
+	own    bool // immutable; see NewOwn
 }
 
 // NewSub returns a subscription. Queue is empty for a plain one, and sid, the
@@ -44,6 +45,14 @@ func NewSub[S ~string | ~[]byte](dst *egress.Conn, subject, queue, sid S) *Sub {
 func NewRemote(dst *egress.Conn, subject, queue string) *Sub {
 	s := NewSub(dst, subject, queue, "")
 	s.remote = true
+	return s
+}
+
+// NewOwn returns a subscription of the broker itself: it does not count as one of
+// the account's.
+func NewOwn(dst *egress.Conn, subject, queue string) *Sub {
+	s := NewSub(dst, subject, queue, "")
+	s.own = true
 	return s
 }
 

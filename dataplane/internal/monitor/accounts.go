@@ -114,19 +114,52 @@ func (s *Server) accstatz(q *query) (any, error) {
 	if q.err != nil {
 		return nil, q.err
 	}
+	return s.AccountStatz(nil, unused), nil
+}
+
+func statOf(a *account.Account, t account.Traffic, n int) AccountStat {
+	return AccountStat{
+		Account: a.Key, Name: nameTag(a), Conns: n, TotalConns: n, NumSubs: a.Index.Count(),
+		Sent:          DataStat{MsgBytes: MsgBytes{t.OutMessages, t.OutBytes}},
+		Received:      DataStat{MsgBytes: MsgBytes{t.InMessages, t.InBytes}},
+		SlowConsumers: a.SlowConsumers.Load(),
+	}
+}
+
+// StatOf returns what is known of an account.
+func StatOf(a *account.Account) AccountStat {
+	t, n := a.Traffic()
+	return statOf(a, t, n)
+}
+
+// AccountStatz answers for some accounts, or, if none is named, for all. Those
+// that are not loaded, or without connections unless those are wanted, are left
+// out.
+func (s *Server) AccountStatz(keys []string, unused bool) Accstatz {
 	out := Accstatz{head: s.head(), Accounts: []AccountStat{}}
-	s.accounts.Each(func(a *account.Account) {
-		t, n := a.Traffic()
-		if n == 0 && !unused {
+	add := func(a *account.Account) {
+		if a == nil {
 			return
 		}
-		out.Accounts = append(out.Accounts, AccountStat{
-			Account: a.Key, Name: nameTag(a), Conns: n, TotalConns: n, NumSubs: a.Index.Count(),
-			Sent:          DataStat{MsgBytes: MsgBytes{t.OutMessages, t.OutBytes}},
-			Received:      DataStat{MsgBytes: MsgBytes{t.InMessages, t.InBytes}},
-			SlowConsumers: a.SlowConsumers.Load(),
-		})
-	})
-	slices.SortFunc(out.Accounts, func(a, b AccountStat) int { return cmp.Compare(a.Account, b.Account) })
-	return out, nil
+		if stat := StatOf(a); stat.TotalConns > 0 || unused {
+			out.Accounts = append(out.Accounts, stat)
+		}
+	}
+	for _, key := range keys {
+		add(s.accounts.Loaded(key))
+	}
+	if len(keys) == 0 {
+		s.accounts.Each(add)
+		slices.SortFunc(out.Accounts, func(a, b AccountStat) int { return cmp.Compare(a.Account, b.Account) })
+	}
+	return out
+}
+
+// AccountDetail is what is known of one account that is loaded.
+func (s *Server) AccountDetail(key string) (*AccountInfo, error) {
+	a := s.accounts.Loaded(key)
+	if a == nil {
+		return nil, fmt.Errorf("Account %s does not exist", key) //nolint:revive,staticcheck // nats-server's words
+	}
+	return s.accountInfo(a, time.Now()), nil
 }

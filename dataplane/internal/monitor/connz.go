@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/conn"
+	"github.com/coveymq/covey/dataplane/internal/subject"
 )
 
 // Connz is the answer of /connz.
@@ -90,6 +91,7 @@ type connQuery struct {
 	user         string
 	account      string
 	mqtt         string
+	filter       string // only those with a subscription that overlaps with it
 }
 
 // connection is a connection, open or not.
@@ -97,6 +99,20 @@ type connection struct {
 	conn.Status
 	client *conn.Client // nil when closed
 	end    *conn.Closed // nil when open
+}
+
+// hears reports whether the connection has a subscription that overlaps with a
+// subject.
+func (c *connection) hears(filter string) bool {
+	return slices.ContainsFunc(c.list(), func(sub conn.SubscriptionStatus) bool { return subject.Overlaps(sub.Subject, filter) })
+}
+
+// list returns the connection's subscriptions.
+func (c *connection) list() []conn.SubscriptionStatus {
+	if c.client != nil {
+		return subscriptions(c.client)
+	}
+	return c.end.List
 }
 
 // until is when the connection ended, or now.
@@ -115,7 +131,7 @@ func (s *Server) connz(q *query) (any, error) {
 	all := s.connections(cq)
 	out := Connz{head: s.head(), Total: len(all), Offset: cq.page.offset, Limit: cq.page.limit}
 	all = slices.DeleteFunc(all, func(c connection) bool {
-		return cq.cid != 0 && c.ID != cq.cid || cq.user != "" && c.User != cq.user || cq.mqtt != ""
+		return cq.cid != 0 && c.ID != cq.cid || cq.user != "" && c.User != cq.user || cq.mqtt != "" || cq.filter != "" && !c.hears(cq.filter)
 	})
 	slices.SortFunc(all, func(a, b connection) int {
 		return cmp.Or(cq.order(&a, &b), cmp.Compare(a.ID, b.ID))
@@ -139,7 +155,7 @@ func (q *query) connections() (*connQuery, error) {
 		cq.page.limit = 1
 	}
 	cq.open, cq.closed = q.state()
-	cq.user, cq.account, cq.mqtt = q.text("user"), q.text("acc"), q.text("mqtt_client")
+	cq.user, cq.account, cq.mqtt, cq.filter = q.text("user"), q.text("acc"), q.text("mqtt_client"), q.text("filter_subject")
 	if q.err != nil {
 		return nil, q.err
 	}
@@ -149,6 +165,12 @@ func (q *query) connections() (*connQuery, error) {
 	}
 	if (sort == "stop" || sort == "reason") && (cq.open || !cq.closed) {
 		return nil, fmt.Errorf("sort by %s only valid on closed connections", sort)
+	}
+	if cq.filter == ">" {
+		cq.filter = ""
+	}
+	if cq.filter != "" && cq.account == "" {
+		return nil, errors.New("filter by subject only valid with account filtering")
 	}
 	return cq, nil
 }
@@ -242,12 +264,7 @@ func (cq *connQuery) info(c *connection, now time.Time) ConnInfo {
 
 // list adds the connection's subscriptions.
 func (cq *connQuery) list(c *connection, ci *ConnInfo) {
-	var subs []conn.SubscriptionStatus
-	if c.client != nil {
-		subs = subscriptions(c.client)
-	} else {
-		subs = c.end.List
-	}
+	subs := c.list()
 	for i := range subs {
 		if !cq.detail {
 			ci.Subscriptions = append(ci.Subscriptions, subs[i].Subject)

@@ -82,7 +82,7 @@ func (s *Server) jsz(q *query) (any, error) {
 		q.boolean(name)
 	}
 	if q.err == nil && leaderOnly {
-		return nil, errNotLeader
+		return nil, ErrNotLeader
 	}
 	return Jsz{head: s.head(), Disabled: true}, q.err
 }

@@ -6,12 +6,14 @@ import (
 	"net/http"
 )
 
-// errNotLeader is how /jsz answers who wants to hear the leader only.
-var errNotLeader = errors.New("filtered response: not leader")
+// ErrNotLeader is how /jsz answers who wants to hear the leader only. Over NATS
+// that is not answered.
+var ErrNotLeader = errors.New("filtered response: not leader")
 
 // Health is the answer of /healthz.
 type Health struct {
 	Status string          `json:"status"`
+	Code   int             `json:"status_code,omitempty"` // not over HTTP, which has its own
 	Error  string          `json:"error,omitempty"`
 	Errors []HealthProblem `json:"errors,omitempty"`
 }
@@ -39,16 +41,28 @@ func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, q.err.Error())
 		return
 	}
+	h := s.healthOf(q, details)
+	code := h.Code
+	h.Code = 0
+	write(w, code, h, "")
+}
+
+// healthStatus is the same for a request over NATS.
+func (s *Server) healthStatus(q *query) (any, error) {
+	return s.healthOf(q, q.boolean("details")), q.err
+}
+
+func (s *Server) healthOf(q *query, details bool) Health {
 	code, kind, problem := s.health(q)
-	h := Health{Status: "ok"}
+	h := Health{Status: "ok", Code: code}
 	switch {
 	case problem == "":
 	case details:
-		h = Health{Status: "error", Errors: []HealthProblem{{Type: kind, Error: problem}}}
+		h.Status, h.Errors = "error", []HealthProblem{{Type: kind, Error: problem}}
 	default:
-		h = Health{Status: "error", Error: problem}
+		h.Status, h.Error = "error", problem
 	}
-	write(w, code, h, "")
+	return h
 }
 
 // health returns what is wrong, if anything. Streams, which a broker without

@@ -74,8 +74,8 @@ type configured struct {
 	labels Labels
 }
 
-// New returns a server on an open listener.
-// Mesh is nil outside of a cluster.
+// New returns a server on an open listener, or, with none, one that answers
+// requests over NATS only. Mesh is nil outside of a cluster.
 func New(l net.Listener, host *conn.Host, accounts *account.Registry, static Static, mesh *route.Mesh) *Server {
 	s := &Server{static: static, host: host, accounts: accounts, mesh: mesh, listener: l, requests: make(map[string]uint64)}
 	s.cpu.last = static.Started
@@ -132,6 +132,9 @@ func (s *Server) Configured(at time.Time, digest string, labels Labels) {
 	s.config.Store(&configured{at: at.UTC(), digest: digest, labels: labels})
 }
 
+// Labels returns what people call the broker now.
+func (s *Server) Labels() Labels { return s.config.Load().labels }
+
 // Scheme is "http" or "https".
 func (s *Server) Scheme() string {
 	if s.static.TLS {
@@ -140,11 +143,20 @@ func (s *Server) Scheme() string {
 	return "http"
 }
 
-// Addr is host:port of the endpoint.
-func (s *Server) Addr() string { return s.listener.Addr().String() }
+// Addr is host:port of the endpoint; empty if there is none.
+func (s *Server) Addr() string {
+	if s.listener == nil {
+		return ""
+	}
+	return s.listener.Addr().String()
+}
 
 // Run serves until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
+	if s.listener == nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	stop := context.AfterFunc(ctx, func() { _ = s.http.Close() })
 	defer stop()
 	l := s.listener
@@ -159,6 +171,9 @@ func (s *Server) Run(ctx context.Context) error {
 
 // Close closes the listener if Run did not.
 func (s *Server) Close() error {
+	if s.listener == nil {
+		return nil
+	}
 	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return err
 	}

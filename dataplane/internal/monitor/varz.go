@@ -154,6 +154,9 @@ func (s *Server) measure(v *Varz) {
 }
 
 func splitPort(addr string) (string, int) {
+	if addr == "" {
+		return "", 0
+	}
 	i := strings.LastIndexByte(addr, ':')
 	port, _ := strconv.Atoi(addr[i+1:]) // an address of our own listener
 	return strings.Trim(addr[:i], "[]"), port

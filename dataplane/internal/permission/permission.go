@@ -62,6 +62,30 @@ func New(p *jwt.Permissions) *Set {
 	return s
 }
 
+// Claims returns the rules as a claim has them; nil when they allow everything.
+func (s *Set) Claims() *jwt.Permissions {
+	if s == nil {
+		return nil
+	}
+	p := &jwt.Permissions{
+		Pub: jwt.Permission{Allow: slices.Clone(s.pubAllow), Deny: slices.Clone(s.pubDeny)},
+		Sub: jwt.Permission{Allow: entries(s.subAllow), Deny: entries(s.subDeny)},
+	}
+	if r := s.responses; r != nil {
+		p.Resp = &jwt.ResponsePermission{MaxMsgs: r.Max, Expires: r.Expires}
+	}
+	return p
+}
+
+// entries undoes rules.
+func entries(list []rule) []string {
+	var out []string
+	for _, r := range list {
+		out = append(out, strings.TrimSpace(r.subject+" "+r.queue))
+	}
+	return out
+}
+
 // Equal reports whether two sets are the same rules, in the same order.
 func (s *Set) Equal(t *Set) bool {
 	if s == nil || t == nil || s == t {

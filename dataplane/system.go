@@ -1,0 +1,53 @@
+package dataplane
+
+import (
+	"context"
+	"net"
+
+	"github.com/coveymq/covey/dataplane/internal/monitor"
+	"github.com/coveymq/covey/dataplane/internal/system"
+)
+
+// openMonitor makes what tells of the broker, over HTTP if that is wanted.
+func (b *Broker) openMonitor(ctx context.Context) (err error) {
+	var l net.Listener
+	if b.cfg.MonitorAddr != "" {
+		if l, err = listen(ctx, "monitoring", b.cfg.MonitorAddr); err != nil {
+			return err
+		}
+	}
+	b.monitor = monitor.New(l, b.host, b.accounts, monitor.Static{
+		ServerID: b.id, ServerName: b.cfg.ServerName, Level: Level, Version: b.cfg.Version, Started: b.started,
+		BasePath: b.cfg.MonitorBasePath, Digest: b.cfg.ConfigDigest, Labels: b.cfg.Labels, Metrics: b.scrape(), TLS: b.cfg.MonitorTLS,
+	}, b.mesh)
+	return nil
+}
+
+// joinSystem lets the broker answer in the system account. If the account is not
+// to be had now, that is tried again while the broker runs.
+func (b *Broker) joinSystem(ctx context.Context) {
+	b.system = system.New(system.Config{
+		ID: b.id, Name: b.cfg.ServerName, Address: b.host.Info.Host, Version: Level,
+		Account: func() string { return b.host.SystemAccount },
+		Host:    b.host, Accounts: b.accounts, Monitor: b.monitor, Peers: b.peers, Log: b.cfg.Logger,
+		Reload: func(ctx context.Context) error {
+			if b.reload == nil {
+				return errNoFile
+			}
+			return b.reload(ctx)
+		},
+	})
+	b.host.Events, b.host.Services = b.system, b.system
+	if err := b.system.Bind(ctx); err != nil {
+		b.cfg.Logger.Warn("the system account is not to be had; trying again", "err", err)
+	}
+}
+
+// peers is how many other brokers there are in the cluster.
+func (b *Broker) peers() int {
+	if b.mesh == nil {
+		return 0
+	}
+	_, peers := b.mesh.Count()
+	return peers
+}
