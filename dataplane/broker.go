@@ -112,6 +112,7 @@ func (b *Broker) assemble(ctx context.Context) error {
 		}
 		b.fleet = e
 		b.accounts = e.accounts
+		b.accounts.Defaults = b.cfg.Limits
 		b.watchAccounts()
 		b.host.Auth = auth.NewOperator(e.accounts)
 		b.host.NewIntent = e.newIntent

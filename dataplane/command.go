@@ -116,6 +116,7 @@ func brokerConfig(o *config.Options) (Config, error) {
 		Host: o.Host, Port: max(o.Port, 0), Advertise: o.Advertise, ServerName: o.ServerName,
 		Labels:    Labels{Tags: o.Tags, Metadata: o.Metadata},
 		NoHeaders: o.NoHeaders, StateDir: o.Covey.StateDir,
+		Limits:  o.Covey.Limits,
 		Metrics: Metrics{Push: o.Covey.MetricsPush, Interval: o.Covey.MetricsInterval},
 		Drain:   Drain{Grace: o.LameDuckGrace, Spread: o.LameDuckDuration - o.LameDuckGrace, Flush: DefaultDrain().Flush},
 		Clients: &o.Clients, Access: &o.Access, Operator: o.Operator,

@@ -6,6 +6,7 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/coveymq/covey/accounts"
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/config"
 	"github.com/coveymq/covey/dataplane/internal/conn"
@@ -64,6 +65,8 @@ type Config struct {
 	// Access says who may connect to a broker that stands alone without an
 	// operator; nil for everybody, to one account.
 	Access *auth.Access
+	// Limits are those of accounts that do not state their own.
+	Limits accounts.Quotas
 	// Drain bounds the goodbye.
 	Drain Drain
 	// Clients are the limits of client connections; nil for nats-server's.

@@ -16,6 +16,7 @@ func (b *Broker) followOperator(ctx context.Context) (err error) {
 		return err
 	}
 	b.accounts = account.NewRegistry("", b.resolver, countNothing, b.cfg.Logger)
+	b.accounts.Defaults = b.cfg.Limits
 	b.watchAccounts()
 	b.host.Auth = auth.NewOperator(b.accounts)
 	b.host.SystemAccount = o.System

@@ -14,7 +14,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/coveymq/covey/accounts"
 	"github.com/coveymq/covey/dataplane/internal/interest"
+	"github.com/coveymq/covey/dataplane/internal/limit"
 	"github.com/coveymq/covey/dataplane/internal/permission"
 	"github.com/coveymq/covey/dataplane/internal/share"
 )
@@ -59,6 +61,7 @@ type State struct {
 	Issuer      string   // the operator key that signed the claims; empty without claims
 	Tags        []string // of the claims
 	Limits      Limits
+	Quotas      accounts.Quotas   // our own limits
 	Signers     map[string]*Scope // the keys that may sign users; a nil Scope is an unscoped key
 	Revocations map[string]int64  // user key, or "*", to the Unix second until which issues are void
 	Expires     int64             // Unix second; 0 for never
@@ -75,6 +78,7 @@ type State struct {
 type Scope struct {
 	Role     string
 	Rules    *Rules
+	Quotas   accounts.Quotas
 	Template UserTemplate
 }
 
@@ -92,6 +96,7 @@ type Identity struct {
 	Claimed     *Claimed // what its JWT says; nil without one
 	Permissions *permission.Set
 	Limits      Limits
+	Quotas      accounts.Quotas // our own limits, of the user alone
 }
 
 // Member is a connection that belongs to an account.
@@ -120,11 +125,14 @@ type Account struct {
 
 	// SlowConsumers counts members that were given up for being too slow.
 	SlowConsumers atomic.Uint64
+	subscriptions atomic.Int64 // of all members
 
 	applying sync.Mutex // held while a state is put in force; taken before mu
 
 	mu      sync.Mutex
-	members members   // guarded by mu, as is all below
+	members members // guarded by mu, as is all below
+	gate    *limit.Gate
+	users   users
 	past    Traffic   // of members that have left
 	idle    time.Time // since when there are none
 	retired bool      // evicted or deleted: nobody may join any more
@@ -134,10 +142,11 @@ type Account struct {
 
 // New returns an account with a state.
 func New(key string, usage Usage, s *State) *Account {
-	a := &Account{Key: key, Index: interest.New(), Usage: usage}
+	now := time.Now()
+	a := &Account{Key: key, Index: interest.New(), Usage: usage, gate: limit.NewGate(nil, s.Quotas, nil, now)}
 	a.state.Store(s)
 	a.link(s)
-	a.updated.Store(time.Now().UnixNano())
+	a.updated.Store(now.UnixNano())
 	return a
 }
 
@@ -169,13 +178,19 @@ func (a *Account) Join(m Member) error {
 	if made := m.Identity().State; made != nil && made != s {
 		return ErrChanged
 	}
-	if r := s.Admits(m.Identity(), time.Now()); r != nil {
+	now := time.Now()
+	if r := s.Admits(m.Identity(), now); r != nil {
 		return r
 	}
 	if n := s.Limits.Connections; n != NoLimit && int64(a.members.n) >= n {
 		return TooManyAccountConnections
 	}
+	user, r := a.seatUser(m.Identity(), now)
+	if r != nil {
+		return r
+	}
 	a.members.add(m)
+	m.Seat().user = user
 	return nil
 }
 
@@ -183,9 +198,11 @@ func (a *Account) Join(m Member) error {
 func (a *Account) Leave(m Member) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	user := m.Seat().user
 	if !a.members.remove(m) {
 		return false
 	}
+	a.users.leave(user, time.Now())
 	a.past.Add(carried(m))
 	if a.members.n == 0 {
 		a.idle = time.Now()
@@ -259,14 +276,15 @@ func (a *Account) idleSince() time.Time {
 func (a *Account) Apply(s *State) {
 	a.applying.Lock()
 	defer a.applying.Unlock()
+	now := time.Now()
 	a.mu.Lock()
 	a.state.Store(s)
 	a.link(s)
-	a.updated.Store(time.Now().UnixNano())
+	a.updated.Store(now.UnixNano())
+	a.gate = limit.NewGate(nil, s.Quotas, a.gate, now)
 	members := a.members.all()
 	a.mu.Unlock()
 
-	now := time.Now()
 	kept := int64(0)
 	for _, m := range members {
 		was := m.Identity()
@@ -282,6 +300,7 @@ func (a *Account) Apply(s *State) {
 			continue
 		}
 		kept++
+		a.reseat(m, is, now)
 		m.Adopt(was, is)
 	}
 }

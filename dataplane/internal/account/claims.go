@@ -33,7 +33,12 @@ func Decode(key, token string, revision int64, trusted func(string) bool) (*Stat
 	if err := valid(claims); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, key, err)
 	}
+	quotas, err := claimedQuotas(claims)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, key, err)
+	}
 	s := &State{
+		Quotas:   quotas.Own,
 		Revision: revision,
 		Name:     claims.Name,
 		Issuer:   claims.Issuer,
@@ -54,6 +59,7 @@ func Decode(key, token string, revision int64, trusted func(string) bool) (*Stat
 		s.Signers[signer] = nil
 		if us, ok := scope.(*jwt.UserScope); ok {
 			s.Signers[signer] = compile(us, s)
+			s.Signers[signer].Quotas = quotas.Role(us.Role)
 		}
 	}
 	return s, nil

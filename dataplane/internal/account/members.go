@@ -4,6 +4,7 @@ package account
 type Seat struct {
 	member     Member
 	prev, next *Seat
+	user       *seatedUser // nil if the user has no limits of its own
 }
 
 // members is a list in the order of joining: who joins or leaves costs the same

@@ -20,6 +20,14 @@ var (
 		Text: "maximum account active connections exceeded", Reason: "Maximum Account Connections Exceeded",
 		Log: "the account has as many connections as it may",
 	}
+	TooManyUserConnections = &Refusal{
+		Text: "maximum account active connections exceeded", Reason: "Maximum Account Connections Exceeded",
+		Log: "the user has as many connections as it may",
+	}
+	TooManyConnects = &Refusal{
+		Text: "maximum account active connections exceeded", Reason: "Maximum Account Connections Exceeded",
+		Log: "the account or the user connects more often than it may",
+	}
 	AccountExpired = &Refusal{
 		Text: "Account Authentication Expired", Reason: "Authentication Expired",
 		Log: "the account's claims are expired",

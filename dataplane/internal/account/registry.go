@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/coveymq/covey/accounts"
 )
 
 // Source is where accounts come from.
@@ -36,6 +38,10 @@ type Registry struct {
 	log    *slog.Logger
 
 	trust atomic.Pointer[trust]
+	// Defaults are the limits of accounts that do not state their own; set before
+	// the first account is loaded.
+	Defaults accounts.Quotas
+
 	watch Watcher // nil if nobody does; set before the first account is loaded
 
 	mu       sync.Mutex

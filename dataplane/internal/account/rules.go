@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 
+	"github.com/coveymq/covey/accounts"
 	"github.com/coveymq/covey/dataplane/internal/permission"
 )
 
@@ -16,6 +17,7 @@ import (
 type Claimed struct {
 	Rules       *Rules
 	Permissions *permission.Set // nil if it has none of its own
+	Quotas      accounts.Quotas // of its tags
 	Expires     int64           // Unix second; 0 for never
 	Blank       bool            // it says nothing of what the user may do, as users of a role must
 }
@@ -168,6 +170,7 @@ func (s *State) rules(id, next *Identity) (*Rules, *Refusal) {
 		return nil, RoleChanged
 	}
 	rules := id.Claimed.Rules
+	next.Quotas = id.Claimed.Quotas
 	switch {
 	case scope == nil && id.Claimed.Permissions != nil:
 		next.Permissions = id.Claimed.Permissions
@@ -177,6 +180,7 @@ func (s *State) rules(id, next *Identity) (*Rules, *Refusal) {
 		return nil, Violation("the user has permissions of its own beside the role " + scope.Role)
 	default:
 		rules = scope.Rules
+		next.Quotas = scope.Quotas.Lower(id.Claimed.Quotas)
 		p, err := scope.Template(next)
 		if err != nil {
 			return nil, Violation("the user's role " + scope.Role + ": " + err.Error())

@@ -117,6 +117,7 @@ func (r *Registry) decode(key, token string, revision int64) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.Quotas = s.Quotas.Or(r.Defaults)
 	s.restrict(key, r.trust.Load().keys[s.Issuer])
 	return s, nil
 }

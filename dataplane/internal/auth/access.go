@@ -3,6 +3,7 @@ package auth
 import (
 	"github.com/nats-io/jwt/v2"
 
+	"github.com/coveymq/covey/accounts"
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/share"
 )
@@ -46,7 +47,8 @@ type Access struct {
 type Account struct {
 	Name   string
 	Limits account.Limits
-	Terms  *share.Terms // what it shares with others
+	Terms  *share.Terms    // what it shares with others
+	Quotas accounts.Quotas // our own limits
 }
 
 // User is a user of a configuration: one with a name and a password, or one
@@ -61,6 +63,8 @@ type User struct {
 	Permissions *jwt.Permissions
 	// Kinds are the kinds of connections it may use; nil for all.
 	Kinds []string
+	// Quotas are our own limits.
+	Quotas accounts.Quotas
 }
 
 // ID is the name or the key.
@@ -101,6 +105,16 @@ func (a *Access) TermsOf(name string) *share.Terms {
 	for i := range a.Accounts {
 		if a.Accounts[i].Name == name {
 			return a.Accounts[i].Terms
+		}
+	}
+	return nil
+}
+
+// Quotas returns our own limits of an account.
+func (a *Access) Quotas(name string) accounts.Quotas {
+	for i := range a.Accounts {
+		if a.Accounts[i].Name == name {
+			return a.Accounts[i].Quotas
 		}
 	}
 	return nil

@@ -57,7 +57,7 @@ func NewStatic(a *Access, accounts func(name string) *account.Account) *Static {
 			name = GlobalAccount
 		}
 		m := &member{user: u, identity: &account.Identity{
-			Account: accounts(name), User: u.ID(), Name: u.Name, Limits: Unlimited(),
+			Account: accounts(name), User: u.ID(), Name: u.Name, Limits: Unlimited(), Quotas: u.Quotas,
 		}}
 		if u.Permissions != nil {
 			m.identity.Permissions = permission.New(u.Permissions)

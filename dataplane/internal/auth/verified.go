@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 
+	"github.com/coveymq/covey/accounts"
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/permission"
 )
@@ -91,12 +92,16 @@ func verify(token string) (*user, *account.Refusal) {
 	if err := checkClaims(claims); err != nil {
 		return nil, account.Violation("invalid user JWT: " + firstLine(err))
 	}
+	quotas, err := accounts.ParseUserQuotaTags(claims.Tags)
+	if err != nil {
+		return nil, account.Violation("invalid user JWT: " + firstLine(err))
+	}
 	return &user{
 		account: accountOf(claims), subject: claims.Subject, name: claims.Name, tags: claims.Tags,
 		issuer: claims.Issuer, issuedAt: claims.IssuedAt, validFrom: claims.NotBefore,
 		claimed: account.Claimed{
 			Rules: account.NewRules(&claims.UserPermissionLimits), Permissions: permission.New(&claims.Permissions),
-			Expires: claims.Expires, Blank: claims.HasEmptyPermissions(),
+			Expires: claims.Expires, Blank: claims.HasEmptyPermissions(), Quotas: quotas,
 		},
 	}, nil
 }

@@ -130,6 +130,7 @@ func (f *file) user(n node) (auth.User, bool) {
 	t.add(f.str(&u.Nkey), "nkey")
 	t.add(func(n node) { u.Permissions = f.permissions(n) }, "permission", "permissions", "authorization")
 	t.add(func(n node) { u.Kinds = f.kinds(n) }, "allowed_connection_types", "connection_types", "clients")
+	t.add(f.quotas(&u.Quotas, true), "covey")
 	t.add(f.unsupportedUnless(false), "proxy_required")
 	f.block(n, t)
 	u.Password = auth.Secret(password)

@@ -56,6 +56,7 @@ func (f *file) account(n node) {
 	t.add(func(m node) { f.users(m, n.key) }, "users")
 	t.add(func(n node) { fallback = f.permissions(n) }, "default_permissions")
 	t.add(func(n node) { f.accountLimits(n, &a.Accounts[at]) }, "limits")
+	t.add(f.quotas(&a.Accounts[at].Quotas, false), "covey")
 	t.add(f.accountKey, "nkey")
 	t.add(func(n node) { f.mappings(n, &a.Accounts[at].Terms) }, "mappings", "maps")
 	t.add(f.unsupported, "imports", "exports", "msg_trace", "trace_dest")

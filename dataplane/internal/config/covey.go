@@ -17,6 +17,7 @@ func (f *file) covey(n node) {
 	t.add(f.str(&c.StateDir), "state_dir")
 	t.add(f.metricsPush, "metrics_otlp")
 	t.add(f.duration(&c.MetricsInterval, false), "metrics_interval")
+	t.add(f.quotas(&c.Limits, false), "limits")
 	f.block(n, t)
 }
 

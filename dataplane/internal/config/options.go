@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/coveymq/covey/accounts"
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/natslog"
@@ -107,6 +108,9 @@ type Covey struct {
 	// MetricsInterval how often they are pushed, 0 for once a minute.
 	MetricsPush     string
 	MetricsInterval time.Duration
+
+	// Limits are those of accounts that do not state their own.
+	Limits accounts.Quotas
 }
 
 // Default returns what holds without a file and flags.

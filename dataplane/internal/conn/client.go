@@ -14,6 +14,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/egress"
+	"github.com/coveymq/covey/dataplane/internal/limit"
 	"github.com/coveymq/covey/dataplane/internal/permission"
 	"github.com/coveymq/covey/dataplane/internal/secure"
 	"github.com/coveymq/covey/dataplane/internal/wire"
@@ -50,10 +51,13 @@ type Client struct {
 	fresh    bool  // the goroutine has not read yet
 	peek     [1]byte
 	identity *account.Identity
+	slowed   throttle
 
 	// Read and written by anyone.
 	shown      atomic.Pointer[shown] // who the client is, for others than the reader; nil before that is known
 	perms      atomic.Pointer[permission.Set]
+	gate       atomic.Pointer[limit.Gate]      // nil if no rate is limited
+	paused     atomic.Bool                     // no goroutine reads: a timer will start one
 	refusal    atomic.Pointer[account.Refusal] // why the connection ends; set once
 	admitted   atomic.Bool
 	asyncInfo  atomic.Bool  // the client understands a second INFO
@@ -157,6 +161,7 @@ func (c *Client) Disconnect(r *account.Refusal) {
 	c.end(r)
 	c.out.Flags.Or(egress.Closed)
 	_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // fails only if the connection is closed
+	c.rouse()
 }
 
 func (c *Client) writeFailed(r egress.Reason) {
@@ -180,17 +185,23 @@ func (c *Client) countSlow() {
 }
 
 // leave is how a reader's goroutine ends: the connection goes on in a new one,
-// whose stack has not grown, or it is over. A fault ends only the connection.
+// whose stack has not grown, at once or after a while, or it is over. A fault ends only the connection.
 func (c *Client) leave() {
 	if p := recover(); p != nil {
 		c.end(recovered)
 		c.host.Log.Error("connection ended by a fault", "conn", c.id, "panic", p, "stack", string(debug.Stack()))
 	}
-	if c.moving && c.refusal.Load() == nil {
-		c.moving, c.fresh = false, true
-		c.worked.Store(false)
-		c.host.wg.Go(c.resume)
-		return
+	if c.refusal.Load() == nil {
+		switch {
+		case c.slowed.wait > 0:
+			c.rest()
+			return
+		case c.moving:
+			c.moving, c.fresh = false, true
+			c.worked.Store(false)
+			c.host.wg.Go(c.resume)
+			return
+		}
 	}
 	c.close()
 }

@@ -104,12 +104,16 @@ func (c *Client) authenticate() *account.Refusal {
 // join makes the client a member of the account that it belongs to.
 func (c *Client) join(id *account.Identity) error {
 	c.settle(id.Account)
+	if r := c.knock(id); r != nil {
+		return r
+	}
 	c.identity = id
 	c.apply(id)
 	if err := id.Account.Join(c); err != nil {
 		return err
 	}
 	c.maxPayload.Store(c.payloadLimit(id)) // the account tells members only
+	c.regate(id.Account)
 	c.admitted.Store(true)
 	return nil
 }

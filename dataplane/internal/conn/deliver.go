@@ -87,7 +87,7 @@ func (w *worker) deliver(from *egress.Conn, op *wire.Op, sub *interest.Sub) bool
 		if flags&egress.Internal != 0 {
 			return take(from, flags, op, sub)
 		}
-		if !passes(from, flags, op, sub) {
+		if !w.passes(from, flags, op, sub) {
 			return false
 		}
 		if flags&egress.NoHeaders != 0 && m.Headers {
@@ -114,9 +114,12 @@ func owner(sub *interest.Sub) *Client {
 }
 
 // passes checks the rare conditions of a delivery.
-func passes(from *egress.Conn, flags uint32, op *wire.Op, sub *interest.Sub) bool {
+func (w *worker) passes(from *egress.Conn, flags uint32, op *wire.Op, sub *interest.Sub) bool {
 	if flags&egress.Closed != 0 || flags&egress.NoEcho != 0 && sub.Dst == from {
 		return false
 	}
-	return flags&egress.Filtered == 0 || owner(sub).admit(op.Subject, sub.Queue(), op.Reply)
+	if flags&egress.Filtered != 0 && !owner(sub).admit(op.Subject, sub.Queue(), op.Reply) {
+		return false
+	}
+	return flags&egress.Limited == 0 || w.mayDeliver(from, owner(sub), op, w.message.Size)
 }

@@ -1,6 +1,8 @@
 package conn
 
 import (
+	"time"
+
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/egress"
 	"github.com/coveymq/covey/dataplane/internal/interest"
@@ -108,7 +110,10 @@ func (h *Host) NewInbound() *Inbound { return &Inbound{w: getWorker(h)} }
 func (in *Inbound) Release() { putWorker(in.w) }
 
 // Begin starts a batch whose messages lie in buffer.
-func (in *Inbound) Begin(buffer *egress.Buffer) { in.w.batch.Begin(buffer) }
+func (in *Inbound) Begin(buffer *egress.Buffer) {
+	in.w.now = time.Time{}
+	in.w.batch.Begin(buffer)
+}
 
 // Deliver stages a message for the plain subscriptions of the account's clients
 // and one member of each of the given groups. It goes to no other route.

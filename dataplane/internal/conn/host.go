@@ -105,6 +105,8 @@ type Totals struct {
 	SlowConsumers atomic.Uint64
 	Stale         atomic.Uint64
 	AuthErrors    atomic.Uint64
+	Refused       atomic.Uint64 // operations over a limit
+	Dropped       atomic.Uint64 // deliveries over a limit
 }
 
 // Options returns the options in force. They are not to be changed; see

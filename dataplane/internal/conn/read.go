@@ -2,9 +2,11 @@ package conn
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
@@ -44,6 +46,9 @@ func (c *Client) readable(fd uintptr) bool {
 		over = c.drainSecure(w, fd)
 	}
 	putWorker(w) // not after a panic: half a batch of this account would be in it
+	if c.slowed.wait > 0 {
+		return true
+	}
 	if !over && c.ponged && !c.moved {
 		c.moved, c.moving = true, true
 		return true
@@ -77,9 +82,17 @@ func receive(fd uintptr, into []byte, turn int) (int, syscall.Errno) {
 
 func (c *Client) drain(w *worker, fd uintptr) (over bool) {
 	b, used := c.open()
+	if c.slowed.carry {
+		c.slowed.carry = false
+		b, used = c.work(w, b, used)
+	}
 	for turn := 0; ; turn++ {
 		if c.refusal.Load() != nil {
 			b.Release()
+			return true
+		}
+		if c.slowed.wait > 0 {
+			c.keep(b, used)
 			return true
 		}
 		n, errno := receive(fd, b.B[used:], turn)
@@ -114,6 +127,12 @@ func (c *Client) readStream() {
 			c.end(clientClosed)
 		default:
 			c.end(readError)
+		}
+		for c.slowed.wait > 0 && c.refusal.Load() == nil {
+			d := min(c.slowed.wait, pauseMax)
+			c.slowed.wait = 0
+			pause(context.Background(), d)
+			b, used = c.work(w, b, used)
 		}
 	}
 	b.Release()
@@ -158,6 +177,7 @@ func (c *Client) work(w *worker, b *egress.Buffer, used int) (*egress.Buffer, in
 	if !c.worked.Load() {
 		c.worked.Store(true)
 	}
+	w.gate, w.now, w.owed = c.gate.Load(), time.Time{}, 0
 	w.batch.Begin(b)
 	from, r := c.operations(w, b.B[:used])
 	c.finishBatch(w)
@@ -196,18 +216,33 @@ func (c *Client) operations(w *worker, buf []byte) (int, *account.Refusal) {
 			}
 		}
 		n, err := c.parser.Next(buf[pos:])
-		pos += n
 		if err != nil {
 			return pos, refusalOf(err)
 		}
 		if c.parser.Op.Kind == wire.None {
+			pos += n
 			break
 		}
+		if w.gate != nil {
+			ok, r := c.within(w, &c.parser.Op)
+			if r != nil || c.slowed.wait > 0 {
+				return pos, r
+			}
+			if !ok {
+				pos += n
+				continue
+			}
+		}
+		pos += n
 		if w.trace != nil {
 			c.traceIn(w.trace, &c.parser.Op)
 		}
 		if r := c.operate(w, &c.parser.Op); r != nil {
 			return pos, r
+		}
+		if w.owed > 0 {
+			c.slowed.wait, w.owed = max(w.owed, pauseMin), 0
+			return pos, nil
 		}
 	}
 	return pos, nil
@@ -244,6 +279,7 @@ func (c *Client) finishBatch(w *worker) {
 		c.inBytes.Add(w.bytes)
 		w.messages, w.bytes = 0, 0
 	}
+	c.complainRefused(w)
 	w.batch.Flush(c.out)
 	if c.told != nil {
 		c.hearNews()
@@ -276,6 +312,7 @@ func (c *Client) operate(w *worker, op *wire.Op) *account.Refusal {
 
 // ping answers a PING, the first one with a second INFO behind the answer.
 func (c *Client) ping(w *worker) {
+	c.complainRefused(w)
 	w.batch.Control(c.out, wire.PongLine)
 	c.traceOut("PONG")
 	if !c.greeted || c.ponged {

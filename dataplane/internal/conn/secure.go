@@ -167,10 +167,20 @@ func (c *Client) drainSecure(w *worker, fd uintptr) (over bool) {
 	in := egress.NewBuffer(readBuffer)
 	defer in.Release()
 	b, used := c.open()
+	if c.slowed.carry {
+		c.slowed.carry = false
+		b, used = c.work(w, b, used)
+	}
 	for turn := 0; ; turn++ {
-		b, used = c.decrypt(w, b, used)
+		if c.slowed.wait == 0 {
+			b, used = c.decrypt(w, b, used)
+		}
 		if c.refusal.Load() != nil {
 			b.Release()
+			return true
+		}
+		if c.slowed.wait > 0 {
+			c.keep(b, used)
 			return true
 		}
 		n, errno := receive(fd, in.B, turn)
@@ -193,7 +203,7 @@ func (c *Client) drainSecure(w *worker, fd uintptr) (over bool) {
 // how much of it is in use.
 func (c *Client) decrypt(w *worker, b *egress.Buffer, used int) (*egress.Buffer, int) {
 	conn := c.tls.Load()
-	for more := true; more && c.refusal.Load() == nil; {
+	for more := true; more && c.refusal.Load() == nil && c.slowed.wait == 0; {
 		before := used
 		var err error
 		for err == nil && used < len(b.B) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coveymq/covey/accounts"
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/egress"
 	"github.com/coveymq/covey/dataplane/internal/interest"
@@ -45,6 +46,9 @@ func (c *Client) subscribe(w *worker, arg []byte) *account.Refusal {
 		c.ok(w)
 	case full:
 		c.complain(w, "maximum subscriptions exceeded")
+	case over:
+		c.complain(w, "maximum subscriptions exceeded")
+		return subscriptionsExceeded
 	case invalid:
 		c.complain(w, "Invalid Subject")
 	}
@@ -64,6 +68,7 @@ type addition uint8
 const (
 	added addition = iota // or there already: the same sid again changes nothing
 	full
+	over // full, and the connection is to end for it
 	invalid
 )
 
@@ -76,7 +81,14 @@ func (c *Client) add(sub *interest.Sub) addition {
 	if c.subs.get(sub.SID()) != nil {
 		return added
 	}
+	if policy, ok := c.identity.Account.Subscribed(); !ok {
+		if policy == accounts.Close {
+			return over
+		}
+		return full
+	}
 	if !c.identity.Account.Index.Add(sub) {
+		c.identity.Account.Unsubscribed()
 		return invalid
 	}
 	c.home = c.identity.Account
@@ -127,6 +139,7 @@ func (c *Client) removeLocked(sub *interest.Sub) {
 	if c.subs, was = c.subs.remove(sub); was {
 		c.home.Index.Remove(sub)
 		c.traceEnd(sub)
+		c.home.Unsubscribed()
 	}
 }
 
@@ -143,6 +156,7 @@ func (c *Client) settle(home *account.Account) {
 	for sub := range c.subs.all() {
 		c.home.Index.Remove(sub)
 		c.traceEnd(sub)
+		c.home.Unsubscribed()
 	}
 	c.home, c.subs, c.replies = nil, nil, nil
 }

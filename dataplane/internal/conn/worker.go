@@ -2,9 +2,11 @@ package conn
 
 import (
 	"sync"
+	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/egress"
 	"github.com/coveymq/covey/dataplane/internal/interest"
+	"github.com/coveymq/covey/dataplane/internal/limit"
 )
 
 // worker is what a reader needs while it works on a batch, and only then.
@@ -23,7 +25,13 @@ type worker struct {
 
 	// Of the batch.
 	messages, bytes uint64
-	trace           *Tracing // nil unless operations are logged
+	trace           *Tracing    // nil unless operations are logged
+	gate            *limit.Gate // what limits who is read; nil for nothing
+	now             time.Time   // zero until somebody asks, see clock
+	owed            time.Duration
+	refused         uint64 // messages
+	refusal         limit.Verdict
+	refusedSubject  []byte // of the first of them
 }
 
 var workers sync.Pool //nolint:gochecknoglobals // a pool is shared by nature
@@ -43,6 +51,7 @@ const scratchKeep = 64 << 10
 func putWorker(w *worker) {
 	w.host = nil
 	w.message, w.stripped = egress.Message{}, egress.Message{}
+	w.gate = nil
 	if cap(w.scratch) > scratchKeep {
 		w.scratch = nil
 	}

@@ -48,6 +48,8 @@ const (
 	// Routed: the connection is a route to another broker, which gets a message
 	// once, however many of its subscriptions match.
 	Routed
+	// Limited: deliveries must be counted against the connection's rates.
+	Limited
 	// Dedicated: a route of one account, which is not named on it.
 	Dedicated
 	// Internal: there is no connection; the Owner takes the messages.
