@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,19 +52,31 @@ type subject struct {
 // stock starts a nats-server in this process.
 func stock(t *testing.T, text string) *subject {
 	t.Helper()
+	s, _ := stoppableStock(t, text)
+	return s
+}
+
+func stoppableStock(t *testing.T, text string) (out *subject, leave func(graceful bool)) {
+	t.Helper()
 	o, err := server.ProcessConfigFile(write(t, text))
 	must(t, err)
 	o.Host, o.Port, o.NoLog, o.NoSigs = "127.0.0.1", server.RANDOM_PORT, true, true
+	o.LameDuckGracePeriod, o.LameDuckDuration = time.Millisecond, 2*time.Millisecond
 	s, err := server.NewServer(o)
 	must(t, err)
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 	eventually(t, "nats-server is up", func() bool { return s.ReadyForConnections(10 * time.Millisecond) })
-	out := &subject{name: "nats-server", url: s.ClientURL(), id: s.ID()}
+	out = &subject{name: "nats-server", url: s.ClientURL(), id: s.ID()}
 	if a := s.ClusterAddr(); a != nil {
 		out.route = "nats-route://" + a.String()
 	}
-	return out
+	return out, func(graceful bool) {
+		if graceful {
+			s.LameDuckShutdown()
+		}
+		s.Shutdown()
+	}
 }
 
 func write(t *testing.T, text string) string {
@@ -77,17 +90,16 @@ func write(t *testing.T, text string) string {
 // none.
 func ours(t *testing.T, text string, routes ...string) *subject {
 	t.Helper()
-	s, stop := stoppable(t, text, routes...)
-	t.Cleanup(stop)
+	s, _ := stoppable(t, text, routes...)
 	return s
 }
 
-func stoppable(t *testing.T, text string, routes ...string) (s *subject, stop func()) {
+func stoppable(t *testing.T, text string, routes ...string) (s *subject, leave func(graceful bool)) {
 	t.Helper()
 	o, err := config.Load(write(t, text))
 	must(t, err)
 	cfg := dataplane.Config{
-		ServerName: o.ServerName, Version: "test", Logger: slog.New(slog.DiscardHandler), Clients: &o.Clients, Access: &o.Access,
+		ServerName: o.ServerName, ConfigDigest: o.Digest, Version: "test", Logger: slog.New(slog.DiscardHandler), Clients: &o.Clients, Access: &o.Access,
 		Operator: o.Operator, Labels: dataplane.Labels{Tags: o.Tags, Metadata: o.Metadata}, Drain: dataplane.Drain{Grace: time.Millisecond},
 	}
 	if routes != nil {
@@ -100,17 +112,25 @@ func stoppable(t *testing.T, text string, routes ...string) (s *subject, stop fu
 	}
 	b, err := dataplane.New(t.Context(), cfg)
 	must(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	g := lifecycle.NewGroup(ctx)
 	g.Go(b.Run)
-	stop = func() {
-		cancel()
-		if err := g.Wait(); err != nil {
-			t.Errorf("Run = %v", err)
-		}
+	var once sync.Once
+	leave = func(graceful bool) {
+		once.Do(func() {
+			d := dataplane.Drain{Flush: time.Second}
+			if graceful {
+				d.Grace = time.Millisecond
+			}
+			cancel(dataplane.Leave(d))
+			if err := g.Wait(); err != nil {
+				t.Errorf("Run = %v", err)
+			}
+		})
 	}
+	t.Cleanup(func() { leave(false) })
 	s = &subject{name: "ours", url: b.ClientURL(), route: b.RouteURL()}
-	return s, stop
+	return s, leave
 }
 
 // as connects as a user whose password is its name.
@@ -208,6 +228,7 @@ func shapeOf(t *testing.T, text string) map[string]string {
 // onlyTheirs are fields that we leave out on purpose, each with its reason.
 var onlyTheirs = map[string]string{
 	"server.feature_flags":      "the flags are for streams",
+	"feature_flags":             "the flags are for streams",
 	"data.feature_flags":        "the flags are for streams",
 	"data.imports":              "the system account's services are no imports",
 	"data.exports":              "the system account's services are no exports",
@@ -237,17 +258,20 @@ func compare(t *testing.T, what, theirs, our string) {
 		}
 		return false
 	}
+	failed := false
 	for _, field := range slices.Sorted(maps.Keys(want)) {
 		if got[field] != want[field] && !left(field) {
 			t.Errorf("%s: %s is %q, in nats-server %q", what, field, got[field], want[field])
+			failed = true
 		}
 	}
 	for _, field := range slices.Sorted(maps.Keys(got)) {
 		if want[field] == "" && !strings.Contains(field, "covey") && !left(field) {
 			t.Errorf("%s: %s is not in nats-server", what, field)
+			failed = true
 		}
 	}
-	if t.Failed() {
+	if failed {
 		t.Logf("%s\ntheirs: %s\nours:   %s", what, bytes.TrimSpace([]byte(theirs)), our)
 	}
 }

@@ -1,0 +1,144 @@
+package system_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/coveymq/covey/test/conformance/proc"
+)
+
+// tool is the stock command line tool, as a user of a server.
+type tool struct {
+	path, home string
+	s          *subject
+	user       string
+}
+
+// natsCLI finds or builds the tool, or skips the test when there is no time.
+func natsCLI(t *testing.T) string {
+	t.Helper()
+	if testing.Short() && os.Getenv(proc.BinEnv) == "" {
+		t.Skip("-short: the stock command line tool would have to be built")
+	}
+	path, err := proc.NATS(t.Context())
+	must(t, err)
+	return path
+}
+
+func (c *tool) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, c.path, append([]string{"-s", c.s.url, "--user", c.user, "--password", c.user}, args...)...)
+	cmd.Env = append(os.Environ(), "HOME="+c.home, "XDG_CONFIG_HOME="+c.home)
+	return cmd
+}
+
+func (c *tool) run(t *testing.T, args ...string) (string, bool) {
+	t.Helper()
+	out, err := c.command(t.Context(), args...).CombinedOutput()
+	return string(out), err == nil
+}
+
+var (
+	serverIDs = regexp.MustCompile(`N[A-Z2-7]{55}|sha256:[0-9a-f]+`)
+	figures   = regexp.MustCompile(`[0-9][0-9.,:]*( ?(ns|µs|ms|s|m|h|B|KiB|MiB|GiB|%))?|<1ms|never`)
+	drawing   = regexp.MustCompile(`[\s─█]+`)
+)
+
+// plain returns what does not change from one run to the next.
+func plain(text string) string {
+	text, _, _ = strings.Cut(text, "Imports:") // see onlyTheirs
+	text = figures.ReplaceAllString(serverIDs.ReplaceAllString(text, "ID"), "#")
+	return drawing.ReplaceAllString(text, " ")
+}
+
+// The stock tool shows the same of both servers.
+func TestStockToolReports(t *testing.T) {
+	path := natsCLI(t)
+	var tools [2][2]*tool
+	for i, s := range []*subject{stock(t, basic), ours(t, basic)} {
+		prepared(t, s)
+		tools[i] = [2]*tool{{path, t.TempDir(), s, "sys"}, {path, t.TempDir(), s, "app"}}
+	}
+	for _, c := range []struct {
+		user int
+		args string
+	}{
+		{0, "server list"},
+		{0, "server ping"},
+		{0, "server ping --id"},
+		{0, "server info one"},
+		{0, "server report accounts"},
+		{0, "server report connections"},
+		{0, "server report connections --account APP --subscriptions --sort out-msgs"},
+		{0, "server report cpu"},
+		{0, "server report mem"},
+		{0, "server report routes"},
+		{0, "server report health"},
+		{0, "server check connection"},
+		{0, "server check server --name one"},
+		{0, "server request connections --json"},
+		{0, "server request jetstream"},
+		{0, "server account info APP"},
+		{0, "server account list"},
+		{0, "account info"},
+		{1, "account info"},
+		{1, "account report connections"},
+		{1, "account report statistics"},
+		{1, "server list"},
+		{1, "server report accounts"},
+	} {
+		want, wantOK := tools[0][c.user].run(t, strings.Fields(c.args)...)
+		got, ok := tools[1][c.user].run(t, strings.Fields(c.args)...)
+		if ok != wantOK || !strings.Contains(c.args, "request") && plain(want) != plain(got) {
+			t.Errorf("nats %s of nats-server:\n%s\nof ours:\n%s", c.args, want, got)
+		}
+	}
+}
+
+// output is what a program has written so far.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer // guarded by mu
+}
+
+// Write keeps what is written.
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// `nats server events` shows who comes and goes.
+func TestStockToolEvents(t *testing.T) {
+	path := natsCLI(t)
+	for _, s := range []*subject{stock(t, basic), ours(t, basic)} {
+		ctx, cancel := context.WithCancel(t.Context())
+		var out output
+		cmd := (&tool{path, t.TempDir(), s, "sys"}).command(ctx, "events", "--srv-advisory")
+		cmd.Stdout, cmd.Stderr = &out, &out
+		must(t, cmd.Start())
+		eventually(t, "the tool listens", func() bool { return strings.Contains(out.String(), "Listening for") })
+		eventually(t, "a connect is shown", func() bool {
+			s.as(t, "app", nats.Name("tenant")).Close()
+			return strings.Contains(out.String(), "Client Connection") && strings.Contains(out.String(), "Client Disconnection")
+		})
+		if text := out.String(); !strings.Contains(text, "tenant") || !strings.Contains(text, "APP") {
+			t.Errorf("%s: %s", s.name, text)
+		}
+		cancel()
+		_ = cmd.Wait() // killed
+	}
+}
