@@ -52,6 +52,8 @@ type AccountSpec struct {
 	Roles       []Role   // scoped signing keys
 	Keys        []string // unscoped signing keys: users that carry their own permissions
 	Revocations Revocations
+	Exports     []Export
+	Imports     []Import
 }
 
 // SignAccount signs an account's claims with an operator signing key. The same
@@ -80,6 +82,7 @@ func SignAccount(spec AccountSpec, operator Signer) (string, error) {
 		}
 	}
 	claims.Revocations = spec.Revocations.claims()
+	spec.sharing(claims)
 	return sign(claims, operator)
 }
 
@@ -151,6 +154,8 @@ func encode(claims jwt.Claims, pair nkeys.KeyPair, fn jwt.SignFn) (string, error
 	case *jwt.AccountClaims:
 		return c.EncodeWithSigner(pair, fn)
 	case *jwt.UserClaims:
+		return c.EncodeWithSigner(pair, fn)
+	case *jwt.ActivationClaims:
 		return c.EncodeWithSigner(pair, fn)
 	}
 	return "", fmt.Errorf("claims of type %T are not issued here", claims)

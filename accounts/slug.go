@@ -18,6 +18,8 @@ func organizationKind() Kind { return Kind{"organization id", "organization_id",
 func accountKind() Kind      { return Kind{"account id", "account_id", 2, 63} }
 func userKind() Kind         { return Kind{"user id", "user_id", 2, 63} }
 func roleKind() Kind         { return Kind{"role", "role", 2, 63} }
+func exportKind() Kind       { return Kind{"export id", "export_id", 2, 63} }
+func importKind() Kind       { return Kind{"import id", "import_id", 2, 63} }
 func memberKind() Kind       { return Kind{"member id", "member_id", 2, 63} }
 func serviceAccountKind() Kind {
 	return Kind{"service account id", "service_account_id", 2, 63}
@@ -37,6 +39,12 @@ func ValidateServiceAccountID(id string) error { return serviceAccountKind().Val
 
 // ValidateMemberID checks the id of a new member.
 func ValidateMemberID(id string) error { return memberKind().Validate(id) }
+
+// ValidateExportID checks the id of a new export.
+func ValidateExportID(id string) error { return exportKind().Validate(id) }
+
+// ValidateImportID checks the id of a new import.
+func ValidateImportID(id string) error { return importKind().Validate(id) }
 
 // ValidateRole checks the name of a role.
 func ValidateRole(id string) error { return roleKind().Validate(id) }

@@ -23,6 +23,7 @@ const (
 	PrefixService      Prefix = "sva_"
 	PrefixMember       Prefix = "mem_"
 	PrefixInvitation   Prefix = "inv_"
+	PrefixShare        Prefix = "shr_"
 	PrefixOperation    Prefix = "opn_"
 	PrefixRequest      Prefix = "req_"
 )

@@ -96,6 +96,9 @@ type caller struct {
 	members     apiv1.MemberServiceClient
 	invitations apiv1.InvitationServiceClient
 	access      apiv1.AccessServiceClient
+	exports     apiv1.ExportServiceClient
+	imports     apiv1.ImportServiceClient
+	shares      apiv1.ShareServiceClient
 	conn        *grpc.ClientConn
 }
 
@@ -117,6 +120,7 @@ func (p *plane) as(t *testing.T, key string) *caller {
 		credentials: apiv1.NewCredentialServiceClient(conn), operations: apiv1.NewOperationServiceClient(conn), usage: apiv1.NewUsageServiceClient(conn), conn: conn,
 		roles: apiv1.NewRoleServiceClient(conn), services: apiv1.NewServiceAccountServiceClient(conn), keys: apiv1.NewAPIKeyServiceClient(conn),
 		members: apiv1.NewMemberServiceClient(conn), invitations: apiv1.NewInvitationServiceClient(conn), access: apiv1.NewAccessServiceClient(conn),
+		exports: apiv1.NewExportServiceClient(conn), imports: apiv1.NewImportServiceClient(conn), shares: apiv1.NewShareServiceClient(conn),
 	}
 }
 

@@ -106,6 +106,9 @@ func (s *Server) GRPC(options ...grpc.ServerOption) *grpc.Server {
 	apiv1.RegisterMemberServiceServer(g, &members{Server: s})
 	apiv1.RegisterInvitationServiceServer(g, &invitations{Server: s})
 	apiv1.RegisterAccessServiceServer(g, &access{Server: s})
+	apiv1.RegisterExportServiceServer(g, &exports{Server: s})
+	apiv1.RegisterImportServiceServer(g, &imports{Server: s})
+	apiv1.RegisterShareServiceServer(g, &shares{Server: s})
 	healthpb.RegisterHealthServer(g, s.health)
 	reflection.Register(g)
 	return g

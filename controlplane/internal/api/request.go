@@ -25,7 +25,7 @@ func resourceOf(req proto.Message) string {
 			return m.Get(f).String()
 		}
 	}
-	for _, field := range []protoreflect.Name{"account", "service_account", "role", "user", "member"} {
+	for _, field := range []protoreflect.Name{"account", "service_account", "role", "user", "member", "export"} {
 		f := m.Descriptor().Fields().ByName(field)
 		if f != nil && f.Message() != nil {
 			return resourceOf(m.Get(f).Message().Interface())
@@ -70,6 +70,8 @@ func (s *Server) check(req proto.Message) error {
 		"service_account_id": accounts.ValidateServiceAccountID,
 
 		"member_id": accounts.ValidateMemberID,
+		"export_id": accounts.ValidateExportID,
+		"import_id": accounts.ValidateImportID,
 	} {
 		if f := m.Descriptor().Fields().ByName(field); f != nil {
 			if err := validate(m.Get(f).String()); err != nil {
@@ -95,12 +97,14 @@ type name struct {
 	organization, account, user, credential, operation string
 	role, serviceAccount, apiKey                       string
 	member, invitation                                 string
+	export, offer, imported, share                     string
 }
 
 var nameRE = regexp.MustCompile(`^organizations/(?P<organization>[^/]+)(?:` +
-	`/accounts/(?P<account>[^/]+)(?:/users/(?P<user>[^/]+)(?:/credentials/(?P<credential>[^/]+))?|/roles/(?P<role>[^/]+))?` +
+	`/accounts/(?P<account>[^/]+)(?:/users/(?P<user>[^/]+)(?:/credentials/(?P<credential>[^/]+))?|/roles/(?P<role>[^/]+)` +
+	`|/exports/(?P<export>[^/]+)(?:/offers/(?P<offer>[^/]+))?|/imports/(?P<imported>[^/]+))?` +
 	`|/(?:serviceAccounts/(?P<serviceAccount>[^/]+)|members/(?P<member>[^/]+))(?:/apiKeys/(?P<apiKey>[^/]+))?` +
-	`|/invitations/(?P<invitation>[^/]+)` +
+	`|/invitations/(?P<invitation>[^/]+)|/shares/(?P<share>[^/]+)` +
 	`|/operations/(?P<operation>[^/]+))?$`)
 
 func parseName(text string) (name, error) {
@@ -114,6 +118,7 @@ func parseName(text string) (name, error) {
 		organization: part("organization"), account: part("account"), user: part("user"), credential: part("credential"),
 		operation: part("operation"), role: part("role"), serviceAccount: part("serviceAccount"), apiKey: part("apiKey"),
 		member: part("member"), invitation: part("invitation"),
+		export: part("export"), offer: part("offer"), imported: part("imported"), share: part("share"),
 	}, nil
 }
 

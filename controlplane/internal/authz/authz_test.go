@@ -84,6 +84,23 @@ func table() map[string]string {
 		"InvitationService/AcceptInvitation":         "------", // takes an invitation's token
 		"AccessService/GetCaller":                    "yyyyyy",
 		"AccessService/TestPermissions":              "yyyyyy",
+		"ExportService/CreateExport":                 "yyy---",
+		"ExportService/GetExport":                    "yyyy-y",
+		"ExportService/ListExports":                  "yyyy-y",
+		"ExportService/UpdateExport":                 "yyy---",
+		"ExportService/DeleteExport":                 "yyy---",
+		"ImportService/CreateImport":                 "yyy---",
+		"ImportService/GetImport":                    "yyyy-y",
+		"ImportService/ListImports":                  "yyyy-y",
+		"ImportService/DeleteImport":                 "yyy---",
+		"ShareService/CreateShareOffer":              "yyy---",
+		"ShareService/GetShareOffer":                 "yyyy-y",
+		"ShareService/ListShareOffers":               "yyyy-y",
+		"ShareService/RevokeShareOffer":              "yyy---",
+		"ShareService/GetShare":                      "yyyy-y",
+		"ShareService/ListShares":                    "yyyy-y",
+		"ShareService/AcceptShare":                   "yyy---",
+		"ShareService/RejectShare":                   "yyy---",
 	}
 }
 

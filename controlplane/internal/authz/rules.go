@@ -35,7 +35,7 @@ func (r rule) anywhere() rule {
 // rules is the table: a row for every method.
 func rules() map[string]rule {
 	all := map[string]rule{}
-	for _, part := range []map[string]rule{organizationRules(), peopleRules(), messagingRules()} {
+	for _, part := range []map[string]rule{organizationRules(), peopleRules(), messagingRules(), sharingRules()} {
 		maps.Copy(all, part)
 	}
 	return all
@@ -113,5 +113,27 @@ func messagingRules() map[string]rule {
 		v1 + "RoleService/RetireKey":              admins(),
 		v1 + "RoleService/RotateKeyNow":           admins(),
 		v1 + "RoleService/ListKeyDependents":      technical(),
+	}
+}
+
+func sharingRules() map[string]rule {
+	return map[string]rule{
+		v1 + "ExportService/CreateExport":    admins(),
+		v1 + "ExportService/GetExport":       technical(),
+		v1 + "ExportService/ListExports":     technical(),
+		v1 + "ExportService/UpdateExport":    admins(),
+		v1 + "ExportService/DeleteExport":    admins(),
+		v1 + "ImportService/CreateImport":    admins(),
+		v1 + "ImportService/GetImport":       technical(),
+		v1 + "ImportService/ListImports":     technical(),
+		v1 + "ImportService/DeleteImport":    admins(),
+		v1 + "ShareService/CreateShareOffer": admins(),
+		v1 + "ShareService/GetShareOffer":    technical(),
+		v1 + "ShareService/ListShareOffers":  technical(),
+		v1 + "ShareService/RevokeShareOffer": admins(),
+		v1 + "ShareService/GetShare":         technical(),
+		v1 + "ShareService/ListShares":       technical(),
+		v1 + "ShareService/AcceptShare":      admins(),
+		v1 + "ShareService/RejectShare":      admins(),
 	}
 }

@@ -71,7 +71,7 @@ func (s *Service) createAccount(ctx context.Context, tx *store.Tx, method, id st
 	if err := tx.PutRole(a.ID, role); err != nil {
 		return store.Account{}, store.Role{}, none, err
 	}
-	operation, err := s.publish(tx, method, AccountName(tx.Organization(), id), a, []store.Role{role}, store.Revocations{})
+	operation, err := s.publish(ctx, tx, method, AccountName(tx.Organization(), id), a, []store.Role{role}, store.Revocations{})
 	return a, role, operation, err
 }
 

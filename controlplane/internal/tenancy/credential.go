@@ -269,7 +269,7 @@ func (s *Service) revoke(ctx context.Context, tx *store.Tx, method, target, acco
 	if err := tx.PutRevocations(account, r); err != nil {
 		return store.Operation{}, err
 	}
-	return s.publish(tx, method, target, a, roles, r)
+	return s.publish(ctx, tx, method, target, a, roles, r)
 }
 
 // compact bounds a revocation list; only a long one needs to know what else

@@ -87,6 +87,9 @@ func (s *Service) PurgeAccount(ctx context.Context, tx *store.Tx, method, id, et
 	if err := unbind(ctx, tx, id); err != nil {
 		return store.Operation{}, err
 	}
+	if err := endSharing(ctx, tx, id); err != nil {
+		return store.Operation{}, err
+	}
 	if err := tx.DeleteAccount(a, tx.Now); err != nil {
 		return store.Operation{}, err
 	}

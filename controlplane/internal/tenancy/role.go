@@ -84,7 +84,7 @@ func (s *Service) putRole(ctx context.Context, tx *store.Tx, method string, a st
 	if err != nil {
 		return RoleChange{}, err
 	}
-	operation, err := s.publish(tx, method, RoleName(tx.Organization(), a.ID, r.Name), a, roles, revocations)
+	operation, err := s.publish(ctx, tx, method, RoleName(tx.Organization(), a.ID, r.Name), a, roles, revocations)
 	if err != nil {
 		return RoleChange{}, err
 	}
@@ -195,5 +195,5 @@ func (s *Service) DeleteRole(ctx context.Context, tx *store.Tx, method, account,
 		return store.Operation{}, err
 	}
 	tx.DeleteRole(account, name)
-	return s.publish(tx, method, RoleName(tx.Organization(), account, name), a, left, revocations)
+	return s.publish(ctx, tx, method, RoleName(tx.Organization(), account, name), a, left, revocations)
 }

@@ -109,13 +109,16 @@ func Etag(revision int64) string {
 
 // publish signs the claims of an account as it now is and begins the operation
 // that brings them to the brokers.
-func (s *Service) publish(tx *store.Tx, method, target string, a store.Account, roles []store.Role, r store.Revocations) (store.Operation, error) {
+func (s *Service) publish(ctx context.Context, tx *store.Tx, method, target string, a store.Account, roles []store.Role, r store.Revocations, changes ...shareChange) (store.Operation, error) {
 	spec := accounts.AccountSpec{
 		PublicKey: a.PublicKey, Name: tx.Organization() + "/" + a.ID, Limits: a.Limits, Suspended: a.Suspended || a.Deleted(),
 		Keys: []string{a.DirectKey}, Revocations: r.All(),
 	}
 	for _, role := range roles {
 		spec.Roles = append(spec.Roles, accounts.Role{Name: role.Name, Permissions: role.Permissions, Keys: liveKeys(role)})
+	}
+	if err := sharing(ctx, tx, a.ID, &spec, changes); err != nil {
+		return store.Operation{}, err
 	}
 	text, err := accounts.SignAccount(spec, s.operator)
 	if err != nil {
@@ -125,8 +128,9 @@ func (s *Service) publish(tx *store.Tx, method, target string, a store.Account, 
 	return tx.BeginOperation(method, target)
 }
 
-// republish publishes an account whose roles and revocations are as stored.
-func (s *Service) republish(ctx context.Context, tx *store.Tx, method, target string, a store.Account) (store.Operation, error) {
+// republish publishes an account whose roles and revocations are as stored. A
+// Tx does not read what it writes: changes of what is shared come along.
+func (s *Service) republish(ctx context.Context, tx *store.Tx, method, target string, a store.Account, changes ...shareChange) (store.Operation, error) {
 	roles, err := tx.Roles(ctx, a.ID)
 	if err != nil {
 		return store.Operation{}, err
@@ -135,7 +139,7 @@ func (s *Service) republish(ctx context.Context, tx *store.Tx, method, target st
 	if err != nil {
 		return store.Operation{}, err
 	}
-	return s.publish(tx, method, target, a, roles, r)
+	return s.publish(ctx, tx, method, target, a, roles, r, changes...)
 }
 
 // CredentialLife is where a credential is in its life.

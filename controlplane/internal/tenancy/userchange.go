@@ -127,7 +127,7 @@ func (s *Service) SetUserSuspended(ctx context.Context, tx *store.Tx, method, ac
 	if err != nil {
 		return UserChange{}, err
 	}
-	operation, err := s.publish(tx, method, UserName(tx.Organization(), account, id), a, roles, r)
+	operation, err := s.publish(ctx, tx, method, UserName(tx.Organization(), account, id), a, roles, r)
 	return UserChange{User: u, Operation: &operation}, err
 }
 

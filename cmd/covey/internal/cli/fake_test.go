@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
@@ -33,6 +34,9 @@ type fakeAPI struct {
 	apiv1.UnimplementedMemberServiceServer
 	apiv1.UnimplementedInvitationServiceServer
 	apiv1.UnimplementedAccessServiceServer
+	apiv1.UnimplementedExportServiceServer
+	apiv1.UnimplementedImportServiceServer
+	apiv1.UnimplementedShareServiceServer
 
 	deleted    *apiv1.DeleteAccountRequest // guarded by mu: the last one
 	changed    *apiv1.UpdateUserRequest    // guarded by mu: the last one
@@ -45,6 +49,7 @@ type fakeAPI struct {
 	rotated *apiv1.RotateAPIKeyRequest         // guarded by mu: the last one
 	invited *apiv1.CreateInvitationRequest     // guarded by mu: the last one
 	member  *apiv1.UpdateMemberRequest         // guarded by mu: the last one
+	shared  []proto.Message                    // guarded by mu: requests about exports, imports and shares
 
 	mu       sync.Mutex
 	calls    []string                      // guarded by mu: methods with the key used
@@ -76,6 +81,9 @@ func startFake(t *testing.T) (*fakeAPI, string) {
 	apiv1.RegisterMemberServiceServer(s, f)
 	apiv1.RegisterInvitationServiceServer(s, f)
 	apiv1.RegisterAccessServiceServer(s, f)
+	apiv1.RegisterExportServiceServer(s, f)
+	apiv1.RegisterImportServiceServer(s, f)
+	apiv1.RegisterShareServiceServer(s, f)
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = s.Serve(l) })
 	t.Cleanup(func() {

@@ -50,6 +50,10 @@ const (
 	segAPIKeys         = "apiKeys"
 	segMembers         = "members"
 	segInvitations     = "invitations"
+	segExports         = "exports"
+	segImports         = "imports"
+	segOffers          = "offers"
+	segShares          = "shares"
 )
 
 func (s scope) orgName() (string, error) {
@@ -158,6 +162,18 @@ func (s scope) ofOrganization(id, collection, kind string) (string, error) {
 		return "", err
 	}
 	return fullName(id, collection, org, kind)
+}
+
+// ofAccount makes a full name of an id directly below the account.
+func (s scope) ofAccount(id, collection, kind string) (string, error) {
+	if isFull(id) {
+		return fullName(id, collection, "", kind)
+	}
+	account, err := s.defaultAccount()
+	if err != nil {
+		return "", err
+	}
+	return fullName(id, collection, account, kind)
 }
 
 func isFull(id string) bool { return strings.HasPrefix(id, segOrganizations+"/") }

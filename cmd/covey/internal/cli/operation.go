@@ -215,6 +215,10 @@ func progressWord(b *apiv1.BrokerProgress) string {
 
 // stateWord is the enum's name without its prefix, in lower case and with
 // hyphens.
+func enumWord(v interface{ String() string }, prefix string) string {
+	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(v.String(), prefix)), "_", "-")
+}
+
 func stateWord(state interface{ String() string }) string {
-	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(state.String(), "STATE_")), "_", "-")
+	return enumWord(state, "STATE_")
 }
