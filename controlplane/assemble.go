@@ -3,10 +3,8 @@ package controlplane
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/coveymq/covey/controlplane/internal/api"
-	"github.com/coveymq/covey/controlplane/internal/custody"
 	"github.com/coveymq/covey/controlplane/internal/resolver"
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
@@ -41,7 +39,7 @@ func (s *Server) open(ctx context.Context, cfg Config) (err error) {
 	}
 	s.onClose(s.etcd.Close)
 	s.store = store.New(s.etcd.client, s.etcd.client, cfg.Logger)
-	if s.custody, err = openCustody(ctx, s.store, dir); err != nil {
+	if s.custody, err = openCustody(ctx, cfg, s.store, dir); err != nil {
 		return err
 	}
 	s.onClose(s.custody.Close)
@@ -52,16 +50,6 @@ func (s *Server) open(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	return s.assemble(ctx, cfg, dir)
-}
-
-// openCustody makes a key file only while there is nothing that an older one
-// could have sealed.
-func openCustody(ctx context.Context, st *store.Store, dir *dataDir) (*custody.Custody, error) {
-	_, err := st.Installation(ctx)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return nil, fmt.Errorf("read installation: %w", err)
-	}
-	return custody.OpenLocal(dir.join("custody.key"), err != nil)
 }
 
 // assemble connects the parts: usage and brokers on their own listeners, the

@@ -34,6 +34,12 @@ type Config struct {
 
 	Etcd EtcdConfig
 
+	// Custodian seals the secrets in the store: "local", a key file in DataDir, which
+	// is the default, or the URL of a key service's key. FormerCustodians open what
+	// they sealed before, until it has been sealed anew.
+	Custodian        string
+	FormerCustodians []string
+
 	LedgerURL   Secret // of a Postgres database; without it the ledger is an SQLite file in DataDir
 	AdoptLedger bool   // make this ledger the installation's in place of the one that it has
 

@@ -33,6 +33,11 @@ func parse(args []string) (settings, error) {
 	flags.StringVar(&cfg.Etcd.User, "etcd-user", "", "`user` of etcd")
 	password := flags.String("etcd-password-file", "", "`file` with the user's password")
 	ledgerURL := flags.String("ledger-url-file", "", "`file` with the URL of a Postgres database for usage and audit; without it they are in the data directory")
+	flags.StringVar(&cfg.Custodian, "custodian", "local", "who seals secrets: local, or the `URL` of a key of Vault, AWS KMS, Google Cloud KMS or Azure Key Vault")
+	flags.Func("former-custodian", "one that sealed secrets before, `named` likewise; may be given again", func(v string) error {
+		cfg.FormerCustodians = append(cfg.FormerCustodians, v)
+		return nil
+	})
 	flags.BoolVar(&cfg.AdoptLedger, "adopt-ledger", false, "make this ledger the installation's in place of the one that it has")
 	flags.StringVar(&s.operatorKey, "operator-key-file", "", "`file` that the first start writes the operator's API key to")
 	flags.StringVar(&s.joinToken, "join-token-file", "", "`file` that each start writes a join token for one broker to")

@@ -23,6 +23,7 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"gocloud.dev/secrets"
@@ -38,17 +39,26 @@ const (
 )
 
 // Custody seals and opens rows.
-type Custody struct{ keeper *secrets.Keeper }
+type Custody struct {
+	keeper *secrets.Keeper   // seals, and opens what it sealed
+	former []*secrets.Keeper // open what was sealed before
+}
 
-// New returns a custody over a custodian, which Close closes.
-func New(keeper *secrets.Keeper) *Custody { return &Custody{keeper: keeper} }
+// New returns a custody over a custodian and those that it follows. Close closes
+// all of them.
+func New(keeper *secrets.Keeper, former ...*secrets.Keeper) *Custody {
+	return &Custody{keeper: keeper, former: former}
+}
 
-// Close releases the custodian.
+// Close releases the custodians.
 func (c *Custody) Close() error {
-	if err := c.keeper.Close(); err != nil {
-		return fmt.Errorf("close key custodian: %w", err)
+	var failed error
+	for _, k := range append([]*secrets.Keeper{c.keeper}, c.former...) {
+		if err := k.Close(); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("close key custodian: %w", err))
+		}
 	}
-	return nil
+	return failed
 }
 
 // Seal encrypts plain for the row of that name.
@@ -79,27 +89,19 @@ func (c *Custody) Seal(ctx context.Context, row string, plain []byte) ([]byte, e
 
 // Unseal decrypts what Seal made for the row of that name.
 func (c *Custody) Unseal(ctx context.Context, row string, sealed []byte) ([]byte, error) {
-	if len(sealed) < headerBytes || sealed[0] != sealVersion {
+	wrapped, rest, ok := split(sealed)
+	if !ok {
 		return nil, unreadable(row)
 	}
-	n := int(binary.BigEndian.Uint16(sealed[1:headerBytes]))
-	rest := sealed[headerBytes:]
-	if len(rest) < n {
-		return nil, unreadable(row)
-	}
-	key, err := c.keeper.Decrypt(ctx, rest[:n])
+	key, err := c.dataKey(ctx, row, wrapped)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, custodianDown(err)
-		}
-		return nil, unreadable(row).WithCause(err)
+		return nil, err
 	}
 	defer clear(key)
 	gcm, err := newGCM(key)
 	if err != nil {
 		return nil, unreadable(row).WithCause(err)
 	}
-	rest = rest[n:]
 	if len(rest) < gcm.NonceSize() {
 		return nil, unreadable(row)
 	}
@@ -108,6 +110,63 @@ func (c *Custody) Unseal(ctx context.Context, row string, sealed []byte) ([]byte
 		return nil, unreadable(row).WithCause(err)
 	}
 	return plain, nil
+}
+
+// split takes a sealed row apart: the wrapped data key, and what it encrypts.
+func split(sealed []byte) (wrapped, rest []byte, ok bool) {
+	if len(sealed) < headerBytes || sealed[0] != sealVersion {
+		return nil, nil, false
+	}
+	n := int(binary.BigEndian.Uint16(sealed[1:headerBytes]))
+	rest = sealed[headerBytes:]
+	if len(rest) < n {
+		return nil, nil, false
+	}
+	return rest[:n], rest[n:], true
+}
+
+// dataKey lets the custodians unwrap a data key, the present one first.
+func (c *Custody) dataKey(ctx context.Context, row string, wrapped []byte) ([]byte, error) {
+	key, err := c.keeper.Decrypt(ctx, wrapped)
+	for _, k := range c.former {
+		if err == nil {
+			break
+		}
+		var other error
+		if key, other = k.Decrypt(ctx, wrapped); other == nil {
+			err = nil
+		} else {
+			err = errors.Join(err, other)
+		}
+	}
+	if err != nil {
+		return nil, c.whyNot(ctx, row, err)
+	}
+	return key, nil
+}
+
+// whyNot tells a key that none of the custodians made from a custodian that does
+// not answer. Their errors do not say which it is; whether they still encrypt does.
+func (c *Custody) whyNot(ctx context.Context, row string, cause error) error {
+	for _, k := range append([]*secrets.Keeper{c.keeper}, c.former...) {
+		if _, err := k.Encrypt(ctx, []byte("probe")); err != nil {
+			return custodianDown(errors.Join(cause, err))
+		}
+	}
+	return unreadable(row).WithCause(cause)
+}
+
+// Renew seals a row anew unless the present custodian sealed it. It reports
+// whether it did; the row is the same otherwise.
+func (c *Custody) Renew(ctx context.Context, row string, sealed []byte) (again []byte, renewed bool, err error) {
+	if wrapped, _, ok := split(sealed); ok {
+		if key, err := c.keeper.Decrypt(ctx, wrapped); err == nil {
+			clear(key)
+			return sealed, false, nil
+		}
+	}
+	again, err = c.Reseal(ctx, row, row, sealed)
+	return again, err == nil, err
 }
 
 // Reseal opens what is sealed for one row and seals it for another.
@@ -123,7 +182,7 @@ func (c *Custody) Reseal(ctx context.Context, from, to string, sealed []byte) ([
 // Row returns the custody of one row alone.
 func (c *Custody) Row(name string) *Row { return &Row{custody: c, name: name} }
 
-// Row seals and opens one row.
+// Row seals and opens one row. Its name is part of what is sealed.
 type Row struct {
 	custody *Custody
 	name    string
@@ -137,6 +196,11 @@ func (r *Row) Encrypt(ctx context.Context, plain []byte) ([]byte, error) {
 // Decrypt opens what Encrypt sealed.
 func (r *Row) Decrypt(ctx context.Context, sealed []byte) ([]byte, error) {
 	return r.custody.Unseal(ctx, r.name, sealed)
+}
+
+// Renew is Custody.Renew for the row.
+func (r *Row) Renew(ctx context.Context, sealed []byte) (again []byte, renewed bool, err error) {
+	return r.custody.Renew(ctx, r.name, sealed)
 }
 
 func newGCM(key []byte) (cipher.AEAD, error) {
@@ -153,7 +217,7 @@ func newGCM(key []byte) (cipher.AEAD, error) {
 
 func unreadable(row string) *errs.Error {
 	return errs.New(errs.Precondition, "SECRET_UNREADABLE", "the secret %q cannot be decrypted", row).
-		WithNext("the key custodian must be the one that sealed it: restore its key")
+		WithNext("the key custodian must be the one that sealed it: restore its key, or name it with --former-custodian")
 }
 
 func custodianDown(cause error) error {

@@ -10,12 +10,19 @@ import (
 	"github.com/coveymq/covey/internal/errs"
 )
 
-func TestSealedRowsOpenOnlyAsThemselves(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "key")
-	c, err := custody.OpenLocal(path, true)
+// local opens a custody with a key file.
+func local(t *testing.T, path string, create bool) *custody.Custody {
+	t.Helper()
+	k, err := custody.OpenLocal(path, create)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return custody.New(k)
+}
+
+func TestSealedRowsOpenOnlyAsThemselves(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	c := local(t, path, true)
 	plain := []byte("a seed that nobody may see")
 	sealed, err := c.Seal(t.Context(), "a", plain)
 	if err != nil {
@@ -24,10 +31,7 @@ func TestSealedRowsOpenOnlyAsThemselves(t *testing.T) {
 	if bytes.Contains(sealed, plain[:8]) {
 		t.Error("the sealed row shows the secret")
 	}
-	again, err := custody.OpenLocal(path, false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	again := local(t, path, false)
 	if got, err := again.Row("a").Decrypt(t.Context(), sealed); err != nil || !bytes.Equal(got, plain) {
 		t.Errorf("Decrypt = %q, %v", got, err)
 	}

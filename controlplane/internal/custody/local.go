@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"gocloud.dev/secrets"
 	"gocloud.dev/secrets/localsecrets"
 
 	"github.com/coveymq/covey/internal/errs"
@@ -16,10 +17,10 @@ import (
 
 const keyFileMode = 0o600 // the owner alone
 
-// OpenLocal returns a custody whose key is in a file that only its owner can
+// OpenLocal returns a custodian whose key is in a file that only its owner can
 // read. A missing file is made when create is true; otherwise it is an error,
 // because a new key could not open what an older one sealed.
-func OpenLocal(path string, create bool) (*Custody, error) {
+func OpenLocal(path string, create bool) (*secrets.Keeper, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && create:
@@ -44,7 +45,7 @@ func OpenLocal(path string, create bool) (*Custody, error) {
 		return nil, errs.New(errs.Precondition, "CUSTODY_KEY_DAMAGED", "the key file %s does not hold a key", path).
 			WithNext("restore it from a backup").WithCause(err)
 	}
-	return New(localsecrets.NewKeeper(key)), nil
+	return localsecrets.NewKeeper(key), nil
 }
 
 // makeKeyFile writes a new key so that the file is there whole or not at all.

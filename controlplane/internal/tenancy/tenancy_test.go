@@ -33,10 +33,11 @@ func newWorld(t *testing.T) *world {
 	log := slog.New(slog.DiscardHandler)
 	w := &world{kv: &storetest.KV{KV: client}}
 	w.store = store.New(w.kv, client, log)
-	c, err := custody.OpenLocal(filepath.Join(t.TempDir(), "key"), true)
+	keeper, err := custody.OpenLocal(filepath.Join(t.TempDir(), "key"), true)
 	if err != nil {
 		t.Fatal(err)
 	}
+	c := custody.New(keeper)
 	root, err := tenancy.Bootstrap(t.Context(), w.store, c)
 	if err != nil {
 		t.Fatal(err)
