@@ -29,27 +29,33 @@ func (s *Server) open(ctx context.Context, cfg Config) (err error) {
 	if s.listeners, err = listen(ctx, cfg); err != nil {
 		return err
 	}
-	dir, err := openDataDir(cfg.DataDir)
+	dir, err := s.openStore(ctx, cfg)
 	if err != nil {
-		return err
-	}
-	s.onClose(dir.Close)
-	if s.etcd, err = openEtcd(ctx, cfg, dir); err != nil {
-		return err
-	}
-	s.onClose(s.etcd.Close)
-	s.store = store.New(s.etcd.client, s.etcd.client, cfg.Logger)
-	if s.custody, err = openCustody(ctx, cfg, s.store, dir); err != nil {
-		return err
-	}
-	s.onClose(s.custody.Close)
-	if err = s.store.Prepare(ctx, s.custody.Reseal); err != nil {
 		return err
 	}
 	if s.root, err = tenancy.Bootstrap(ctx, s.store, s.custody); err != nil {
 		return err
 	}
 	return s.assemble(ctx, cfg, dir)
+}
+
+// openStore opens the data directory, the store and the custody of its secrets.
+func (s *Server) openStore(ctx context.Context, cfg Config) (*dataDir, error) {
+	dir, err := openDataDir(cfg.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	s.onClose(dir.Close)
+	if s.etcd, err = openEtcd(ctx, cfg, dir); err != nil {
+		return nil, err
+	}
+	s.onClose(s.etcd.Close)
+	s.store = store.New(s.etcd.client, s.etcd.client, cfg.Logger)
+	if s.custody, err = openCustody(ctx, cfg, s.store, dir); err != nil {
+		return nil, err
+	}
+	s.onClose(s.custody.Close)
+	return dir, s.store.Prepare(ctx, s.custody.Reseal)
 }
 
 // assemble connects the parts: usage and brokers on their own listeners, the

@@ -34,6 +34,10 @@ func oneLine(err error) string {
 }
 
 func run(args []string) error {
+	reencrypt := len(args) > 0 && args[0] == "reencrypt"
+	if reencrypt {
+		args = args[1:]
+	}
 	set, err := parse(args)
 	if err != nil {
 		return err
@@ -42,6 +46,11 @@ func run(args []string) error {
 	cfg.Logger = slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if reencrypt {
+		n, err := controlplane.RenewSecrets(ctx, cfg)
+		_, _ = fmt.Fprintln(os.Stdout, n, "secrets sealed anew") // the log says it, too
+		return err
+	}
 	server, err := controlplane.New(ctx, cfg)
 	if err != nil {
 		return err

@@ -2,94 +2,14 @@ package custody_test
 
 import (
 	"bytes"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/json"
-	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/coveymq/covey/controlplane/internal/custody"
+	"github.com/coveymq/covey/controlplane/internal/custody/vaulttest"
 	"github.com/coveymq/covey/internal/errs"
 )
-
-const vaultToken = "s.a-token-of-vault"
-
-// vault answers as Vault's transit engine does: encrypt and decrypt of named keys
-// that it makes on first use.
-type vault struct {
-	*httptest.Server
-	sealed atomic.Bool // answers 503 to everything, as a sealed Vault
-	keys   map[string]cipher.AEAD
-}
-
-func newVault(t *testing.T) *vault {
-	t.Helper()
-	v := &vault{keys: make(map[string]cipher.AEAD)}
-	v.Server = httptest.NewServer(http.HandlerFunc(v.serve))
-	t.Cleanup(v.Close)
-	t.Setenv("VAULT_ADDR", v.URL)
-	t.Setenv("VAULT_TOKEN", vaultToken)
-	return v
-}
-
-func (v *vault) serve(w http.ResponseWriter, r *http.Request) {
-	refuse := func(code int, text string) {
-		w.WriteHeader(code)
-		_ = json.NewEncoder(w).Encode(map[string][]string{"errors": {text}})
-	}
-	path := strings.Split(strings.TrimPrefix(r.URL.Path, "/v1/transit/"), "/")
-	var body struct{ Plaintext, Ciphertext string }
-	switch {
-	case v.sealed.Load():
-		refuse(http.StatusServiceUnavailable, "Vault is sealed")
-		return
-	case r.Header.Get("X-Vault-Token") != vaultToken:
-		refuse(http.StatusForbidden, "permission denied")
-		return
-	case r.Method != http.MethodPut || len(path) != 2 || json.NewDecoder(r.Body).Decode(&body) != nil:
-		refuse(http.StatusNotFound, "")
-		return
-	}
-	data, ok := v.transit(path[0], path[1], body.Plaintext, body.Ciphertext)
-	if !ok {
-		refuse(http.StatusBadRequest, "cipher: message authentication failed")
-		return
-	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"data": data})
-}
-
-func (v *vault) transit(verb, name, plaintext, ciphertext string) (map[string]any, bool) {
-	key := v.keys[name]
-	if key == nil {
-		secret := make([]byte, 32)
-		_, _ = rand.Read(secret)
-		block, err := aes.NewCipher(secret)
-		if err != nil {
-			return nil, false
-		}
-		if key, err = cipher.NewGCMWithRandomNonce(block); err != nil {
-			return nil, false
-		}
-		v.keys[name] = key
-	}
-	if verb == "encrypt" {
-		plain, err := base64.StdEncoding.DecodeString(plaintext)
-		return map[string]any{"ciphertext": "vault:v1:" + base64.StdEncoding.EncodeToString(key.Seal(nil, nil, plain, nil)), "key_version": 1}, err == nil
-	}
-	text, ok := strings.CutPrefix(ciphertext, "vault:v1:")
-	sealed, err := base64.StdEncoding.DecodeString(text)
-	if !ok || err != nil {
-		return nil, false
-	}
-	plain, err := key.Open(nil, nil, sealed, nil)
-	return map[string]any{"plaintext": base64.StdEncoding.EncodeToString(plain)}, err == nil
-}
 
 func remote(t *testing.T, address string) *custody.Custody {
 	t.Helper()
@@ -101,7 +21,7 @@ func remote(t *testing.T, address string) *custody.Custody {
 }
 
 func TestVaultSealsAndSaysWhenItCannot(t *testing.T) {
-	v := newVault(t)
+	v := vaulttest.New(t)
 	c := remote(t, "hashivault://covey")
 	plain := []byte("a seed that nobody may see")
 	sealed, err := c.Seal(t.Context(), "a", plain)
@@ -117,14 +37,14 @@ func TestVaultSealsAndSaysWhenItCannot(t *testing.T) {
 	if _, err := remote(t, "hashivault://other").Unseal(t.Context(), "a", sealed); errs.CodeOf(err) != errs.Precondition {
 		t.Errorf("another key: %v", err)
 	}
-	v.sealed.Store(true)
+	v.Seal()
 	if _, err := c.Unseal(t.Context(), "a", sealed); errs.CodeOf(err) != errs.Unavailable {
 		t.Errorf("a Vault that is sealed: %v", err)
 	}
 	if _, err := c.Seal(t.Context(), "a", plain); errs.CodeOf(err) != errs.Unavailable {
 		t.Errorf("a Vault that is sealed: %v", err)
 	}
-	if strings.Contains(err2text(c.Seal(t.Context(), "a", plain)), vaultToken) {
+	if strings.Contains(err2text(c.Seal(t.Context(), "a", plain)), vaulttest.Token) {
 		t.Error("the token shows in the error")
 	}
 }
@@ -132,7 +52,7 @@ func TestVaultSealsAndSaysWhenItCannot(t *testing.T) {
 func err2text(_ []byte, err error) string { return err.Error() }
 
 func TestAFormerCustodianOpensUntilTheRowIsRenewed(t *testing.T) {
-	newVault(t)
+	vaulttest.New(t)
 	path := filepath.Join(t.TempDir(), "key")
 	old := local(t, path, true)
 	plain := []byte("a seed that nobody may see")

@@ -74,6 +74,42 @@ func openAuthority(ctx context.Context, etcd clientv3.KV, custody Custody) (*aut
 	}
 }
 
+// RenewAuthority seals the CA's key anew with a custodian's renew. It reports
+// whether that was needed.
+func RenewAuthority(ctx context.Context, etcd clientv3.KV, renew func(ctx context.Context, sealed []byte) ([]byte, bool, error)) (bool, error) {
+	for {
+		got, err := etcd.Get(ctx, caKey)
+		if err != nil {
+			return false, fmt.Errorf("read fleet ca: %w", err)
+		}
+		if len(got.Kvs) == 0 {
+			return false, nil
+		}
+		var stored storedAuthority
+		if err := json.Unmarshal(got.Kvs[0].Value, &stored); err != nil {
+			return false, fmt.Errorf("decode fleet ca: %w", err)
+		}
+		again, renewed, err := renew(ctx, stored.EncryptedKey)
+		if err != nil || !renewed {
+			return false, err
+		}
+		stored.EncryptedKey = again
+		value, err := json.Marshal(stored)
+		if err != nil {
+			return false, fmt.Errorf("encode fleet ca: %w", err)
+		}
+		done, err := etcd.Txn(ctx).
+			If(clientv3.Compare(clientv3.ModRevision(caKey), "=", got.Kvs[0].ModRevision)).
+			Then(clientv3.OpPut(caKey, string(value))).Commit()
+		if err != nil {
+			return false, fmt.Errorf("store fleet ca: %w", err)
+		}
+		if done.Succeeded {
+			return true, nil
+		}
+	}
+}
+
 func newAuthority(ctx context.Context, custody Custody) (*authority, []byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -51,9 +51,17 @@ func (v *View) Audit(ctx context.Context, p Page) ([]AuditEntry, string, error) 
 
 // Installation reads what makes this control plane itself.
 func (s *Store) Installation(ctx context.Context) (Installation, error) {
-	var i Installation
-	return i, s.newView("").load(ctx, installationKey, &i)
+	return s.newView("").Installation(ctx)
 }
+
+// Installation reads what makes this control plane itself.
+func (v *View) Installation(ctx context.Context) (Installation, error) {
+	var i Installation
+	return i, v.load(ctx, installationKey, &i)
+}
+
+// PutInstallation replaces an installation that was read.
+func (t *Tx) PutInstallation(i Installation) error { return t.put(installationKey, i) }
 
 // CreateInstallation puts what makes this control plane itself, with the
 // operator's JWT and the claims of the system account.
