@@ -59,6 +59,14 @@ type Cluster struct {
 	SystemAccount string
 }
 
+// Peers returns how many other brokers it is wholly connected with.
+func (b *Broker) Peers() int {
+	if b.mesh == nil {
+		return 0
+	}
+	return b.mesh.Whole()
+}
+
 // RouteURL is where a broker listens for routes. It prints itself without its
 // password.
 type RouteURL = route.URL

@@ -135,6 +135,11 @@ type ready struct {
 	MonitorURL   string `json:"monitor_url"`
 	DataDir      string `json:"data_dir"`
 	AdminContext string `json:"admin_context"`
+	Brokers      []struct {
+		Name       string `json:"name"`
+		NATSURL    string `json:"nats_url"`
+		MonitorURL string `json:"monitor_url"`
+	} `json:"brokers"`
 }
 
 // box is a running `covey up`.

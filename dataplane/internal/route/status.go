@@ -89,6 +89,26 @@ func subjectsOf(b json.RawMessage) *Subjects {
 // Permissions returns what may cross routes.
 func (m *Mesh) Permissions() Permissions { return m.config().Permissions }
 
+// Whole returns to how many peers all connections stand.
+func (m *Mesh) Whole() (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.config()
+	for _, p := range m.peers {
+		want := 1
+		if size := max(c.PoolSize, p.info.PoolSize); c.PoolSize > 0 && p.info.PoolSize > 0 {
+			want = size + len(c.Accounts)
+			if c.SystemAccount != "" {
+				want++
+			}
+		}
+		if len(p.links) >= want {
+			n++
+		}
+	}
+	return n
+}
+
 // Count returns how many links stand, and to how many peers.
 func (m *Mesh) Count() (links, peers int) {
 	m.mu.Lock()

@@ -2,6 +2,7 @@ package up
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"path/filepath"
 	"strconv"
@@ -31,6 +32,7 @@ const (
 type Options struct {
 	DataDir string
 	Log     obs.LogOptions
+	Brokers int
 
 	NATSPort, MonitorPort, APIPort, FleetPort, HTTPPort, OTLPPort int
 }
@@ -39,6 +41,7 @@ func (o *Options) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.DataDir, "data", o.DataDir, "where everything is kept")
 	f.StringVar(&o.Log.Level, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.Log.Format, "log-format", "text", "text or json")
+	f.IntVar(&o.Brokers, "brokers", 1, "how many brokers; those after the first have any free ports")
 	for _, p := range o.ports() {
 		f.IntVar(p.value, p.flag, p.byDefault, "port of "+p.what+"; 0 is any free one")
 	}
@@ -69,6 +72,9 @@ func (o *Options) validate() error {
 	}
 	if err := o.Log.Validate(); err != nil {
 		return term.Usagef("see `covey up --help`", "%w", err)
+	}
+	if o.Brokers < 1 || o.Brokers > brokersMax {
+		return term.Usagef(fmt.Sprintf("1 to %d run in one process", brokersMax), "--brokers %d is no number of brokers", o.Brokers)
 	}
 	taken := make(map[int]string)
 	for _, p := range o.ports() {

@@ -1,5 +1,5 @@
 // Package up runs a whole Covey on one machine: a control plane with its own
-// store, and one broker, in one process, on loopback only. It owns the order
+// store, and one broker or a cluster of them, in one process, on loopback only. It owns the order
 // in which they start and drain, the data directory's lock, and the contexts
 // that let the command line reach them. It knows the parts by the small
 // interfaces below; they talk to each other over loopback mTLS, as they would
@@ -61,15 +61,23 @@ type ControlPlane interface {
 	JoinToken(ctx context.Context, life time.Duration) (string, error)
 }
 
-// BrokerConfig is what the broker is started with.
+// BrokerConfig is what a broker is started with.
 type BrokerConfig struct {
+	Name                    string
 	ClientAddr, MonitorAddr string // host:port; port 0 means any free one
 	ControlPlaneAddr        string
 	OTLPAddr                string
 	OperatorPublicKey       string
 	JoinToken               Token
 	StateDir                string
+	Cluster                 *Cluster // nil for a broker alone
 	Logger                  *slog.Logger
+}
+
+// Cluster is how a broker joins the others of this process.
+type Cluster struct {
+	Password Token    // what they show each other
+	Seeds    []string // route URLs of brokers that run already, without password
 }
 
 // Broker is a broker whose listeners are open.
@@ -79,6 +87,10 @@ type Broker interface {
 	Run(ctx context.Context) error
 	ClientURL() string
 	MonitorURL() string
+	// RouteURL is where other brokers connect; empty for a broker alone.
+	RouteURL() string
+	// Peers returns how many other brokers it is wholly connected with.
+	Peers() int
 }
 
 // Parts makes the parts.

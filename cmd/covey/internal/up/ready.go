@@ -26,15 +26,15 @@ const (
 	probeTimeout = time.Second
 )
 
-// awaitReady returns when a client would be served: the broker greets, and the
-// API and REST accept connections.
-func awaitReady(ctx context.Context, at contexts.Endpoints, parts ...*part) error {
+// awaitReady returns when a client would be served: the broker greets, the API
+// and REST accept connections, and the brokers are connected with each other.
+func awaitReady(ctx context.Context, at contexts.Endpoints, meshed func() error, parts ...*part) error {
 	parent := ctx
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	pause := lifecycle.Backoff{Min: probeMin, Max: probeMax}
 	for {
-		err := probe(ctx, at)
+		err := firstOf(probe(ctx, at), meshed())
 		if err == nil {
 			return nil
 		}
@@ -99,21 +99,22 @@ func hostPort(rawURL string) string {
 }
 
 // announce prints where things are: once, when they are there.
-func (u *assembly) announce(at contexts.Endpoints, monitorURL, dataDir, admin string) error {
+func (u *assembly) announce(at contexts.Endpoints, all brokers, dataDir, admin string) error {
+	monitorURL := all[0].MonitorURL()
 	if u.streams.JSON {
 		return u.streams.PrintJSON(struct {
-			NATSURL      string `json:"nats_url"`
-			APIAddr      string `json:"api_addr"`
-			HTTPURL      string `json:"http_url"`
-			MonitorURL   string `json:"monitor_url"`
-			DataDir      string `json:"data_dir"`
-			AdminContext string `json:"admin_context"`
-		}{at.NATSURL, at.APIAddr, at.HTTPURL, monitorURL, dataDir, admin})
+			NATSURL      string  `json:"nats_url"`
+			APIAddr      string  `json:"api_addr"`
+			HTTPURL      string  `json:"http_url"`
+			MonitorURL   string  `json:"monitor_url"`
+			DataDir      string  `json:"data_dir"`
+			AdminContext string  `json:"admin_context"`
+			Brokers      []place `json:"brokers,omitempty"`
+		}{at.NATSURL, at.APIAddr, at.HTTPURL, monitorURL, dataDir, admin, all.places()})
 	}
-	err := u.streams.Describe(
-		term.Pair{Name: "NATS", Value: at.NATSURL}, term.Pair{Name: "gRPC API", Value: at.APIAddr},
+	err := u.streams.Describe(append(all.pairs(), term.Pair{Name: "gRPC API", Value: at.APIAddr},
 		term.Pair{Name: "REST", Value: at.HTTPURL}, term.Pair{Name: "monitoring", Value: monitorURL},
-		term.Pair{Name: "data", Value: dataDir}, term.Pair{Name: "operator's context", Value: admin})
+		term.Pair{Name: "data", Value: dataDir}, term.Pair{Name: "operator's context", Value: admin})...)
 	u.streams.Sayf("\nCovey is up. Next, in another terminal:\n  covey signup --org acme --email you@example.com\n")
 	return err
 }

@@ -2,6 +2,7 @@ package up
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,9 +36,10 @@ func Command(d Deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "up", Short: "Run a whole Covey on this machine", Args: term.Exactly(),
 		Long: `Run a whole Covey on this machine: a control plane with its store, and a
-broker, listening on loopback only. A second start with the same --data finds
+broker, listening on loopback only; --brokers N makes it a cluster of N brokers,
+of which each client learns. A second start with the same --data finds
 everything again. Interrupt it once to drain, twice to end it at once.`,
-		Example: "  covey up\n  covey up --data /tmp/covey --nats-port 0 --json",
+		Example: "  covey up\n  covey up --brokers 3\n  covey up --data /tmp/covey --nats-port 0 --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			store, err := d.Store()
 			if err != nil {
@@ -93,7 +95,7 @@ func (u *assembly) run(ctx context.Context) error {
 	admin, err := keepAdmin(u.contexts, dir, cp)
 	if err == nil {
 		u.warnWithout(admin, dir)
-		err = u.withBroker(ctx, dir, cp, control, admin, BrokerConfig{Logger: log})
+		err = u.withBrokers(ctx, dir, cp, control, admin, BrokerConfig{Logger: log})
 	}
 	if u.stopBegan.IsZero() {
 		u.stopBegan = time.Now()
@@ -110,47 +112,56 @@ func (u *assembly) warnWithout(admin string, dir *dataDir) {
 	}
 }
 
-// withBroker runs the broker and returns when it has drained: because ctx
-// ended, or because one of the two parts stopped by itself.
-func (u *assembly) withBroker(ctx context.Context, dir *dataDir, cp ControlPlane, control *part, admin string, conf BrokerConfig) error {
-	token, err := cp.JoinToken(ctx, joinTokenLife)
-	if err != nil {
-		return startFault("let the broker join", err)
-	}
-	conf.ClientAddr, conf.MonitorAddr = addr(u.opts.NATSPort), addr(u.opts.MonitorPort)
+// withBrokers runs the brokers and returns when they have drained: because ctx
+// ended, or because one of the parts stopped by itself.
+func (u *assembly) withBrokers(ctx context.Context, dir *dataDir, cp ControlPlane, control *part, admin string, conf BrokerConfig) error {
 	conf.ControlPlaneAddr, conf.OTLPAddr = cp.FleetAddr(), cp.OTLPAddr()
-	conf.OperatorPublicKey, conf.JoinToken = cp.OperatorPublicKey(), NewToken(token)
-	conf.StateDir = dir.broker()
-	b, err := u.parts.Broker(ctx, conf)
-	if err != nil {
-		return startFault("start the broker", err)
+	conf.OperatorPublicKey = cp.OperatorPublicKey()
+	all, err := u.startBrokers(ctx, dir, cp, conf)
+	if err == nil {
+		err = u.serve(ctx, dir, cp, all, admin, control)
 	}
-	broker := launch(ctx, "broker", b.Run)
-	err = u.serve(ctx, dir, cp, b, admin, control, broker)
 	u.stopBegan = time.Now()
-	return firstOf(err, broker.stop(u.stopBegan.Add(brokerDrain)))
+	return firstOf(err, all.stop(u.stopBegan.Add(brokerDrain)))
 }
 
 // serve announces that everything is ready, and waits for the end.
-func (u *assembly) serve(ctx context.Context, dir *dataDir, cp ControlPlane, b Broker, admin string, control, broker *part) error {
-	at := endpoints(cp, b)
-	if err := awaitReady(ctx, at, control, broker); err != nil {
+func (u *assembly) serve(ctx context.Context, dir *dataDir, cp ControlPlane, all brokers, admin string, control *part) error {
+	at := endpoints(cp, all[0])
+	parts := append([]*part{control}, all.parts()...)
+	if err := awaitReady(ctx, at, all.meshed, parts...); err != nil {
 		return err
 	}
 	if err := u.contexts.Refresh(dir.installation, at); err != nil {
 		u.streams.Sayf("warning: contexts keep the addresses of an earlier start: %v", err)
 	}
-	if err := u.announce(at, b.MonitorURL(), dir.path, admin); err != nil {
+	if err := u.announce(at, all, dir.path, admin); err != nil {
 		return err
 	}
-	select {
-	case <-ctx.Done():
-		u.streams.Sayf("Draining; interrupt again to end at once.")
-		return nil
-	case <-control.done:
-	case <-broker.done:
+	if anyDone(ctx, parts) {
+		return stoppedEarly(parts...)
 	}
-	return stoppedEarly(control, broker)
+	u.streams.Sayf("Draining; interrupt again to end at once.")
+	return nil
+}
+
+// anyDone waits until one of the parts has ended, or until ctx ends, for which
+// it reports false.
+func anyDone(ctx context.Context, parts []*part) bool {
+	first, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	for _, p := range parts {
+		wg.Go(func() {
+			select {
+			case <-p.done:
+				cancel()
+			case <-first.Done():
+			}
+		})
+	}
+	wg.Wait()
+	cancel()
+	return ctx.Err() == nil
 }
 
 // stoppedEarly says which part ended although nobody asked. Its own error, if

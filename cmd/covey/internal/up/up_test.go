@@ -51,6 +51,7 @@ type fakePart struct {
 	fail     error // returned by Run at once
 	key      string
 	token    error
+	peers    int
 }
 
 func newFake(t *testing.T, j *journal, name, greeting string) *fakePart {
@@ -89,6 +90,8 @@ func (f *fakePart) OperatorPublicKey() string { return "OPERATOR" }
 func (f *fakePart) BootstrapKey() string      { return f.key }
 func (f *fakePart) ClientURL() string         { return "nats://" + f.addr() }
 func (f *fakePart) MonitorURL() string        { return "http://" + f.addr() }
+func (f *fakePart) RouteURL() string          { return "nats-route://" + f.addr() }
+func (f *fakePart) Peers() int                { return f.peers }
 func (f *fakePart) JoinToken(context.Context, time.Duration) (string, error) {
 	return "join-secret", f.token
 }
@@ -110,7 +113,7 @@ func newFixture(t *testing.T) *fixture {
 	f.broker = newFake(t, f.journal, "broker", "INFO {}\r\n")
 	f.cp.key = "covey_id_first"
 	f.assembly = &assembly{
-		opts:     &Options{DataDir: filepath.Join(t.TempDir(), "data")},
+		opts:     &Options{DataDir: filepath.Join(t.TempDir(), "data"), Brokers: 1},
 		streams:  &term.Streams{Out: f.out, Err: f.chatter, JSON: true},
 		contexts: contexts.Open(filepath.Join(t.TempDir(), "config")),
 		free:     func(string) (uint64, error) { return 1 << 40, nil },
