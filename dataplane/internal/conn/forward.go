@@ -75,7 +75,7 @@ func (w *worker) forward(acct string, op *wire.Op) {
 		if r.flags&egress.NoHeaders != 0 && m.Headers {
 			m = *w.withoutHeaders(op)
 		}
-		m.Routed = true
+		m.Routed, m.Account = true, acct
 		head := w.head[:0]
 		if r.flags&egress.Dedicated == 0 {
 			head = append(append(head, acct...), ' ')
@@ -116,19 +116,20 @@ func (in *Inbound) Begin(buffer *egress.Buffer) {
 }
 
 // Deliver stages a message for the plain subscriptions of the account's clients
-// and one member of each of the given groups. It goes to no other route.
-func (in *Inbound) Deliver(a *account.Account, op *wire.Op, queues [][]byte) {
+// and one member of each of the given groups. It goes to no other route. It
+// returns about how many got it.
+func (in *Inbound) Deliver(a *account.Account, op *wire.Op, queues [][]byte) (deliveries int) {
 	w := in.w
 	a.Index.Match(op.Subject, &w.result)
 	if w.result.Empty() {
-		return
+		return 0
 	}
 	w.prepare(op)
 	for i := range w.result.Plain() {
 		subs := w.result.PlainAt(i)
 		for j := range subs {
-			if sub := subs[j].Load(); sub != nil {
-				w.deliver(nil, op, sub)
+			if sub := subs[j].Load(); sub != nil && w.deliver(nil, op, sub) {
+				deliveries++
 			}
 		}
 	}
@@ -136,8 +137,10 @@ func (in *Inbound) Deliver(a *account.Account, op *wire.Op, queues [][]byte) {
 	for i := range groups {
 		if named(groups[i].Name, queues) {
 			w.localMember(op, &groups[i])
+			deliveries++
 		}
 	}
+	return deliveries
 }
 
 func named(name string, queues [][]byte) bool {

@@ -12,6 +12,9 @@ type Message struct {
 	Size int
 	// Headers says that the sizes in Tail are two and the verb is HMSG.
 	Headers bool
+	// Account is whose message it is, if it is for a connection that accounts
+	// share.
+	Account string
 	// Routed says that the message goes to another broker: the verb is RMSG if it
 	// is not HMSG, and Subject has the rest of what stands before Tail, too.
 	Routed bool
@@ -23,23 +26,30 @@ type Message struct {
 // Batch stages the deliveries of one read batch, by destination.
 type Batch struct {
 	dests  []stage
-	n      int     // how many of dests are in use
-	slotOf []int32 // by Conn.slot: the place in dests
-	buffer *Buffer // the read buffer that messages point into
-	full   []*Conn // destinations that asked their publishers to wait
+	n      int       // how many of dests are in use
+	slotOf []int32   // by Conn.slot: the place in dests
+	buffer *Buffer   // the read buffer that messages point into
+	full   []crammed // destinations that asked their publishers to wait
+}
+
+// crammed is a destination that has too much of an account, or of all.
+type crammed struct {
+	dst     *Conn
+	account string
 }
 
 // stage is what one destination gets.
 type stage struct {
-	dst    *Conn
-	segs   []segment
-	cur    *chunk
-	from   int // where the open segment starts in cur
-	frames uint32
-	size   uint64
-	total  int  // staged bytes
-	copied int  // those of them that lie in chunks
-	data   bool // messages are among them, not only control lines
+	dst     *Conn
+	account string // whose messages they are, if the destination is shared
+	segs    []segment
+	cur     *chunk
+	from    int // where the open segment starts in cur
+	frames  uint32
+	size    uint64
+	total   int  // staged bytes
+	copied  int  // those of them that lie in chunks
+	data    bool // messages are among them, not only control lines
 }
 
 const (
@@ -92,6 +102,9 @@ func (b *Batch) add(c *Conn) *stage {
 // and behind it.
 func (b *Batch) Deliver(c *Conn, m *Message, sid string) {
 	s := b.to(c)
+	if s.account != m.Account {
+		b.turnTo(s, m.Account)
+	}
 	s.data = true
 	verb := verbPlain
 	if m.Headers {
@@ -193,11 +206,19 @@ func (b *Batch) handOver(s *stage) {
 		s.cut(false)
 		s.finishChunk()
 	}
-	if s.dst.send(s.segs, s.total) {
-		b.full = append(b.full, s.dst)
+	if s.dst.send(s.segs, s.total, s.account) {
+		b.full = append(b.full, crammed{s.dst, s.account})
 	}
 	clear(s.segs)
 	s.segs, s.total, s.copied, s.data = s.segs[:0], 0, 0, false
+}
+
+// turnTo stages another account's messages from now on.
+func (b *Batch) turnTo(s *stage, account string) {
+	if s.total > 0 {
+		b.handOver(s)
+	}
+	s.account = account
 }
 
 // Flush hands over all that is staged. Self, the connection that the batch was
@@ -217,7 +238,7 @@ func (b *Batch) Flush(self *Conn) {
 		b.handOver(own)
 	}
 	for i := range b.n {
-		b.dests[i].dst = nil
+		b.dests[i].dst, b.dests[i].account = nil, ""
 	}
 	b.n = 0
 	b.buffer = nil
@@ -228,14 +249,20 @@ func (b *Batch) Flush(self *Conn) {
 const (
 	stallOne = 5 * time.Millisecond
 	stallAll = 10 * time.Millisecond
+	// stallLane is how long at most it waits for the lane of its own account, which
+	// nobody else has to suffer for.
+	stallLane = time.Second
 )
 
 // Stall waits, for a bounded time, until the destinations that asked for it
 // have written some of their backlog. Call it after Flush.
 func (b *Batch) Stall() {
 	left := stallAll
-	for _, c := range b.full {
-		if left > 0 {
+	for _, f := range b.full {
+		if c := f.dst; c.limits.MaxLane > 0 {
+			c.waitForLane(f.account, stallLane)
+		}
+		if c := f.dst; left > 0 {
 			left -= c.waitForRoom(min(stallOne, left))
 		}
 	}

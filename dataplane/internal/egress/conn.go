@@ -24,6 +24,10 @@ const (
 type Limits struct {
 	MaxPending    int64         // bytes queued; beyond them the connection is a slow consumer
 	WriteDeadline time.Duration // how long the kernel may refuse to take anything
+	// MaxLane bounds what waits of one account, on a connection that accounts
+	// share: they take turns, and what is beyond the bound is dropped. 0 is for a
+	// connection of one.
+	MaxLane int64
 }
 
 // Meter counts what a connection's account got. Both methods are called once
@@ -74,7 +78,13 @@ type Conn struct {
 	// subscription is made.
 	Owner any
 
+	// Overflow, if it is not nil, is called when something of an account is dropped
+	// because its lane is full: once until the lane has room again, with no lock
+	// held. It must not block.
+	Overflow func(account string)
+
 	// Counters, read by anyone.
+	Dropped               atomic.Uint64 // messages beyond MaxLane
 	OutMessages, OutBytes atomic.Uint64
 	stalls                atomic.Uint64
 
@@ -94,7 +104,8 @@ type Conn struct {
 	head    int       // the first segment of queue that is not through
 	off     int       // bytes of queue[head] that are through
 	ctrl    []byte    // control lines that overtake the queue
-	pending int64     // bytes in queue and ctrl and under way
+	pending int64     // bytes in queue, lanes and ctrl and under way
+	lanes   lanes
 	writing bool
 	closed  bool
 	failed  bool
@@ -181,9 +192,9 @@ func (c *Conn) Pending() int64 {
 // the same destination while it wrote.
 const inlineRounds = 4
 
-// send takes segments over. It reports true when the publisher should wait
-// before it publishes more to this destination.
-func (c *Conn) send(segs []segment, total int) (full bool) {
+// send takes segments of an account over. It reports true when the publisher
+// should wait before it publishes more to this destination.
+func (c *Conn) send(segs []segment, total int, account string) (full bool) {
 	c.mu.Lock()
 	if c.closed || c.failed {
 		c.mu.Unlock()
@@ -191,6 +202,12 @@ func (c *Conn) send(segs []segment, total int) (full bool) {
 		return false
 	}
 	c.pending += int64(total)
+	if c.limits.MaxLane > 0 && (c.writing || c.blocked(account)) {
+		if c.writing {
+			c.crowd = min(c.crowd+crowdMeet, crowdMax)
+		}
+		return c.toLane(account, segs, int64(total))
+	}
 	if c.writing {
 		for i := range segs {
 			segs[i].own()
@@ -259,7 +276,7 @@ func (c *Conn) handBack() {
 func (c *Conn) drained() bool {
 	if c.closed || c.failed {
 		c.abandon()
-	} else if c.head < len(c.queue) || len(c.ctrl) > 0 || c.sink.busy() {
+	} else if c.head < len(c.queue) || len(c.ctrl) > 0 || len(c.lanes.turns) > 0 || c.sink.busy() {
 		return false
 	}
 	c.freeVector()
@@ -276,6 +293,7 @@ func (c *Conn) drained() bool {
 func (c *Conn) abandon() {
 	c.sink.drop()
 	discardOwned(c.queue[c.head:])
+	c.abandonLanes()
 	c.queue, c.head, c.off, c.ctrl = nil, 0, 0, nil
 }
 

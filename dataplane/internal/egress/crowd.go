@@ -34,7 +34,7 @@ func (c *Conn) crowded() bool {
 func (c *Conn) gather(segs []segment) bool {
 	runtime.Gosched()
 	c.mu.Lock()
-	if c.head == len(c.queue) && len(c.ctrl) == 0 {
+	if c.head == len(c.queue) && len(c.ctrl) == 0 && len(c.lanes.turns) == 0 {
 		c.crowd = max(c.crowd-crowdVain, 0)
 		c.mu.Unlock()
 		return false

@@ -105,6 +105,7 @@ func (c *Conn) round(wait bool) bool {
 	}
 	v := c.vec
 	v.reset()
+	c.refill()
 	lane := c.load(v)
 	if v.n == 0 && !c.sink.busy() {
 		return false

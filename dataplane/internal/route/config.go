@@ -91,6 +91,10 @@ const (
 // made anew.
 const maxPending = 256 << 20
 
+// maxLane bounds what waits for one peer of one account. Its publishers are
+// slowed down before.
+const maxLane = 64 << 20
+
 func (c *Config) complete() (dynamic bool, err error) {
 	if c.PoolSize == 0 {
 		c.PoolSize = defaultPoolSize

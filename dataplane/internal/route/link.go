@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -77,7 +78,10 @@ type link struct {
 	// Owned by the reader.
 	parser     wire.RouteParser
 	in         *conn.Inbound
-	tenants    map[string]*tenant
+	arrivals   map[string]*arrival
+	reading    *egress.Buffer  // what is in hand
+	frame      []byte          // of the operation in hand
+	batch      uint64          // how many were read
 	source     io.Reader       // of what the peer sends, as it meant it
 	exports    json.RawMessage // what the peer lets out, as it said
 	secured    bool            // behind TLS
@@ -102,21 +106,25 @@ type link struct {
 	inMsgs      atomic.Uint64
 	inBytes     atomic.Uint64
 	wantCount   atomic.Int64  // subscriptions of the peer
+	over        chan struct{} // closed when it is to end
 	done        chan struct{} // closed when it is over
+
+	workers sync.WaitGroup // who works backlogs off
 }
 
 // newLink makes a link of a connection: accepted if there is no target.
 func (m *Mesh) newLink(nc net.Conn, t *target, s slot) *link {
 	l := &link{
 		mesh: m, nc: nc, target: t, slot: s, start: time.Now(), in: m.host.NewInbound(), config: m.config(), source: nc,
-		tenants: make(map[string]*tenant), done: make(chan struct{}),
+		arrivals: make(map[string]*arrival), done: make(chan struct{}), over: make(chan struct{}),
 	}
 	if t != nil {
 		l.gossip = t.gossip
 	}
 	l.allowed = l.config.allowed
-	l.out = egress.New(nc, &m.host.Slots, &egress.Limits{MaxPending: maxPending, WriteDeadline: l.config.WriteDeadline}, l.failed)
+	l.out = egress.New(nc, &m.host.Slots, &egress.Limits{MaxPending: maxPending, MaxLane: maxLane, WriteDeadline: l.config.WriteDeadline}, l.failed)
 	l.out.Owner = l
+	l.out.Overflow = l.overflow
 	l.out.Flags.Store(egress.Routed)
 	l.parser.MaxControlLine = maxControlLine
 	l.parser.MaxPayload = -1
@@ -140,8 +148,15 @@ func (l *link) explicit() bool {
 func (l *link) end(e *ending) {
 	if l.ended.CompareAndSwap(nil, e) {
 		l.out.Flags.Or(egress.Closed)
+		close(l.over)
 		_ = l.nc.SetReadDeadline(time.Unix(1, 0)) // fails only if the connection is closed
 	}
+}
+
+// overflow is told that an account has more on its way to the peer than it may.
+func (l *link) overflow(account string) {
+	l.config.Log.Warn("what an account sends to a peer is more than the peer takes; the rest is dropped", "account", account,
+		"rid", l.id, "peer", l.remote.ID, "bound", maxLane)
 }
 
 func (l *link) failed(r egress.Reason) {
@@ -216,9 +231,12 @@ func (l *link) read() {
 func (l *link) work(b *egress.Buffer, used int) (*egress.Buffer, int) {
 	l.lastIn.Store(time.Now().UnixNano())
 	l.in.Begin(b)
+	l.reading = b
+	l.batch++
 	pos := 0
 	for pos < used && l.ended.Load() == nil {
 		n, err := l.parser.Next(b.B[pos:used])
+		l.frame = b.B[pos : pos+n]
 		pos += n
 		if err != nil {
 			l.end(endingOf(err))
@@ -270,6 +288,7 @@ func (l *link) close() {
 	}
 	l.mesh.remove(l)
 	l.out.Close()
+	l.workers.Wait()
 	l.in.Release()
 	level := slog.LevelWarn
 	if e.quiet {

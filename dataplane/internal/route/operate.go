@@ -25,8 +25,11 @@ func (l *link) operate() *ending {
 	case wire.Err:
 		l.config.Log.Warn("a peer complains", "rid", l.id, "peer", l.remote.ID, "account", l.slot.account, "error", string(op.Arg))
 		return peerErr
-	case wire.OK, wire.AccountSub, wire.AccountUnsub:
-		return nil // the latter two mean something on gateways only
+	case wire.AccountSub, wire.AccountUnsub:
+		l.heldBack(op.Arg, op.Kind == wire.AccountUnsub)
+		return nil
+	case wire.OK:
+		return nil
 	default:
 	}
 	if !l.registered {
@@ -44,15 +47,10 @@ func (l *link) operate() *ending {
 func (l *link) traffic(op *wire.Op) *ending {
 	switch op.Kind {
 	case wire.RouteMsg:
-		l.messages++
-		l.bytes += uint64(op.Size)
 		if l.allowed != nil && !l.allowed.Publish(op.Subject) {
 			return nil // not to be imported, whatever the peer sends
 		}
-		t := l.tenant(l.parser.Account)
-		if a := t.live.Load(); a != nil {
-			l.in.Deliver(a, op, l.parser.Queues)
-		}
+		l.message(op, l.frame)
 	case wire.RouteSub:
 		return l.subscribe(op.Arg)
 	case wire.RouteUnsub:
@@ -65,21 +63,6 @@ func (l *link) traffic(op *wire.Op) *ending {
 		return badOperation
 	}
 	return nil
-}
-
-// tenant returns the tenant of an account, without a lock shared between
-// accounts once the link has met it.
-func (l *link) tenant(acct []byte) *tenant {
-	if t := l.tenants[string(acct)]; t != nil {
-		return t
-	}
-	key := string(acct)
-	if l.slot.account != "" {
-		key = l.slot.account
-	}
-	t := l.mesh.tenant(key)
-	l.tenants[string(acct)] = t
-	return t
 }
 
 // interest reads the arguments of RS+ and RS-.
@@ -101,7 +84,7 @@ func (l *link) interest(arg []byte) (t *tenant, w want, rest [][]byte, ok bool) 
 	if len(args) > 1 {
 		w.queue = string(args[1])
 	}
-	return l.tenant(acct), w, args[min(len(args), 2):], true
+	return l.arrival(acct).tenant, w, args[min(len(args), 2):], true
 }
 
 func (l *link) subscribe(arg []byte) *ending {
