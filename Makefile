@@ -135,11 +135,15 @@ check-short:
 # The stock programs that our tests take as judges.
 
 .PHONY: judges
-judges: $(BIN)/nats-server $(BIN)/nats ## Build the stock nats-server and nats CLI into bin/
+judges: $(BIN)/nats-server $(BIN)/nats-server-2.10 $(BIN)/nats ## Build the stock nats-server, an older one, and nats CLI into bin/
 
 $(BIN)/nats-server: tools/judges/go.mod
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 $(GO) build -C tools/judges -o $@ github.com/nats-io/nats-server/v2
+
+$(BIN)/nats-server-2.10: tools/judges/v2.10/go.mod
+	@mkdir -p $(BIN)
+	CGO_ENABLED=0 $(GO) build -C tools/judges/v2.10 -o $@ github.com/nats-io/nats-server/v2
 
 $(BIN)/nats: tools/judges/go.mod
 	@mkdir -p $(BIN)
