@@ -29,7 +29,7 @@ func (b *Broker) joinSystem(ctx context.Context) {
 	b.system = system.New(system.Config{
 		ID: b.id, Name: b.cfg.ServerName, Address: b.host.Info.Host, Version: Level,
 		Account: func() string { return b.host.SystemAccount },
-		Host:    b.host, Accounts: b.accounts, Monitor: b.monitor, Peers: b.peers, Log: b.cfg.Logger,
+		Host:    b.host, Accounts: b.accounts, Monitor: b.monitor, Peers: b.peers, Peer: b.peer(), Log: b.cfg.Logger,
 		Reload: func(ctx context.Context) error {
 			if b.reload == nil {
 				return errNoFile
@@ -41,6 +41,14 @@ func (b *Broker) joinSystem(ctx context.Context) {
 	if err := b.system.Bind(ctx); err != nil {
 		b.cfg.Logger.Warn("the system account is not to be had; trying again", "err", err)
 	}
+}
+
+// peer says whether a server is in the cluster; nil outside of one.
+func (b *Broker) peer() func(id string) bool {
+	if b.mesh == nil {
+		return nil
+	}
+	return b.mesh.Has
 }
 
 // peers is how many other brokers there are in the cluster.

@@ -129,15 +129,16 @@ type Account struct {
 
 	applying sync.Mutex // held while a state is put in force; taken before mu
 
-	mu      sync.Mutex
-	members members // guarded by mu, as is all below
-	gate    *limit.Gate
-	users   users
-	past    Traffic   // of members that have left
-	idle    time.Time // since when there are none
-	retired bool      // evicted or deleted: nobody may join any more
-	closed  bool      // Usage was given back
-	pinned  bool      // stays loaded without members
+	mu        sync.Mutex
+	members   members // guarded by mu, as is all below
+	elsewhere elsewhere
+	gate      *limit.Gate
+	users     users
+	past      Traffic   // of members that have left
+	idle      time.Time // since when there are none
+	retired   bool      // evicted or deleted: nobody may join any more
+	closed    bool      // Usage was given back
+	pinned    bool      // stays loaded without members
 }
 
 // New returns an account with a state.
@@ -182,7 +183,7 @@ func (a *Account) Join(m Member) error {
 	if r := s.Admits(m.Identity(), now); r != nil {
 		return r
 	}
-	if n := s.Limits.Connections; n != NoLimit && int64(a.members.n) >= n {
+	if n := s.Limits.Connections; n != NoLimit && int64(a.members.n)+a.elsewhere.n >= n {
 		return TooManyAccountConnections
 	}
 	user, r := a.seatUser(m.Identity(), now)

@@ -109,6 +109,13 @@ func (m *Mesh) Whole() (n int) {
 	return n
 }
 
+// Has reports whether there is a link to a peer.
+func (m *Mesh) Has(id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.peers[id] != nil
+}
+
 // Count returns how many links stand, and to how many peers.
 func (m *Mesh) Count() (links, peers int) {
 	m.mu.Lock()

@@ -75,6 +75,7 @@ func (s *Service) listened(subject string) *account.Account {
 // Connected tells of a client that was admitted; see conn.Events.
 func (s *Service) Connected(c *conn.Client, token string) {
 	a := c.Identity().Account
+	s.meet(a)
 	s.changed(a)
 	subject := "$SYS.ACCOUNT." + a.Key + ".CONNECT"
 	if s.listened(subject) == nil {

@@ -26,6 +26,8 @@ type Config struct {
 	Monitor  *monitor.Server
 	// Peers is how many other brokers there are in the cluster.
 	Peers func() int
+	// Peer reports whether a server is one of them; nil without a cluster.
+	Peer func(id string) bool
 	// Reload reads the broker's configuration again.
 	Reload func(context.Context) error
 	Log    *slog.Logger
@@ -150,6 +152,7 @@ func (s *Service) keepTime(ctx context.Context) error {
 				s.cfg.Log.Warn("the system account is not to be had; trying again", "err", err)
 			}
 			s.broadcast()
+			s.forget()
 			s.asks.sweep(now)
 			if now.Sub(beat) >= heartbeat {
 				beat = now

@@ -43,6 +43,8 @@ func (s *Service) subscriptions() []subscription {
 		on(s.queries, "$SYS.REQ.ACCOUNT.*."+name, func(m *conn.Message) { s.serve(m, a) })
 	}
 	on(s.queries, "$SYS.REQ.ACCOUNT.*.CONNS", s.conns)
+	on(s.pings, "$SYS.ACCOUNT.*.SERVER.CONNS", s.elsewhere)
+	on(s.pings, "$SYS.SERVER.*.SHUTDOWN", s.gone)
 	on(s.queries, "$SYS.REQ.ACCOUNT.PING.STATZ", func(m *conn.Message) { s.serve(m, s.allStatz) })
 	on(s.queries, "$SYS.REQ.ACCOUNT.NSUBS", s.nsubs)
 	on(s.queries, "$SYS.REQ.SERVER."+s.cfg.ID+".RELOAD", s.reload)
