@@ -282,6 +282,10 @@ func (c *Client) logEnd() {
 	default:
 		level = slog.LevelWarn
 	}
+	ctx := context.Background()
+	if !c.host.Log.Enabled(ctx, level) {
+		return
+	}
 	attrs := []any{"conn", c.id, "addr", c.addr().String(), "reason", r.Reason, "why", r.Log}
 	if c.identity != nil {
 		attrs = append(attrs, "account", c.identity.Account.Key, "user", c.identity.User)
@@ -289,5 +293,5 @@ func (c *Client) logEnd() {
 	if c.connect.Name != "" {
 		attrs = append(attrs, "name", c.connect.Name)
 	}
-	c.host.Log.Log(context.Background(), level, "connection ended", attrs...)
+	c.host.Log.Log(ctx, level, "connection ended", attrs...)
 }

@@ -2,7 +2,6 @@ package conn
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -15,7 +14,7 @@ const lookupTimeout = 5 * time.Second
 
 // processConnect handles CONNECT, the first or a later one.
 func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
-	if err := json.Unmarshal(arg, &c.connect); err != nil {
+	if err := c.connect.Parse(arg); err != nil {
 		return badConnect
 	}
 	if !c.host.Info.Headers {

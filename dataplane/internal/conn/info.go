@@ -3,7 +3,6 @@ package conn
 import (
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
 )
 
 // Info is the JSON of the INFO line, as far as clients see it, in nats-server's
@@ -37,15 +36,6 @@ type Info struct {
 	IsSystemAccount   bool     `json:"acc_is_sys,omitempty"`
 	JetStreamAPILevel int      `json:"api_lvl,omitempty"`
 	XKey              string   `json:"xkey,omitempty"`
-}
-
-// line returns the INFO line.
-func (i *Info) line() []byte {
-	b, err := json.Marshal(i)
-	if err != nil {
-		panic("conn: INFO cannot be encoded: " + err.Error()) // plain fields always can
-	}
-	return append(append([]byte("INFO "), b...), '\r', '\n')
 }
 
 // nonceBytes is the length of a nonce before encoding, as in nats-server.
