@@ -20,6 +20,7 @@ type bed struct {
 	dialer   load.Dialer
 	duration time.Duration
 	scale    float64
+	setup    *setup
 	conns    []*load.Conn
 
 	// set by ready
@@ -38,7 +39,9 @@ const (
 	manySubs       = 100
 )
 
-func (b *bed) scaled(n int) int { return max(1, int(float64(n)*b.scale)) }
+func (b *bed) scaled(n int) int { return scaled(n, b.scale) }
+
+func scaled(n int, by float64) int { return max(1, int(float64(n)*by)) }
 
 // dial opens a connection that close will end.
 func (b *bed) dial(ctx context.Context) (*load.Conn, error) {

@@ -22,16 +22,20 @@ const (
 // judge's. A tick marks the target, a line the judge itself.
 func (r *Report) chart() []byte {
 	var b bytes.Buffer
-	height := chartTop + rowHeight*len(r.Rows) + 16
+	var rows []Row // those that compare with nats-server
+	for i := range r.Rows {
+		if row := &r.Rows[i]; row.Error == "" && !row.Self {
+			rows = append(rows, *row)
+		}
+	}
+	height := chartTop + rowHeight*len(rows) + 16
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" font-family="system-ui, sans-serif" font-size="12">`+"\n",
 		chartWidth, height, chartWidth, height)
 	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="#ffffff"/>`+"\n")
 	fmt.Fprintf(&b, `<text x="12" y="22" font-size="15" font-weight="600" fill="#1f2933">Cost of the broker, as a share of stock nats-server</text>`+"\n")
-	fmt.Fprintf(&b, `<text x="12" y="40" fill="#52606d">server CPU (or memory) for each unit; shorter is better; tick = target, line = nats-server</text>`+"\n")
-	for i := range r.Rows {
-		if r.Rows[i].Error == "" {
-			r.Rows[i].bar(&b, chartTop+rowHeight*i)
-		}
+	fmt.Fprintf(&b, `<text x="12" y="40" fill="#52606d">server CPU (or memory) for each unit; shorter is better; tick = target, dot = with metering on, line = nats-server</text>`+"\n")
+	for i := range rows {
+		rows[i].bar(&b, chartTop+rowHeight*i)
 	}
 	x := chartX(1)
 	fmt.Fprintf(&b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="#1f2933"/>`+"\n", x, chartTop-6, x, height-12)
@@ -41,7 +45,7 @@ func (r *Report) chart() []byte {
 
 func (r *Row) bar(b *bytes.Buffer, y int) {
 	colour := "#2f855a"
-	if r.Ratio > r.Target {
+	if len(r.Unmet) > 0 {
 		colour = "#c05621"
 	}
 	start := chartX(0)
@@ -49,7 +53,10 @@ func (r *Row) bar(b *bytes.Buffer, y int) {
 	fmt.Fprintf(b, `<rect x="%.1f" y="%d" width="%.1f" height="%d" rx="2" fill="%s"/>`+"\n", start, y, chartX(r.Ratio)-start, barHeight, colour)
 	fmt.Fprintf(b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="#1f2933" stroke-width="2"/>`+"\n",
 		chartX(r.Target), y-2, chartX(r.Target), y+barHeight+2)
-	fmt.Fprintf(b, `<text x="%.1f" y="%d" fill="#1f2933">%.2f</text>`+"\n", chartX(max(r.Ratio, r.Target))+6, y+12, r.Ratio)
+	if r.MeteredRatio > 0 {
+		fmt.Fprintf(b, `<circle cx="%.1f" cy="%d" r="3" fill="#1f2933"/>`+"\n", chartX(r.MeteredRatio), y+barHeight/2)
+	}
+	fmt.Fprintf(b, `<text x="%.1f" y="%d" fill="#1f2933">%.2f</text>`+"\n", chartX(max(r.Ratio, r.Target, r.MeteredRatio))+6, y+12, r.Ratio)
 }
 
 // chartX maps a ratio to a place; what is beyond the scale is drawn at its end.

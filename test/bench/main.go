@@ -4,7 +4,7 @@
 // that whatever else the machine does falls on both. The primary figure is the
 // server's own processor time for each delivery.
 //
-//	go run ./test/bench -subject PATH [-judge PATH] [-only NAME,...] [-rounds N] [-seconds S]
+//	go run ./test/bench -subject PATH [-judge PATH] [-sections NAME,...] [-only NAME,...] [-rounds N] [-seconds S]
 //
 // It writes a table, JSON and a chart under test/bench/results.
 package main
@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,7 +36,8 @@ type options struct {
 	rounds         int
 	duration       time.Duration
 	scale          float64
-	tls            bool
+	sections       []string
+	metered        bool
 	config         string // file, for both servers
 	subjectConfig  string // file, for the subject only
 	out            string
@@ -61,7 +63,7 @@ func main() {
 
 func parse(args []string) (options, error) {
 	var o options
-	var only string
+	var only, sections string
 	var seconds float64
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.StringVar(&o.subject, "subject", "", "path of the broker under test; empty compares the judge with itself")
@@ -70,11 +72,12 @@ func parse(args []string) (options, error) {
 	fs.IntVar(&o.rounds, "rounds", 5, "samples of each server for each workload")
 	fs.Float64Var(&seconds, "seconds", 2, "length of one sample")
 	fs.Float64Var(&o.scale, "scale", 1, "factor on the number of connections and subscriptions of the large workloads")
-	fs.BoolVar(&o.tls, "tls", true, "include the TLS workloads")
+	fs.StringVar(&sections, "sections", "", "sections to run, separated by commas, of "+strings.Join(sectionNames(), ", ")+"; empty means all")
+	fs.BoolVar(&o.metered, "metered", true, "run the subject once more with metering on; needs covey and covey-controlplane beside it")
 	fs.StringVar(&o.config, "config", "", "file whose text is added to the configuration of both servers")
 	fs.StringVar(&o.subjectConfig, "subject-config", "", "file whose text is added to the configuration of the subject only (metering, for one)")
 	fs.StringVar(&o.out, "out", "test/bench/results", "folder of the results; empty writes none")
-	fs.StringVar(&o.name, "name", "latest", "base name of the result files")
+	fs.StringVar(&o.name, "name", "", "base name of the result files; empty means latest if all workloads run, else partial")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
@@ -85,6 +88,16 @@ func parse(args []string) (options, error) {
 	if only != "" {
 		o.only = strings.Split(only, ",")
 	}
+	if sections != "" {
+		o.sections = strings.Split(sections, ",")
+	}
+	if o.name == "" {
+		o.name = "latest"
+		if only != "" || sections != "" {
+			o.name = "partial"
+		}
+	}
+	o.metered = o.metered && o.subject != ""
 	return o, nil
 }
 
@@ -122,8 +135,16 @@ func run(ctx context.Context, o options, out io.Writer) error {
 func choose(o options) ([]Workload, error) {
 	var chosen []Workload
 	used := map[string]bool{}
+	for _, section := range o.sections {
+		if !slices.Contains(sectionNames(), section) {
+			return nil, fmt.Errorf("no section named %q; there are %s", section, strings.Join(sectionNames(), ", "))
+		}
+	}
 	for _, w := range Workloads() {
-		if len(o.only) == 0 && (o.tls || !w.TLS) {
+		if len(o.sections) > 0 && !slices.Contains(o.sections, w.Section) {
+			continue
+		}
+		if len(o.only) == 0 {
 			chosen = append(chosen, w)
 			continue
 		}
@@ -138,16 +159,27 @@ func choose(o options) ([]Workload, error) {
 	}
 	for _, pattern := range o.only {
 		if !used[pattern] {
-			return nil, fmt.Errorf("no workload named %q; there are:\n%s", pattern, names())
+			return nil, fmt.Errorf("no workload named %q in the sections; there are:\n%s", pattern, names())
 		}
 	}
 	return chosen, nil
 }
 
+// sectionNames returns the sections, in the order of the table.
+func sectionNames() []string {
+	var all []string
+	for _, w := range Workloads() {
+		if !slices.Contains(all, w.Section) {
+			all = append(all, w.Section)
+		}
+	}
+	return all
+}
+
 func names() string {
 	var b strings.Builder
 	for _, w := range Workloads() {
-		fmt.Fprintf(&b, "  %-20s %s\n", w.Name, w.Title)
+		fmt.Fprintf(&b, "  %-10s %-16s %s\n", w.Section, w.Name, w.Title)
 	}
 	return b.String()
 }

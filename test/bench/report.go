@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// sideNames are the two servers of a comparison: the subject and the judge.
-func sideNames() [2]string { return [2]string{"A", "B"} }
+// sideNames are the servers of a comparison: the subject, the judge, and the
+// subject with metering on.
+func sideNames() [3]string { return [3]string{"A", "B", "M"} }
 
 // Row is the comparison under one workload.
 type Row struct {
@@ -24,15 +25,34 @@ type Row struct {
 	Unit   string  `json:"unit"`
 	Figure Figure  `json:"figure"`
 	Target float64 `json:"target_ratio"`
+	Limit  float64 `json:"target_most,omitempty"` // of the subject's figure by itself
 	Ratio  float64 `json:"ratio"`
 	// Low and High are the extremes of the ratio over the rounds: what the
 	// noise of the machine leaves open.
 	Low  float64 `json:"ratio_low"`
 	High float64 `json:"ratio_high"`
+	// Further ratios: of latencies, of units a second, of peak memory.
+	P50  Condition `json:"p50"`
+	P99  Condition `json:"p99"`
+	Rate Condition `json:"rate"`
+	RSS  Condition `json:"rss_peak"`
+	// MeteredRatio is the ratio of the primary figure with metering on.
+	MeteredRatio float64 `json:"metered_ratio,omitempty"`
+	// Self says that the judge is the subject itself under other conditions.
+	Self bool `json:"against_itself,omitempty"`
+	// Unmet says what was not reached.
+	Unmet []string `json:"unmet,omitempty"`
 	// Error says why there are no figures, if so.
 	Error   string `json:"error,omitempty"`
 	Subject Side   `json:"subject"`
 	Judge   Side   `json:"judge"`
+	Metered *Side  `json:"metered,omitempty"`
+}
+
+// Condition is a ratio beside the primary one, and what it is to reach.
+type Condition struct {
+	Ratio  float64 `json:"ratio"`
+	Target float64 `json:"target,omitempty"` // 0 for none
 }
 
 // Side is one server's samples and their medians.
@@ -76,11 +96,21 @@ func cpuModel() string {
 }
 
 func newRow(w Workload) Row {
-	return Row{Name: w.Name, Title: w.Title, Unit: w.Unit, Figure: w.Figure, Target: w.Target}
+	r := Row{
+		Name: w.Name, Title: w.Title, Unit: w.Unit, Figure: w.Figure, Target: w.Target, Limit: w.Limit, Self: w.Against != nil,
+		P50: Condition{Target: w.P50}, P99: Condition{Target: w.P99}, Rate: Condition{Target: w.Rate},
+	}
+	if !r.Self {
+		r.RSS.Target = 1 // under every load
+	}
+	return r
 }
 
 func (r *Row) add(side int, s Sample) {
-	sides := [2]*Side{&r.Subject, &r.Judge}
+	if side == metered && r.Metered == nil {
+		r.Metered = &Side{}
+	}
+	sides := [...]*Side{subject: &r.Subject, judge: &r.Judge, metered: r.Metered}
 	sides[side].Samples = append(sides[side].Samples, s)
 }
 
@@ -88,6 +118,14 @@ func (r *Row) summarise() {
 	r.Subject.Median = medians(r.Subject.Samples)
 	r.Judge.Median = medians(r.Judge.Samples)
 	r.Ratio = ratio(r.figure(r.Subject.Median), r.figure(r.Judge.Median))
+	a, b := r.Subject.Median, r.Judge.Median
+	r.P50.Ratio, r.P99.Ratio = ratio(a.P50us, b.P50us), ratio(a.P99us, b.P99us)
+	r.Rate.Ratio, r.RSS.Ratio = ratio(a.UnitsPerSec, b.UnitsPerSec), ratio(float64(a.RSSPeak), float64(b.RSSPeak))
+	if r.Metered != nil {
+		r.Metered.Median = medians(r.Metered.Samples)
+		r.MeteredRatio = ratio(r.figure(r.Metered.Median), r.figure(b))
+	}
+	r.Unmet = r.unmet()
 	for i, a := range r.Subject.Samples {
 		of := ratio(r.figure(a), r.figure(r.Judge.Samples[i]))
 		if i == 0 {
@@ -112,11 +150,19 @@ func ratio(a, b float64) float64 {
 }
 
 // shown is a ratio as the table shows it: a dash where a workload has no such figure.
-func shown(a, b float64) string {
-	if b <= 0 {
+func shown(ratio float64) string {
+	if ratio <= 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%.2f", a/b)
+	return fmt.Sprintf("%.2f", ratio)
+}
+
+// target is what the row is to reach, as the table shows it.
+func (r *Row) target() string {
+	if r.Limit > 0 {
+		return fmt.Sprintf("%.2f, A %.0f", r.Target, r.Limit)
+	}
+	return fmt.Sprintf("%.2f", r.Target)
 }
 
 // medians takes the median of each figure by itself.
@@ -156,16 +202,38 @@ func median(values []float64) float64 {
 	return (values[n/2-1] + values[n/2]) / 2
 }
 
-// verdict says whether the target was reached.
+// unmet says which targets were not reached.
+func (r *Row) unmet() []string {
+	var all []string
+	beyond := func(what string, c Condition) {
+		if c.Target > 0 && c.Ratio > c.Target {
+			all = append(all, fmt.Sprintf("%s %.2f > %.2f", what, c.Ratio, c.Target))
+		}
+	}
+	beyond("ratio", Condition{r.Ratio, r.Target})
+	beyond("metered", Condition{r.MeteredRatio, r.Target})
+	if own := r.figure(r.Subject.Median); r.Limit > 0 && own > r.Limit {
+		all = append(all, fmt.Sprintf("A %.0f > %.0f", own, r.Limit))
+	}
+	beyond("p50", r.P50)
+	beyond("p99", r.P99)
+	if r.Rate.Target > 0 && r.Rate.Ratio < r.Rate.Target {
+		all = append(all, fmt.Sprintf("rate %.2f < %.2f", r.Rate.Ratio, r.Rate.Target))
+	}
+	beyond("RSS", r.RSS)
+	return all
+}
+
+// verdict says whether the targets were reached.
 func (r *Row) verdict() string {
-	if r.Ratio <= r.Target {
+	if len(r.Unmet) == 0 {
 		return "met"
 	}
-	return "not met"
+	return "not met: " + strings.Join(r.Unmet, ", ")
 }
 
 func (r *Report) writeText(out io.Writer) error {
-	who := "A = subject, B = stock nats-server"
+	who := "A = subject, B = stock nats-server, M = subject with metering on"
 	if r.Self {
 		who = "A = B = stock nats-server (self-test)"
 	}
@@ -175,7 +243,7 @@ func (r *Report) writeText(out io.Writer) error {
 	}
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format, args...) } // Flush reports the error
-	line("workload\tfigure\tA\tB\tA/B\tspread\ttarget\t\trate A/B\tpeak RSS A/B\tp50 A/B\tp99 A/B\tloader CPU/s\n")
+	line("workload\tfigure\tA\tB\tA/B\tspread\ttarget\tM/B\trate A/B\tpeak RSS A/B\tp50 A/B\tp99 A/B\tloader CPU/s\t\n")
 	for i := range r.Rows {
 		row := &r.Rows[i]
 		if row.Error != "" {
@@ -191,10 +259,10 @@ func (r *Report) writeText(out io.Writer) error {
 		if r.Self {
 			verdict = ""
 		}
-		line("%s\t%s\t%.0f\t%.0f\t%.2f\t%.2f-%.2f\t%.2f\t%s\t%s\t%s\t%s\t%s\t%s\n", row.Title, name,
-			row.figure(a), row.figure(b), row.Ratio, row.Low, row.High, row.Target, verdict,
-			shown(a.UnitsPerSec, b.UnitsPerSec), shown(float64(a.RSSPeak), float64(b.RSSPeak)),
-			shown(a.P50us, b.P50us), shown(a.P99us, b.P99us), shown(a.LoaderSeconds, a.Seconds))
+		line("%s\t%s\t%.0f\t%.0f\t%.2f\t%.2f-%.2f\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", row.Title, name,
+			row.figure(a), row.figure(b), row.Ratio, row.Low, row.High, row.target(), shown(row.MeteredRatio),
+			shown(row.Rate.Ratio), shown(row.RSS.Ratio), shown(row.P50.Ratio), shown(row.P99.Ratio),
+			shown(ratio(a.LoaderSeconds, a.Seconds)), verdict)
 	}
 	return t.Flush()
 }

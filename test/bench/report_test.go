@@ -45,7 +45,7 @@ func TestRowComparesItsOwnFigure(t *testing.T) {
 }
 
 func TestChoose(t *testing.T) {
-	all, err := choose(options{tls: true})
+	all, err := choose(options{})
 	if err != nil || len(all) != len(Workloads()) {
 		t.Errorf("choose all = %d, %v", len(all), err)
 	}
@@ -56,14 +56,55 @@ func TestChoose(t *testing.T) {
 	if _, err := choose(options{only: []string{"nothing"}}); err == nil {
 		t.Error("an unknown workload passes")
 	}
-	plain, err := choose(options{})
-	if err != nil {
-		t.Fatal(err)
+	if _, err := choose(options{sections: []string{"nothing"}}); err == nil {
+		t.Error("an unknown section passes")
 	}
-	for _, w := range plain {
-		if w.TLS {
-			t.Errorf("%s runs without -tls", w.Name)
+	secure, err := choose(options{sections: []string{"tls", "tenants"}, only: []string{"tls-*", "update"}})
+	if err != nil || len(secure) != 3 {
+		t.Errorf("choose of sections = %d, %v", len(secure), err)
+	}
+	if _, err := choose(options{sections: []string{"tls"}, only: []string{"update"}}); err == nil {
+		t.Error("a workload of another section passes")
+	}
+	for _, w := range Workloads() {
+		if w.Section == "" || w.Title == "" || w.Unit == "" || w.Figure == "" || w.Target == 0 || w.Run == nil {
+			t.Errorf("%s lacks something: %+v", w.Name, w)
 		}
+	}
+}
+
+// Every target counts: the row's ratio, with metering too, the figure by itself,
+// latencies, rate and memory.
+func TestVerdict(t *testing.T) {
+	w := Workload{Name: "x", Figure: BytesPerUnit, Target: 0.5, Limit: 45, P50: 0.6, P99: 1, Rate: 1.5}
+	good := Sample{BytesPerUnit: 40, P50us: 6, P99us: 10, UnitsPerSec: 15, RSSPeak: 10}
+	theirs := Sample{BytesPerUnit: 100, P50us: 10, P99us: 10, UnitsPerSec: 10, RSSPeak: 10}
+	verdictOf := func(ours, counting Sample) string {
+		r := newRow(w)
+		r.add(subject, ours)
+		r.add(judge, theirs)
+		r.add(metered, counting)
+		r.summarise()
+		return r.verdict()
+	}
+	if v := verdictOf(good, good); v != "met" {
+		t.Errorf("verdict = %q", v)
+	}
+	for name, change := range map[string]func(*Sample){
+		"p50 0.70 > 0.60": func(s *Sample) { s.P50us = 7 }, "p99 1.10 > 1.00": func(s *Sample) { s.P99us = 11 },
+		"rate 1.40 < 1.50": func(s *Sample) { s.UnitsPerSec = 14 }, "RSS 1.10 > 1.00": func(s *Sample) { s.RSSPeak = 11 },
+		"A 46 > 45": func(s *Sample) { s.BytesPerUnit = 46 }, "ratio 0.51 > 0.50, A 51 > 45": func(s *Sample) { s.BytesPerUnit = 51 },
+	} {
+		bad := good
+		change(&bad)
+		if v := verdictOf(bad, good); v != "not met: "+name {
+			t.Errorf("verdict = %q, want %q", v, name)
+		}
+	}
+	bad := good
+	bad.BytesPerUnit = 60
+	if v := verdictOf(good, bad); v != "not met: metered 0.60 > 0.50" {
+		t.Errorf("verdict = %q", v)
 	}
 }
 

@@ -30,6 +30,14 @@ type Sample struct {
 	P999us        float64 `json:"latency_p999_us"`
 }
 
+// The servers under measurement. Metered is the subject once more, counting for
+// a control plane.
+const (
+	subject = iota
+	judge
+	metered
+)
+
 // session holds what all samples of a run share.
 type session struct {
 	options options
@@ -38,6 +46,8 @@ type session struct {
 	tls     *tls.Config
 	config  [2]string // subject, judge
 	secure  string    // the tls block of both
+	trust   *trust    // made when a workload needs it
+	control *control  // likewise
 }
 
 // baseConfig lets the large workloads in and changes nothing else.
@@ -89,7 +99,60 @@ func configs(o options) ([2]string, error) {
 	return [2]string{both + subject, both}, nil
 }
 
-func (s *session) close() { _ = os.RemoveAll(s.dir) } //nolint:gosec // a folder that newSession made
+func (s *session) close() {
+	if s.control != nil {
+		s.control.close()
+	}
+	_ = os.RemoveAll(s.dir) //nolint:gosec // a folder that newSession made
+}
+
+func (s *session) scaled(n int) int { return scaled(n, s.options.scale) }
+
+// tenants returns an operator with so many tenants at least, and users for the
+// first of them.
+func (s *session) tenants(n, users int) (*trust, error) {
+	if s.trust == nil {
+		t, err := newTrust()
+		if err != nil {
+			return nil, err
+		}
+		s.trust = t
+	}
+	return s.trust, s.trust.grow(n, users)
+}
+
+// sides returns which servers a workload runs on.
+func (s *session) sides(w Workload) []int {
+	if s.options.metered && !w.Unmetered {
+		return []int{subject, judge, metered}
+	}
+	return []int{subject, judge}
+}
+
+// setup returns what a server is given for a workload, and its binary.
+func (s *session) setup(ctx context.Context, side int, w Workload) (given *setup, path string, err error) {
+	path = s.paths[subject]
+	if side == metered {
+		if s.control == nil {
+			if s.control, err = newControl(ctx, filepath.Dir(path), s.dir); err != nil {
+				return nil, "", err
+			}
+		}
+		return &setup{config: s.control.config, users: []*load.User{s.control.user}}, path, nil
+	}
+	of := w.Setup
+	switch {
+	case side == judge && w.Against != nil:
+		of = w.Against
+	case side == judge:
+		path = s.paths[judge]
+	}
+	if of == nil {
+		return &setup{}, path, nil
+	}
+	given, err = of(s)
+	return given, path, err
+}
 
 // raiseFileLimit takes all the descriptors it may: the idle workload needs
 // one for each connection, in the loader as in the server it starts.
@@ -109,7 +172,7 @@ func raiseFileLimit() error {
 func (s *session) compare(ctx context.Context, w Workload, out io.Writer) (Row, error) {
 	row := newRow(w)
 	for round := range s.options.rounds {
-		for i := range s.paths {
+		for _, i := range s.sides(w) {
 			sample, err := s.sample(ctx, i, w)
 			if err != nil {
 				return row, fmt.Errorf("server %s, round %d: %w", sideNames()[i], round+1, err)
@@ -133,7 +196,16 @@ func (s Sample) line(w Workload) string {
 }
 
 func (s *session) sample(ctx context.Context, side int, w Workload) (Sample, error) {
-	o := proc.Options{Path: s.paths[side], Config: s.config[side], Dir: s.dir}
+	given, path, err := s.setup(ctx, side, w)
+	if err != nil {
+		return Sample{}, err
+	}
+	o := proc.Options{Path: path, Config: given.config, Dir: s.dir}
+	if path == s.paths[subject] {
+		o.Config += s.config[subject]
+	} else {
+		o.Config += s.config[judge]
+	}
 	if w.TLS {
 		o.Config += s.secure
 	}
@@ -142,7 +214,10 @@ func (s *session) sample(ctx context.Context, side int, w Workload) (Sample, err
 		return Sample{}, err
 	}
 	defer server.Stop()
-	b := &bed{server: server, dialer: load.Dialer{Addr: server.Addr}, duration: s.options.duration, scale: s.options.scale}
+	b := &bed{
+		server: server, dialer: load.Dialer{Addr: server.Addr, Users: given.users},
+		duration: s.options.duration, scale: s.options.scale, setup: given,
+	}
 	if w.TLS {
 		b.dialer.TLS = s.tls
 	}

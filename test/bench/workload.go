@@ -21,8 +21,9 @@ const (
 
 // Workload is one row of the comparison.
 type Workload struct {
-	// Name selects the workload on the command line.
-	Name string
+	// Name selects the workload on the command line, Section several of them.
+	Name    string
+	Section string
 	// Title says what it is, in the table.
 	Title string
 	// Unit is what is counted.
@@ -31,10 +32,30 @@ type Workload struct {
 	Figure Figure
 	// Target is the ratio subject/judge of the primary figure to reach.
 	Target float64
+	// Limit is the most that the subject's figure may be by itself; 0 for any.
+	Limit float64
+	// P50 and P99 are the ratios of latencies to reach, and Rate that of units a
+	// second to exceed; 0 for any.
+	P50, P99, Rate float64
 	// TLS runs over TLS.
 	TLS bool
+	// Unmetered leaves out the subject with metering on: there is nothing to count.
+	Unmetered bool
+	// Setup says what the servers are given for this workload; nil for nothing.
+	Setup func(s *session) (*setup, error)
+	// Against, if not nil, gives the judge's place to the subject itself with
+	// another setup.
+	Against func(s *session) (*setup, error)
 	// Run loads the server of the bed.
 	Run func(ctx context.Context, b *bed) (load.Result, error)
+}
+
+// setup is what a server is given for a workload beside what all are given.
+type setup struct {
+	config string       // text of the configuration
+	users  []*load.User // who connects; empty where nobody is asked
+	known  int          // accounts in the directory
+	change func() error // changes what the server reads anew when it reloads
 }
 
 // shape describes message flows.
@@ -49,10 +70,13 @@ type shape struct {
 func Workloads() []Workload {
 	all := flowRows()
 	for i := range all {
-		all[i].Unit, all[i].Figure = "delivery", CPUPerUnit
+		all[i].Unit, all[i].Figure, all[i].Section = "delivery", CPUPerUnit, "messages"
+		if all[i].TLS {
+			all[i].Section = "tls"
+		}
 	}
 	all[0].Unit = "publish"
-	return append(all, specialRows()...)
+	return append(append(all, specialRows()...), tenantRows()...)
 }
 
 func flowRows() []Workload {
@@ -94,27 +118,27 @@ const (
 func specialRows() []Workload {
 	return []Workload{
 		{
-			Name: "request-1", Title: "request-reply, 1 client", Unit: "round trip", Figure: CPUPerUnit, Target: 0.50,
+			Name: "request-1", Section: "requests", Title: "request-reply, 1 client", Unit: "round trip", Figure: CPUPerUnit, Target: 0.50, P50: 0.6, P99: 1,
 			Run: func(ctx context.Context, b *bed) (load.Result, error) { return b.requests(ctx, 1) },
 		},
 		{
-			Name: "request-32", Title: "request-reply, 32 clients", Unit: "round trip", Figure: CPUPerUnit, Target: 0.65,
+			Name: "request-32", Section: "requests", Title: "request-reply, 32 clients", Unit: "round trip", Figure: CPUPerUnit, Target: 0.65, P50: 0.8, P99: 1,
 			Run: func(ctx context.Context, b *bed) (load.Result, error) { return b.requests(ctx, 32) },
 		},
 		{
-			Name: "idle", Title: "idle connection", Unit: "connection", Figure: BytesPerUnit, Target: 0.15,
+			Name: "idle", Section: "memory", Title: "idle connection", Unit: "connection", Figure: BytesPerUnit, Target: 0.15, Limit: 6 << 10,
 			Run: func(ctx context.Context, b *bed) (load.Result, error) { return b.idle(ctx, idlePlain) },
 		},
 		{
-			Name: "idle-tls", Title: "idle TLS connection", Unit: "connection", Figure: BytesPerUnit, Target: 0.35, TLS: true,
+			Name: "idle-tls", Section: "memory", Title: "idle TLS connection", Unit: "connection", Figure: BytesPerUnit, Target: 0.35, Limit: 18 << 10, TLS: true,
 			Run: func(ctx context.Context, b *bed) (load.Result, error) { return b.idle(ctx, idleTLS) },
 		},
 		{
-			Name: "subscriptions", Title: "distinct subscriptions", Unit: "subscription", Figure: BytesPerUnit, Target: 0.30,
+			Name: "subscriptions", Section: "memory", Title: "distinct subscriptions", Unit: "subscription", Figure: BytesPerUnit, Target: 0.30, Limit: 250, Rate: 1.5,
 			Run: func(ctx context.Context, b *bed) (load.Result, error) { return b.subscribe(ctx, subscriptions) },
 		},
 		{
-			Name: "connects", Title: "connects", Unit: "connect", Figure: CPUPerUnit, Target: 0.60,
+			Name: "connects", Section: "connects", Title: "connects", Unit: "connect", Figure: CPUPerUnit, Target: 0.60, Unmetered: true,
 			Run: func(ctx context.Context, b *bed) (load.Result, error) {
 				return load.RunStorm(ctx, b.dialer, b.scaled(storm), dialers, b.duration+time.Minute)
 			},

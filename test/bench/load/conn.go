@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
 )
 
@@ -37,6 +38,9 @@ var (
 	errProtocol    = errors.New("unexpected bytes from the server")
 )
 
+// hello is what every connection says of itself.
+const hello = `"verbose":false,"pedantic":false,"protocol":0,"headers":true,"no_responders":true,"lang":"bench","version":"1"`
+
 // Dialer makes connections to one server.
 type Dialer struct {
 	Addr string
@@ -44,6 +48,8 @@ type Dialer struct {
 	TLS *tls.Config
 	// Buffer is the size of the read buffer of each connection.
 	Buffer int
+	// Users, if any, are who the connections are, in turn; Dial takes the first.
+	Users []*User
 }
 
 // Conn is a connection that counts what it receives.
@@ -51,7 +57,8 @@ type Conn struct {
 	// OnMessage, if set before reading, gets the control line of each message.
 	OnMessage func(line []byte)
 
-	nc net.Conn
+	nc    net.Conn
+	nonce string // of the first INFO
 
 	// owned by the reader
 	buf  []byte
@@ -79,26 +86,34 @@ func (d Dialer) Dial(ctx context.Context) (*Conn, error) {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	c := &Conn{nc: nc, buf: make([]byte, max(d.Buffer, BufferMin))}
-	if err := c.handshake(ctx, d.TLS); err != nil {
+	if err := c.handshake(ctx, d); err != nil {
 		return nil, errors.Join(err, nc.Close())
 	}
 	return c, nil
 }
 
-func (c *Conn) handshake(ctx context.Context, conf *tls.Config) error {
-	if conf != nil {
+func (c *Conn) handshake(ctx context.Context, d Dialer) error {
+	if d.TLS != nil || len(d.Users) > 0 {
 		// Before TLS the server says INFO and nothing else.
 		if _, err := c.Read(nil); err != nil {
 			return fmt.Errorf("read info: %w", err)
 		}
-		secure := tls.Client(c.nc, conf)
+	}
+	if d.TLS != nil {
+		secure := tls.Client(c.nc, d.TLS)
 		if err := secure.HandshakeContext(ctx); err != nil {
 			return fmt.Errorf("tls handshake: %w", err)
 		}
 		c.nc = secure
 	}
-	const hello = `CONNECT {"verbose":false,"pedantic":false,"protocol":0,"headers":true,"no_responders":true,"lang":"bench","version":"1"}` + "\r\n"
-	if err := c.Write([]byte(hello)); err != nil {
+	credentials := ""
+	if len(d.Users) > 0 {
+		var err error
+		if credentials, err = d.Users[0].credentials(c.nonce); err != nil {
+			return err
+		}
+	}
+	if err := c.Write([]byte("CONNECT {" + credentials + hello + "}\r\n")); err != nil {
 		return err
 	}
 	return c.Sync()
@@ -129,6 +144,20 @@ func (c *Conn) Sync() error {
 		}
 		if n.Pongs > 0 {
 			return c.nc.SetReadDeadline(time.Time{})
+		}
+	}
+}
+
+// AwaitEnd reads until the server ends the connection.
+func (c *Conn) AwaitEnd() error {
+	if err := c.nc.SetReadDeadline(time.Now().Add(ioTimeout)); err != nil {
+		return err
+	}
+	for {
+		if _, err := c.Read(nil); errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		} else if err != nil {
+			return nil //nolint:nilerr // it is what was awaited
 		}
 	}
 }
@@ -207,7 +236,11 @@ func (c *Conn) frame(counts *Counts, h *Histogram) (bool, error) {
 		} else if err := c.Write([]byte("PONG\r\n")); err != nil {
 			return false, err
 		}
-	case 'I', '+':
+	case 'I':
+		if c.nonce == "" {
+			c.nonce = nonceIn(data[:end])
+		}
+	case '+':
 	case '-':
 		return false, fmt.Errorf("%w: %s", errServer, data[:end])
 	default:

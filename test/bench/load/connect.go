@@ -21,8 +21,12 @@ func OpenMany(ctx context.Context, d Dialer, n, dialers int) ([]*Conn, error) {
 	)
 	for range dialers {
 		wg.Go(func() {
-			for next.Add(1) <= int64(n) {
-				c, err := d.Dial(ctx)
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				c, err := d.turn(i).Dial(ctx)
 				mu.Lock()
 				if err != nil {
 					errs = append(errs, err)
