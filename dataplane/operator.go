@@ -17,6 +17,7 @@ func (b *Broker) followOperator(ctx context.Context) (err error) {
 	}
 	b.accounts = account.NewRegistry("", b.resolver, countNothing, b.cfg.Logger)
 	b.accounts.Defaults = b.cfg.Limits
+	b.accounts.SetVerified(o.Verified)
 	b.watchAccounts()
 	b.host.Auth = auth.NewOperator(b.accounts)
 	b.host.SystemAccount = o.System
@@ -57,6 +58,7 @@ func (b *Broker) ReloadOperator(ctx context.Context, o *config.Operator) error {
 	if err := b.accounts.SetOperators(o.Tokens...); err != nil {
 		return err
 	}
+	b.accounts.SetVerified(o.Verified)
 	b.resolver.Pin(o.Pinned)
 	if err := b.resolver.Preload(o.Accounts); err != nil {
 		return err

@@ -20,7 +20,13 @@ var ErrInvalid = errors.New("account claims are not valid")
 // Decode verifies a signed account claim and compiles it. Trusted says whether
 // a public key is one of the operator's.
 func Decode(key, token string, revision int64, trusted func(string) bool) (*State, error) {
-	claims, err := jwt.DecodeAccountClaims(token)
+	var nothing *Verified
+	return nothing.decode(key, token, revision, trusted)
+}
+
+// decode is Decode for claims that may have been verified before.
+func (v *Verified) decode(key, token string, revision int64, trusted func(string) bool) (*State, error) {
+	claims, err := v.Claims(token)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}

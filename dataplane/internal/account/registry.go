@@ -37,7 +37,8 @@ type Registry struct {
 	usage  func(key string) (Usage, error)
 	log    *slog.Logger
 
-	trust atomic.Pointer[trust]
+	trust    atomic.Pointer[trust]
+	verified atomic.Pointer[Verified]
 	// Defaults are the limits of accounts that do not state their own; set before
 	// the first account is loaded.
 	Defaults accounts.Quotas
@@ -69,7 +70,16 @@ func NewRegistry(operatorKey string, source Source, usage func(string) (Usage, e
 		t.keys[operatorKey] = false
 	}
 	r.trust.Store(t)
+	r.verified.Store(&Verified{})
 	return r
+}
+
+// SetVerified makes the registry use what somebody else has verified already;
+// nil changes nothing.
+func (r *Registry) SetVerified(v *Verified) {
+	if v != nil {
+		r.verified.Store(v)
+	}
 }
 
 // Watcher hears which accounts are loaded. It is called without a lock held,

@@ -7,6 +7,8 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
+
+	"github.com/coveymq/covey/dataplane/internal/account"
 )
 
 // Level is the version of nats-server whose behaviour the broker implements.
@@ -88,12 +90,13 @@ func (f *file) readPreload(n node) {
 		return
 	}
 	f.operator.Accounts = make(map[string]string)
+	f.operator.Verified = &account.Verified{}
 	for _, m := range members {
 		token, ok := as[string](&f.reader, m, "an account JWT")
 		if !ok {
 			continue
 		}
-		claims, err := jwt.DecodeAccountClaims(token)
+		claims, err := f.operator.Verified.Claims(token)
 		switch {
 		case err != nil:
 			f.problem(m, "invalid account JWT: %v", err)

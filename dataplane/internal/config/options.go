@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/coveymq/covey/accounts"
+	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/natslog"
@@ -81,6 +82,8 @@ type Operator struct {
 	Tokens []string
 	// Accounts are signed claims in the file, by the account's public key.
 	Accounts map[string]string
+	// Verified knows that their signatures are good.
+	Verified *account.Verified
 	// System is the public key of the system account; empty for none.
 	System string
 	// Resolver is where other accounts come from.

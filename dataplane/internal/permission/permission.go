@@ -36,8 +36,8 @@ const (
 	defaultResponseExpires = 2 * time.Minute
 )
 
-// New compiles the permissions of a claim. It returns nil when they allow
-// everything.
+// New compiles the permissions of a claim, or finds that the same rules are in
+// use. It returns nil when they allow everything.
 func New(p *jwt.Permissions) *Set {
 	s := &Set{
 		pubAllow: p.Pub.Allow, pubDeny: subjects(p.Pub.Deny),
@@ -59,7 +59,7 @@ func New(p *jwt.Permissions) *Set {
 	if s.pubAllow == nil && len(s.pubDeny) == 0 && s.subAllow == nil && len(s.subDeny) == 0 {
 		return nil
 	}
-	return s
+	return shared(s)
 }
 
 // Claims returns the rules as a claim has them; nil when they allow everything.
