@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -71,8 +70,8 @@ func (c *Client) rebind() *account.Refusal {
 // authenticate finds out who the client is and joins its account. If the
 // account is evicted or changed just then, it begins again.
 func (c *Client) authenticate() *account.Refusal {
-	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
-	defer cancel()
+	ctx := &patience{lasts: lookupTimeout}
+	defer ctx.stop()
 	for {
 		epoch := c.host.epoch.Load()
 		id, err := c.host.Auth.Authenticate(ctx, &c.connect, c.nonce, c.addr().Addr())

@@ -80,7 +80,8 @@ func (c *Client) sendInfo(secured bool) {
 		c.nonce = newNonce()
 		i.Nonce = c.nonce
 	}
-	c.out.Control(i.line())
+	var room [infoRoom]byte
+	c.out.Control(i.appendLine(room[:0]))
 }
 
 // connectInfo tells the client which account it is bound to. It follows the

@@ -5,11 +5,14 @@ import (
 	"strconv"
 )
 
-// line returns the INFO line: the JSON that the library would make, in its
+// line returns the INFO line.
+func (i *Info) line() []byte { return i.appendLine(make([]byte, 0, infoRoom)) }
+
+// appendLine appends the INFO line: the JSON that the library would make, in its
 // order. Every connect gets one, and looking the fields up by reflection is a
 // good part of what a connect costs.
-func (i *Info) line() []byte {
-	l := infoLine(append(make([]byte, 0, infoRoom), "INFO {"...))
+func (i *Info) appendLine(to []byte) []byte {
+	l := infoLine(append(to, "INFO {"...))
 	l = l.text("server_id", i.ServerID).text("server_name", i.ServerName).text("version", i.Version)
 	l = l.number("proto", uint64(i.Proto)).optional("git_commit", i.GitCommit) //nolint:gosec // none of these is negative
 	l = l.text("go", i.Go).text("host", i.Host).number("port", uint64(i.Port)) //nolint:gosec // as above
