@@ -9,7 +9,7 @@ DATA     ?=
 FUZZTIME ?= 10s
 COUNT    ?= 10
 ROUNDS   ?= 5
-SECONDS_EACH ?= 1.5
+SECONDS_EACH ?= 1
 SCHEDULES ?= 200
 SEED     ?=
 PKG      ?= ./...
@@ -57,7 +57,7 @@ fuzz: ## Every fuzz target for FUZZTIME (default 10s)
 	done
 
 .PHONY: bench
-bench: build judges ## The broker beside stock nats-server: ROUNDS=5 SECONDS_EACH=1.5 ONLY=names BENCHFLAGS='-sections tls,tenants'
+bench: build judges ## The broker beside stock nats-server: ROUNDS=5 SECONDS_EACH=1 ONLY=names BENCHFLAGS='-sections tls,tenants'
 	$(GO) run ./test/bench -subject $(BIN)/covey-broker -judge $(BIN)/nats-server -rounds $(ROUNDS) -seconds $(SECONDS_EACH) $(if $(ONLY),-only '$(ONLY)') $(BENCHFLAGS)
 
 .PHONY: microbench

@@ -54,7 +54,6 @@ type Workload struct {
 type setup struct {
 	config string       // text of the configuration
 	users  []*load.User // who connects; empty where nobody is asked
-	known  int          // accounts in the directory
 	change func() error // changes what the server reads anew when it reloads
 }
 
