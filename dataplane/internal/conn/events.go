@@ -30,7 +30,7 @@ type Services interface {
 
 // ask lets the broker answer, if the message is a request to it.
 func (c *Client) ask(op *wire.Op) bool {
-	if op.Subject[0] != '$' || !hasPrefix(op.Subject, requestPrefix) || c.host.Services == nil || !c.host.Services.Offers(c, op.Subject) {
+	if !hasPrefix(op.Subject, requestPrefix) || c.host.Services == nil || !c.host.Services.Offers(c, op.Subject) {
 		return false
 	}
 	m := &Message{Account: c.identity.Account, From: c, Subject: string(op.Subject), Reply: string(op.Reply)}
