@@ -45,6 +45,23 @@ func (l Limits) Validate() error {
 	return nil
 }
 
+// NamedLimit is one limit by its name. Value is nil when it is not limited.
+type NamedLimit struct {
+	Name  string
+	Value *int64
+}
+
+// Each returns every limit.
+func (l Limits) Each() []NamedLimit {
+	return []NamedLimit{
+		{"connections", l.Connections},
+		{"subscriptions", l.Subscriptions},
+		{"payload_bytes", l.PayloadBytes},
+		{"leaf_nodes", l.LeafNodes},
+		{"data_bytes", l.DataBytes},
+	}
+}
+
 func orUnlimited(v *int64) int64 {
 	if v == nil {
 		return unlimited

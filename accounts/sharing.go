@@ -206,9 +206,30 @@ func SignActivation(a Activation, key Signer) (string, int64, error) {
 	return text, claims.IssuedAt, err
 }
 
-// Contains reports whether every subject that matches inner matches outer.
+// Contains reports whether every subject that matches inner matches outer. It
+// is stricter than the claims library, for which a.* contains a.> too.
 func Contains(outer, inner string) bool {
-	return jwt.Subject(inner).IsContainedIn(jwt.Subject(outer))
+	in := strings.Split(inner, ".")
+	for k, token := range strings.Split(outer, ".") {
+		switch {
+		case k >= len(in):
+			return false
+		case token == ">":
+			return true
+		case in[k] == ">", token != "*" && token != in[k]:
+			return false
+		}
+	}
+	return len(in) == strings.Count(outer, ".")+1
+}
+
+// LocalPattern returns what subjects of the importer an import is about: local,
+// with wildcards for its references, or subject when there is none.
+func LocalPattern(local, subject string) string {
+	if local == "" {
+		return subject
+	}
+	return string(jwt.RenamingSubject(local).ToSubject())
 }
 
 func wildcards(subject string) int {

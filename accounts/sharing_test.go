@@ -56,6 +56,19 @@ func TestActivationsReadAsSigned(t *testing.T) {
 	}
 }
 
+func TestWhatContainsWhat(t *testing.T) {
+	for pair, want := range map[[2]string]bool{
+		{"a", "a"}: true, {"a", "b"}: false, {"a", "a.b"}: false, {"a.b", "a"}: false,
+		{"*", "a"}: true, {"*", "*"}: true, {"*", ">"}: false, {"a.*", "a.>"}: false, {"a.*", "a.b.c"}: false,
+		{">", ">"}: true, {">", "a.*.>"}: true, {"a.>", "a"}: false, {"a.>", "a.*"}: true, {"a.>", "a.b.>"}: true, {"a.>", "*.b"}: false,
+		{"a.*.c", "a.b.c"}: true, {"a.b.c", "a.*.c"}: false,
+	} {
+		if got := accounts.Contains(pair[0], pair[1]); got != want {
+			t.Errorf("%q contains %q: %v", pair[0], pair[1], got)
+		}
+	}
+}
+
 func TestExportsAndImportsThatMakeNoSense(t *testing.T) {
 	for name, e := range map[string]accounts.Export{
 		"no subject":          {Type: accounts.Stream},

@@ -114,6 +114,7 @@ func (j judge) connect(t *testing.T, creds string) (*client, error) {
 	}
 	c := &client{closed: make(chan struct{})}
 	nc, err := nats.Connect(j.url, nats.UserCredentials(file), nats.NoReconnect(), nats.Timeout(10*time.Second),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // read from LastError
 		nats.ClosedHandler(func(*nats.Conn) { close(c.closed) }))
 	if err != nil {
 		return nil, err

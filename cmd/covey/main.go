@@ -31,7 +31,7 @@ func run() int {
 	v := cli.NewVersion(version, commit)
 	app := cli.New(cli.Env{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv,
-		Terminal: isatty.IsTerminal(os.Stderr.Fd()), Version: v,
+		Terminal: isatty.IsTerminal(os.Stderr.Fd()), Version: v, Probe: natscmd.Probe,
 	})
 	app.Add(natscmd.Commands(app.Streams(), app.OptionalContext)...)
 	app.Add(up.Command(up.Deps{

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/coveymq/covey/controlplane/internal/authz"
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
@@ -60,4 +61,52 @@ func (s *access) TestPermissions(ctx context.Context, req *apiv1.TestPermissions
 // API's.
 func shortMethod(method string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(method, "/covey.api.v1."), "/")
+}
+
+// ExplainAccess implements apiv1.AccessServiceServer.
+func (s *access) ExplainAccess(ctx context.Context, req *apiv1.ExplainAccessRequest) (*apiv1.ExplainAccessResponse, error) {
+	try := tenancy.Attempt{
+		Subject: req.GetSubject(), Queue: req.GetQueueGroup(), Credential: req.GetCredentialId(),
+		Subscribe: req.GetAction() == apiv1.ExplainAccessRequest_ACTION_SUBSCRIBE,
+	}
+	connects := req.GetAction() == apiv1.ExplainAccessRequest_ACTION_CONNECT
+	if !connects && try.Subject == "" {
+		return nil, tenancy.ErrNoSubject
+	}
+	if connects && try.Subject != "" || !try.Subscribe && try.Queue != "" {
+		return nil, errs.New(errs.Invalid, "INVALID_FIELD", "connecting has no subject, and only subscriptions have a queue group").WithField("action")
+	}
+	v, n, err := s.view(ctx, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	findings, allowed, err := s.tenancy.Explain(ctx, v, n.account, n.user, try, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	resp := &apiv1.ExplainAccessResponse{Allowed: allowed}
+	for _, f := range findings {
+		outcome := map[tenancy.FindingOutcome]apiv1.AccessFinding_Outcome{
+			tenancy.Allows: apiv1.AccessFinding_OUTCOME_ALLOWS, tenancy.Refuses: apiv1.AccessFinding_OUTCOME_REFUSES, tenancy.Notes: apiv1.AccessFinding_OUTCOME_NOTE,
+		}[f.Outcome]
+		resp.Findings = append(resp.Findings, &apiv1.AccessFinding{Layer: f.Layer, Outcome: outcome, Detail: f.Detail, Next: f.Next})
+	}
+	return resp, nil
+}
+
+// GetEffectiveLimits implements apiv1.AccessServiceServer.
+func (s *access) GetEffectiveLimits(ctx context.Context, req *apiv1.GetEffectiveLimitsRequest) (*apiv1.GetEffectiveLimitsResponse, error) {
+	v, n, err := s.view(ctx, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	a, err := v.Account(ctx, n.account)
+	if err != nil {
+		return nil, err
+	}
+	resp := &apiv1.GetEffectiveLimitsResponse{}
+	for _, l := range tenancy.EffectiveLimitsOf(a) {
+		resp.Limits = append(resp.Limits, &apiv1.EffectiveLimit{Limit: l.Name, Value: l.Value, Layer: l.Layer})
+	}
+	return resp, nil
 }

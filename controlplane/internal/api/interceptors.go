@@ -111,7 +111,7 @@ func (s *Server) admit(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if err := s.check(message); err != nil {
 		return nil, err
 	}
-	resp, err := next(ctx, req)
+	resp, err := filtered(ctx, message, next)
 	var e *errs.Error
 	if errors.As(err, &e) && e == store.ErrNotFound {
 		return nil, notFound(c.resource)

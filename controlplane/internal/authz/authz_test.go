@@ -84,6 +84,8 @@ func table() map[string]string {
 		"InvitationService/AcceptInvitation":         "------", // takes an invitation's token
 		"AccessService/GetCaller":                    "yyyyyy",
 		"AccessService/TestPermissions":              "yyyyyy",
+		"AccessService/ExplainAccess":                "yyyy-y",
+		"AccessService/GetEffectiveLimits":           "yyyyyy",
 		"ExportService/CreateExport":                 "yyy---",
 		"ExportService/GetExport":                    "yyyy-y",
 		"ExportService/ListExports":                  "yyyy-y",

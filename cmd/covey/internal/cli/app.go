@@ -24,6 +24,10 @@ type Env struct {
 	Getenv   func(string) string
 	Terminal bool // standard error is a terminal
 	Version  Version
+
+	// Probe connects to a context's brokers, for doctor: which one answered, and
+	// how long an answer takes. Without it brokers are not looked at.
+	Probe func(context.Context, *contexts.Context) (server string, rtt time.Duration, err error)
 }
 
 // App is one invocation.
@@ -37,6 +41,8 @@ type App struct {
 	// Global flags.
 	contextName string
 	timeout     time.Duration
+
+	filter string // of the command that lists
 }
 
 // callTimeoutDefault bounds one call of the API; a suspended laptop or a lost
@@ -71,7 +77,7 @@ func New(env Env) *App {
 	_ = a.root.RegisterFlagCompletionFunc("context", a.completeContexts)
 
 	a.Add(a.signupCommand(), a.orgCommand(), a.accountCommand(), a.userCommand(), a.credsCommand(),
-		a.roleCommand(), a.keyCommand(), a.serviceAccountCommand(), a.apiKeyCommand(), a.memberCommand(), a.exportCommand(), a.importCommand(), a.shareCommand(), a.whoamiCommand(), a.usageCommand(), a.operationCommand(), a.contextCommand(), a.versionCommand())
+		a.roleCommand(), a.keyCommand(), a.serviceAccountCommand(), a.apiKeyCommand(), a.memberCommand(), a.exportCommand(), a.importCommand(), a.shareCommand(), a.explainCommand(), a.doctorCommand(), a.whoamiCommand(), a.usageCommand(), a.operationCommand(), a.contextCommand(), a.versionCommand())
 	return a
 }
 
@@ -100,6 +106,9 @@ func (a *App) prepare(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		a.prepare(sub)
 	}
+	if listsResources(c) {
+		c.Flags().StringVar(&a.filter, "filter", "", `only what matches, for example 'state = ACTIVE AND display_name = "Shop*"'`)
+	}
 	c.SuggestionsMinimumDistance = 2
 	run := c.RunE
 	if run == nil {
@@ -110,6 +119,17 @@ func (a *App) prepare(c *cobra.Command) {
 		a.began = true
 		return run(cmd, args)
 	}
+}
+
+// listsResources reports whether a command lists what the API lists.
+func listsResources(c *cobra.Command) bool {
+	switch c.Name() {
+	case "list":
+		return c.Parent() == nil || c.Parent().Name() != "context"
+	case "invitations", "offers":
+		return true
+	}
+	return false
 }
 
 func helpOrUnknown(cmd *cobra.Command, args []string) error {

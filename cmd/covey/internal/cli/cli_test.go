@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,6 +28,7 @@ type user struct {
 	dir   string
 	env   map[string]string
 	store *contexts.Store
+	probe func(context.Context, *contexts.Context) (string, time.Duration, error)
 }
 
 func newUser(t *testing.T) *user {
@@ -67,7 +69,7 @@ func (u *user) run(args ...string) (code int, stdout, stderr string) {
 	var out, err bytes.Buffer
 	app := cli.New(cli.Env{
 		In: strings.NewReader(""), Out: &out, Err: &err, Getenv: func(k string) string { return u.env[k] },
-		Version: cli.NewVersion("v0", "c0"),
+		Version: cli.NewVersion("v0", "c0"), Probe: u.probe,
 	})
 	code = app.Run(u.t.Context(), args)
 	return code, out.String(), err.String()

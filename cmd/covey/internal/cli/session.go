@@ -12,6 +12,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/coveymq/covey/cmd/covey/internal/contexts"
 	"github.com/coveymq/covey/cmd/covey/internal/term"
@@ -43,13 +45,20 @@ func (a *App) dial(c *contexts.Context) (*session, error) {
 	return &session{ClientConn: conn, ctx: c}, nil
 }
 
-// intercept adds the key and the deadline to each call.
+// intercept adds the key and the deadline to each call, and the filter to
+// lists.
 func (a *App) intercept(key contexts.APIKey) grpc.UnaryClientInterceptor {
 	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn,
 		invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
 	) error {
 		ctx, cancel := context.WithTimeout(ctx, a.timeout)
 		defer cancel()
+		if m, ok := req.(proto.Message); ok && a.filter != "" {
+			r := m.ProtoReflect()
+			if f := r.Descriptor().Fields().ByName("filter"); f != nil {
+				r.Set(f, protoreflect.ValueOfString(a.filter))
+			}
+		}
 		if !key.IsZero() {
 			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key.Reveal())
 		}

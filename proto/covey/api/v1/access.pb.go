@@ -24,6 +24,470 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// What is tried.
+type ExplainAccessRequest_Action int32
+
+const (
+	ExplainAccessRequest_ACTION_UNSPECIFIED ExplainAccessRequest_Action = 0
+	ExplainAccessRequest_ACTION_CONNECT     ExplainAccessRequest_Action = 1
+	ExplainAccessRequest_ACTION_PUBLISH     ExplainAccessRequest_Action = 2
+	ExplainAccessRequest_ACTION_SUBSCRIBE   ExplainAccessRequest_Action = 3
+)
+
+// Enum value maps for ExplainAccessRequest_Action.
+var (
+	ExplainAccessRequest_Action_name = map[int32]string{
+		0: "ACTION_UNSPECIFIED",
+		1: "ACTION_CONNECT",
+		2: "ACTION_PUBLISH",
+		3: "ACTION_SUBSCRIBE",
+	}
+	ExplainAccessRequest_Action_value = map[string]int32{
+		"ACTION_UNSPECIFIED": 0,
+		"ACTION_CONNECT":     1,
+		"ACTION_PUBLISH":     2,
+		"ACTION_SUBSCRIBE":   3,
+	}
+)
+
+func (x ExplainAccessRequest_Action) Enum() *ExplainAccessRequest_Action {
+	p := new(ExplainAccessRequest_Action)
+	*p = x
+	return p
+}
+
+func (x ExplainAccessRequest_Action) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ExplainAccessRequest_Action) Descriptor() protoreflect.EnumDescriptor {
+	return file_covey_api_v1_access_proto_enumTypes[0].Descriptor()
+}
+
+func (ExplainAccessRequest_Action) Type() protoreflect.EnumType {
+	return &file_covey_api_v1_access_proto_enumTypes[0]
+}
+
+func (x ExplainAccessRequest_Action) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ExplainAccessRequest_Action.Descriptor instead.
+func (ExplainAccessRequest_Action) EnumDescriptor() ([]byte, []int) {
+	return file_covey_api_v1_access_proto_rawDescGZIP(), []int{0, 0}
+}
+
+// Outcome is what a layer decides.
+type AccessFinding_Outcome int32
+
+const (
+	AccessFinding_OUTCOME_UNSPECIFIED AccessFinding_Outcome = 0
+	AccessFinding_OUTCOME_ALLOWS      AccessFinding_Outcome = 1
+	AccessFinding_OUTCOME_REFUSES     AccessFinding_Outcome = 2
+	// It allows, and there is something to know.
+	AccessFinding_OUTCOME_NOTE AccessFinding_Outcome = 3
+)
+
+// Enum value maps for AccessFinding_Outcome.
+var (
+	AccessFinding_Outcome_name = map[int32]string{
+		0: "OUTCOME_UNSPECIFIED",
+		1: "OUTCOME_ALLOWS",
+		2: "OUTCOME_REFUSES",
+		3: "OUTCOME_NOTE",
+	}
+	AccessFinding_Outcome_value = map[string]int32{
+		"OUTCOME_UNSPECIFIED": 0,
+		"OUTCOME_ALLOWS":      1,
+		"OUTCOME_REFUSES":     2,
+		"OUTCOME_NOTE":        3,
+	}
+)
+
+func (x AccessFinding_Outcome) Enum() *AccessFinding_Outcome {
+	p := new(AccessFinding_Outcome)
+	*p = x
+	return p
+}
+
+func (x AccessFinding_Outcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AccessFinding_Outcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_covey_api_v1_access_proto_enumTypes[1].Descriptor()
+}
+
+func (AccessFinding_Outcome) Type() protoreflect.EnumType {
+	return &file_covey_api_v1_access_proto_enumTypes[1]
+}
+
+func (x AccessFinding_Outcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AccessFinding_Outcome.Descriptor instead.
+func (AccessFinding_Outcome) EnumDescriptor() ([]byte, []int) {
+	return file_covey_api_v1_access_proto_rawDescGZIP(), []int{2, 0}
+}
+
+type ExplainAccessRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user.
+	Name   string                      `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Action ExplainAccessRequest_Action `protobuf:"varint,2,opt,name=action,proto3,enum=covey.api.v1.ExplainAccessRequest_Action" json:"action,omitempty"`
+	// Of a message, or of a subscription, wildcards and all. None to connect.
+	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Of a subscription.
+	QueueGroup string `protobuf:"bytes,4,opt,name=queue_group,json=queueGroup,proto3" json:"queue_group,omitempty"`
+	// Only this credential of the user, by its id; empty means any.
+	CredentialId  string `protobuf:"bytes,5,opt,name=credential_id,json=credentialId,proto3" json:"credential_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainAccessRequest) Reset() {
+	*x = ExplainAccessRequest{}
+	mi := &file_covey_api_v1_access_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainAccessRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainAccessRequest) ProtoMessage() {}
+
+func (x *ExplainAccessRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_access_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainAccessRequest.ProtoReflect.Descriptor instead.
+func (*ExplainAccessRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_access_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ExplainAccessRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExplainAccessRequest) GetAction() ExplainAccessRequest_Action {
+	if x != nil {
+		return x.Action
+	}
+	return ExplainAccessRequest_ACTION_UNSPECIFIED
+}
+
+func (x *ExplainAccessRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *ExplainAccessRequest) GetQueueGroup() string {
+	if x != nil {
+		return x.QueueGroup
+	}
+	return ""
+}
+
+func (x *ExplainAccessRequest) GetCredentialId() string {
+	if x != nil {
+		return x.CredentialId
+	}
+	return ""
+}
+
+type ExplainAccessResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Allowed bool                   `protobuf:"varint,1,opt,name=allowed,proto3" json:"allowed,omitempty"`
+	// What each layer says, from the account down. The first that refuses is why.
+	Findings      []*AccessFinding `protobuf:"bytes,2,rep,name=findings,proto3" json:"findings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainAccessResponse) Reset() {
+	*x = ExplainAccessResponse{}
+	mi := &file_covey_api_v1_access_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainAccessResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainAccessResponse) ProtoMessage() {}
+
+func (x *ExplainAccessResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_access_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainAccessResponse.ProtoReflect.Descriptor instead.
+func (*ExplainAccessResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_access_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ExplainAccessResponse) GetAllowed() bool {
+	if x != nil {
+		return x.Allowed
+	}
+	return false
+}
+
+func (x *ExplainAccessResponse) GetFindings() []*AccessFinding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+// AccessFinding is what one layer says about an attempt.
+type AccessFinding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// account, limits, user, credential, permissions or imports.
+	Layer   string                `protobuf:"bytes,1,opt,name=layer,proto3" json:"layer,omitempty"`
+	Outcome AccessFinding_Outcome `protobuf:"varint,2,opt,name=outcome,proto3,enum=covey.api.v1.AccessFinding_Outcome" json:"outcome,omitempty"`
+	Detail  string                `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	// What would change it.
+	Next          string `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccessFinding) Reset() {
+	*x = AccessFinding{}
+	mi := &file_covey_api_v1_access_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccessFinding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccessFinding) ProtoMessage() {}
+
+func (x *AccessFinding) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_access_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccessFinding.ProtoReflect.Descriptor instead.
+func (*AccessFinding) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_access_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *AccessFinding) GetLayer() string {
+	if x != nil {
+		return x.Layer
+	}
+	return ""
+}
+
+func (x *AccessFinding) GetOutcome() AccessFinding_Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return AccessFinding_OUTCOME_UNSPECIFIED
+}
+
+func (x *AccessFinding) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *AccessFinding) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+type GetEffectiveLimitsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEffectiveLimitsRequest) Reset() {
+	*x = GetEffectiveLimitsRequest{}
+	mi := &file_covey_api_v1_access_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEffectiveLimitsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEffectiveLimitsRequest) ProtoMessage() {}
+
+func (x *GetEffectiveLimitsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_access_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEffectiveLimitsRequest.ProtoReflect.Descriptor instead.
+func (*GetEffectiveLimitsRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_access_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *GetEffectiveLimitsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type GetEffectiveLimitsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limits        []*EffectiveLimit      `protobuf:"bytes,1,rep,name=limits,proto3" json:"limits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEffectiveLimitsResponse) Reset() {
+	*x = GetEffectiveLimitsResponse{}
+	mi := &file_covey_api_v1_access_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEffectiveLimitsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEffectiveLimitsResponse) ProtoMessage() {}
+
+func (x *GetEffectiveLimitsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_access_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEffectiveLimitsResponse.ProtoReflect.Descriptor instead.
+func (*GetEffectiveLimitsResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_access_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *GetEffectiveLimitsResponse) GetLimits() []*EffectiveLimit {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+// EffectiveLimit is a limit that is in force, and who set it.
+type EffectiveLimit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in Limits, for example `connections`.
+	Limit string `protobuf:"bytes,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Absent when it is not limited.
+	Value *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	// account, or, overruling it, suspension or deletion; none when nobody set
+	// it.
+	Layer         string `protobuf:"bytes,3,opt,name=layer,proto3" json:"layer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EffectiveLimit) Reset() {
+	*x = EffectiveLimit{}
+	mi := &file_covey_api_v1_access_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EffectiveLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EffectiveLimit) ProtoMessage() {}
+
+func (x *EffectiveLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_access_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EffectiveLimit.ProtoReflect.Descriptor instead.
+func (*EffectiveLimit) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_access_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *EffectiveLimit) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
+}
+
+func (x *EffectiveLimit) GetValue() int64 {
+	if x != nil && x.Value != nil {
+		return *x.Value
+	}
+	return 0
+}
+
+func (x *EffectiveLimit) GetLayer() string {
+	if x != nil {
+		return x.Layer
+	}
+	return ""
+}
+
 type GetCallerRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -32,7 +496,7 @@ type GetCallerRequest struct {
 
 func (x *GetCallerRequest) Reset() {
 	*x = GetCallerRequest{}
-	mi := &file_covey_api_v1_access_proto_msgTypes[0]
+	mi := &file_covey_api_v1_access_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -44,7 +508,7 @@ func (x *GetCallerRequest) String() string {
 func (*GetCallerRequest) ProtoMessage() {}
 
 func (x *GetCallerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_access_proto_msgTypes[0]
+	mi := &file_covey_api_v1_access_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -57,7 +521,7 @@ func (x *GetCallerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallerRequest.ProtoReflect.Descriptor instead.
 func (*GetCallerRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_access_proto_rawDescGZIP(), []int{0}
+	return file_covey_api_v1_access_proto_rawDescGZIP(), []int{6}
 }
 
 type GetCallerResponse struct {
@@ -79,7 +543,7 @@ type GetCallerResponse struct {
 
 func (x *GetCallerResponse) Reset() {
 	*x = GetCallerResponse{}
-	mi := &file_covey_api_v1_access_proto_msgTypes[1]
+	mi := &file_covey_api_v1_access_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -91,7 +555,7 @@ func (x *GetCallerResponse) String() string {
 func (*GetCallerResponse) ProtoMessage() {}
 
 func (x *GetCallerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_access_proto_msgTypes[1]
+	mi := &file_covey_api_v1_access_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -104,7 +568,7 @@ func (x *GetCallerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallerResponse.ProtoReflect.Descriptor instead.
 func (*GetCallerResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_access_proto_rawDescGZIP(), []int{1}
+	return file_covey_api_v1_access_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetCallerResponse) GetKeyId() string {
@@ -155,7 +619,7 @@ type TestPermissionsRequest struct {
 
 func (x *TestPermissionsRequest) Reset() {
 	*x = TestPermissionsRequest{}
-	mi := &file_covey_api_v1_access_proto_msgTypes[2]
+	mi := &file_covey_api_v1_access_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -167,7 +631,7 @@ func (x *TestPermissionsRequest) String() string {
 func (*TestPermissionsRequest) ProtoMessage() {}
 
 func (x *TestPermissionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_access_proto_msgTypes[2]
+	mi := &file_covey_api_v1_access_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -180,7 +644,7 @@ func (x *TestPermissionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestPermissionsRequest.ProtoReflect.Descriptor instead.
 func (*TestPermissionsRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_access_proto_rawDescGZIP(), []int{2}
+	return file_covey_api_v1_access_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TestPermissionsRequest) GetName() string {
@@ -207,7 +671,7 @@ type TestPermissionsResponse struct {
 
 func (x *TestPermissionsResponse) Reset() {
 	*x = TestPermissionsResponse{}
-	mi := &file_covey_api_v1_access_proto_msgTypes[3]
+	mi := &file_covey_api_v1_access_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -219,7 +683,7 @@ func (x *TestPermissionsResponse) String() string {
 func (*TestPermissionsResponse) ProtoMessage() {}
 
 func (x *TestPermissionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_access_proto_msgTypes[3]
+	mi := &file_covey_api_v1_access_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -232,7 +696,7 @@ func (x *TestPermissionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestPermissionsResponse.ProtoReflect.Descriptor instead.
 func (*TestPermissionsResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_access_proto_rawDescGZIP(), []int{3}
+	return file_covey_api_v1_access_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TestPermissionsResponse) GetMethods() []string {
@@ -246,7 +710,42 @@ var File_covey_api_v1_access_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_access_proto_rawDesc = "" +
 	"\n" +
-	"\x19covey/api/v1/access.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a#covey/api/v1/service_accounts.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
+	"\x19covey/api/v1/access.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a#covey/api/v1/service_accounts.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x03\n" +
+	"\x14ExplainAccessRequest\x12Z\n" +
+	"\x04name\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/users/[^/]{1,64}$R\x04name\x12M\n" +
+	"\x06action\x18\x02 \x01(\x0e2).covey.api.v1.ExplainAccessRequest.ActionB\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06action\x12\"\n" +
+	"\asubject\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\asubject\x12)\n" +
+	"\vqueue_group\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\n" +
+	"queueGroup\x12,\n" +
+	"\rcredential_id\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18@R\fcredentialId\"^\n" +
+	"\x06Action\x12\x16\n" +
+	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eACTION_CONNECT\x10\x01\x12\x12\n" +
+	"\x0eACTION_PUBLISH\x10\x02\x12\x14\n" +
+	"\x10ACTION_SUBSCRIBE\x10\x03\"j\n" +
+	"\x15ExplainAccessResponse\x12\x18\n" +
+	"\aallowed\x18\x01 \x01(\bR\aallowed\x127\n" +
+	"\bfindings\x18\x02 \x03(\v2\x1b.covey.api.v1.AccessFindingR\bfindings\"\xef\x01\n" +
+	"\rAccessFinding\x12\x14\n" +
+	"\x05layer\x18\x01 \x01(\tR\x05layer\x12=\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2#.covey.api.v1.AccessFinding.OutcomeR\aoutcome\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x12\n" +
+	"\x04next\x18\x04 \x01(\tR\x04next\"]\n" +
+	"\aOutcome\x12\x17\n" +
+	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eOUTCOME_ALLOWS\x10\x01\x12\x13\n" +
+	"\x0fOUTCOME_REFUSES\x10\x02\x12\x10\n" +
+	"\fOUTCOME_NOTE\x10\x03\"f\n" +
+	"\x19GetEffectiveLimitsRequest\x12I\n" +
+	"\x04name\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x04name\"R\n" +
+	"\x1aGetEffectiveLimitsResponse\x124\n" +
+	"\x06limits\x18\x01 \x03(\v2\x1c.covey.api.v1.EffectiveLimitR\x06limits\"a\n" +
+	"\x0eEffectiveLimit\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x19\n" +
+	"\x05value\x18\x02 \x01(\x03H\x00R\x05value\x88\x01\x01\x12\x14\n" +
+	"\x05layer\x18\x03 \x01(\tR\x05layerB\b\n" +
+	"\x06_value\"\x12\n" +
 	"\x10GetCallerRequest\"\xf2\x01\n" +
 	"\x11GetCallerResponse\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12B\n" +
@@ -259,11 +758,13 @@ const file_covey_api_v1_access_proto_rawDesc = "" +
 	"\amethods\x18\x02 \x03(\tB\x10\xbaH\r\x92\x01\n" +
 	"\x10\xf4\x03\"\x05r\x03\x18\x80\x01R\amethods\"3\n" +
 	"\x17TestPermissionsResponse\x12\x18\n" +
-	"\amethods\x18\x01 \x03(\tR\amethods2\x8a\x02\n" +
+	"\amethods\x18\x01 \x03(\tR\amethods2\xd3\x04\n" +
 	"\rAccessService\x12`\n" +
 	"\tGetCaller\x12\x1e.covey.api.v1.GetCallerRequest\x1a\x1f.covey.api.v1.GetCallerResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
 	"/v1/caller\x12\x96\x01\n" +
-	"\x0fTestPermissions\x12$.covey.api.v1.TestPermissionsRequest\x1a%.covey.api.v1.TestPermissionsResponse\"6\x82\xd3\xe4\x93\x020:\x01*\"+/v1/{name=organizations/**}:testPermissionsB3Z1github.com/coveymq/covey/proto/covey/api/v1;apiv1b\x06proto3"
+	"\x0fTestPermissions\x12$.covey.api.v1.TestPermissionsRequest\x1a%.covey.api.v1.TestPermissionsResponse\"6\x82\xd3\xe4\x93\x020:\x01*\"+/v1/{name=organizations/**}:testPermissions\x12\x9d\x01\n" +
+	"\rExplainAccess\x12\".covey.api.v1.ExplainAccessRequest\x1a#.covey.api.v1.ExplainAccessResponse\"C\x82\xd3\xe4\x93\x02=\x12;/v1/{name=organizations/*/accounts/*/users/*}:explainAccess\x12\xa6\x01\n" +
+	"\x12GetEffectiveLimits\x12'.covey.api.v1.GetEffectiveLimitsRequest\x1a(.covey.api.v1.GetEffectiveLimitsResponse\"=\x82\xd3\xe4\x93\x027\x125/v1/{name=organizations/*/accounts/*}:effectiveLimitsB3Z1github.com/coveymq/covey/proto/covey/api/v1;apiv1b\x06proto3"
 
 var (
 	file_covey_api_v1_access_proto_rawDescOnce sync.Once
@@ -277,27 +778,44 @@ func file_covey_api_v1_access_proto_rawDescGZIP() []byte {
 	return file_covey_api_v1_access_proto_rawDescData
 }
 
-var file_covey_api_v1_access_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_covey_api_v1_access_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_covey_api_v1_access_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_covey_api_v1_access_proto_goTypes = []any{
-	(*GetCallerRequest)(nil),        // 0: covey.api.v1.GetCallerRequest
-	(*GetCallerResponse)(nil),       // 1: covey.api.v1.GetCallerResponse
-	(*TestPermissionsRequest)(nil),  // 2: covey.api.v1.TestPermissionsRequest
-	(*TestPermissionsResponse)(nil), // 3: covey.api.v1.TestPermissionsResponse
-	(*timestamppb.Timestamp)(nil),   // 4: google.protobuf.Timestamp
-	(*RoleBinding)(nil),             // 5: covey.api.v1.RoleBinding
+	(ExplainAccessRequest_Action)(0),   // 0: covey.api.v1.ExplainAccessRequest.Action
+	(AccessFinding_Outcome)(0),         // 1: covey.api.v1.AccessFinding.Outcome
+	(*ExplainAccessRequest)(nil),       // 2: covey.api.v1.ExplainAccessRequest
+	(*ExplainAccessResponse)(nil),      // 3: covey.api.v1.ExplainAccessResponse
+	(*AccessFinding)(nil),              // 4: covey.api.v1.AccessFinding
+	(*GetEffectiveLimitsRequest)(nil),  // 5: covey.api.v1.GetEffectiveLimitsRequest
+	(*GetEffectiveLimitsResponse)(nil), // 6: covey.api.v1.GetEffectiveLimitsResponse
+	(*EffectiveLimit)(nil),             // 7: covey.api.v1.EffectiveLimit
+	(*GetCallerRequest)(nil),           // 8: covey.api.v1.GetCallerRequest
+	(*GetCallerResponse)(nil),          // 9: covey.api.v1.GetCallerResponse
+	(*TestPermissionsRequest)(nil),     // 10: covey.api.v1.TestPermissionsRequest
+	(*TestPermissionsResponse)(nil),    // 11: covey.api.v1.TestPermissionsResponse
+	(*timestamppb.Timestamp)(nil),      // 12: google.protobuf.Timestamp
+	(*RoleBinding)(nil),                // 13: covey.api.v1.RoleBinding
 }
 var file_covey_api_v1_access_proto_depIdxs = []int32{
-	4, // 0: covey.api.v1.GetCallerResponse.key_expire_time:type_name -> google.protobuf.Timestamp
-	5, // 1: covey.api.v1.GetCallerResponse.role_bindings:type_name -> covey.api.v1.RoleBinding
-	0, // 2: covey.api.v1.AccessService.GetCaller:input_type -> covey.api.v1.GetCallerRequest
-	2, // 3: covey.api.v1.AccessService.TestPermissions:input_type -> covey.api.v1.TestPermissionsRequest
-	1, // 4: covey.api.v1.AccessService.GetCaller:output_type -> covey.api.v1.GetCallerResponse
-	3, // 5: covey.api.v1.AccessService.TestPermissions:output_type -> covey.api.v1.TestPermissionsResponse
-	4, // [4:6] is the sub-list for method output_type
-	2, // [2:4] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	0,  // 0: covey.api.v1.ExplainAccessRequest.action:type_name -> covey.api.v1.ExplainAccessRequest.Action
+	4,  // 1: covey.api.v1.ExplainAccessResponse.findings:type_name -> covey.api.v1.AccessFinding
+	1,  // 2: covey.api.v1.AccessFinding.outcome:type_name -> covey.api.v1.AccessFinding.Outcome
+	7,  // 3: covey.api.v1.GetEffectiveLimitsResponse.limits:type_name -> covey.api.v1.EffectiveLimit
+	12, // 4: covey.api.v1.GetCallerResponse.key_expire_time:type_name -> google.protobuf.Timestamp
+	13, // 5: covey.api.v1.GetCallerResponse.role_bindings:type_name -> covey.api.v1.RoleBinding
+	8,  // 6: covey.api.v1.AccessService.GetCaller:input_type -> covey.api.v1.GetCallerRequest
+	10, // 7: covey.api.v1.AccessService.TestPermissions:input_type -> covey.api.v1.TestPermissionsRequest
+	2,  // 8: covey.api.v1.AccessService.ExplainAccess:input_type -> covey.api.v1.ExplainAccessRequest
+	5,  // 9: covey.api.v1.AccessService.GetEffectiveLimits:input_type -> covey.api.v1.GetEffectiveLimitsRequest
+	9,  // 10: covey.api.v1.AccessService.GetCaller:output_type -> covey.api.v1.GetCallerResponse
+	11, // 11: covey.api.v1.AccessService.TestPermissions:output_type -> covey.api.v1.TestPermissionsResponse
+	3,  // 12: covey.api.v1.AccessService.ExplainAccess:output_type -> covey.api.v1.ExplainAccessResponse
+	6,  // 13: covey.api.v1.AccessService.GetEffectiveLimits:output_type -> covey.api.v1.GetEffectiveLimitsResponse
+	10, // [10:14] is the sub-list for method output_type
+	6,  // [6:10] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_access_proto_init() }
@@ -306,18 +824,20 @@ func file_covey_api_v1_access_proto_init() {
 		return
 	}
 	file_covey_api_v1_service_accounts_proto_init()
+	file_covey_api_v1_access_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_api_v1_access_proto_rawDesc), len(file_covey_api_v1_access_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   4,
+			NumEnums:      2,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_covey_api_v1_access_proto_goTypes,
 		DependencyIndexes: file_covey_api_v1_access_proto_depIdxs,
+		EnumInfos:         file_covey_api_v1_access_proto_enumTypes,
 		MessageInfos:      file_covey_api_v1_access_proto_msgTypes,
 	}.Build()
 	File_covey_api_v1_access_proto = out.File

@@ -19,8 +19,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AccessService_GetCaller_FullMethodName       = "/covey.api.v1.AccessService/GetCaller"
-	AccessService_TestPermissions_FullMethodName = "/covey.api.v1.AccessService/TestPermissions"
+	AccessService_GetCaller_FullMethodName          = "/covey.api.v1.AccessService/GetCaller"
+	AccessService_TestPermissions_FullMethodName    = "/covey.api.v1.AccessService/TestPermissions"
+	AccessService_ExplainAccess_FullMethodName      = "/covey.api.v1.AccessService/ExplainAccess"
+	AccessService_GetEffectiveLimits_FullMethodName = "/covey.api.v1.AccessService/GetEffectiveLimits"
 )
 
 // AccessServiceClient is the client API for AccessService service.
@@ -34,6 +36,12 @@ type AccessServiceClient interface {
 	// TestPermissions tells which methods the caller may call on a resource. It
 	// answers alike for resources that are there and for those that are not.
 	TestPermissions(ctx context.Context, in *TestPermissionsRequest, opts ...grpc.CallOption) (*TestPermissionsResponse, error)
+	// ExplainAccess tells whether brokers let a user do something, and what says
+	// so, layer by layer.
+	ExplainAccess(ctx context.Context, in *ExplainAccessRequest, opts ...grpc.CallOption) (*ExplainAccessResponse, error)
+	// GetEffectiveLimits tells which limits of an account are in force, and which
+	// layer set each.
+	GetEffectiveLimits(ctx context.Context, in *GetEffectiveLimitsRequest, opts ...grpc.CallOption) (*GetEffectiveLimitsResponse, error)
 }
 
 type accessServiceClient struct {
@@ -64,6 +72,26 @@ func (c *accessServiceClient) TestPermissions(ctx context.Context, in *TestPermi
 	return out, nil
 }
 
+func (c *accessServiceClient) ExplainAccess(ctx context.Context, in *ExplainAccessRequest, opts ...grpc.CallOption) (*ExplainAccessResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainAccessResponse)
+	err := c.cc.Invoke(ctx, AccessService_ExplainAccess_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *accessServiceClient) GetEffectiveLimits(ctx context.Context, in *GetEffectiveLimitsRequest, opts ...grpc.CallOption) (*GetEffectiveLimitsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetEffectiveLimitsResponse)
+	err := c.cc.Invoke(ctx, AccessService_GetEffectiveLimits_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AccessServiceServer is the server API for AccessService service.
 // All implementations must embed UnimplementedAccessServiceServer
 // for forward compatibility.
@@ -75,6 +103,12 @@ type AccessServiceServer interface {
 	// TestPermissions tells which methods the caller may call on a resource. It
 	// answers alike for resources that are there and for those that are not.
 	TestPermissions(context.Context, *TestPermissionsRequest) (*TestPermissionsResponse, error)
+	// ExplainAccess tells whether brokers let a user do something, and what says
+	// so, layer by layer.
+	ExplainAccess(context.Context, *ExplainAccessRequest) (*ExplainAccessResponse, error)
+	// GetEffectiveLimits tells which limits of an account are in force, and which
+	// layer set each.
+	GetEffectiveLimits(context.Context, *GetEffectiveLimitsRequest) (*GetEffectiveLimitsResponse, error)
 	mustEmbedUnimplementedAccessServiceServer()
 }
 
@@ -90,6 +124,12 @@ func (UnimplementedAccessServiceServer) GetCaller(context.Context, *GetCallerReq
 }
 func (UnimplementedAccessServiceServer) TestPermissions(context.Context, *TestPermissionsRequest) (*TestPermissionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method TestPermissions not implemented")
+}
+func (UnimplementedAccessServiceServer) ExplainAccess(context.Context, *ExplainAccessRequest) (*ExplainAccessResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainAccess not implemented")
+}
+func (UnimplementedAccessServiceServer) GetEffectiveLimits(context.Context, *GetEffectiveLimitsRequest) (*GetEffectiveLimitsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetEffectiveLimits not implemented")
 }
 func (UnimplementedAccessServiceServer) mustEmbedUnimplementedAccessServiceServer() {}
 func (UnimplementedAccessServiceServer) testEmbeddedByValue()                       {}
@@ -148,6 +188,42 @@ func _AccessService_TestPermissions_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AccessService_ExplainAccess_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainAccessRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccessServiceServer).ExplainAccess(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AccessService_ExplainAccess_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccessServiceServer).ExplainAccess(ctx, req.(*ExplainAccessRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AccessService_GetEffectiveLimits_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetEffectiveLimitsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccessServiceServer).GetEffectiveLimits(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AccessService_GetEffectiveLimits_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccessServiceServer).GetEffectiveLimits(ctx, req.(*GetEffectiveLimitsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AccessService_ServiceDesc is the grpc.ServiceDesc for AccessService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -162,6 +238,14 @@ var AccessService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "TestPermissions",
 			Handler:    _AccessService_TestPermissions_Handler,
+		},
+		{
+			MethodName: "ExplainAccess",
+			Handler:    _AccessService_ExplainAccess_Handler,
+		},
+		{
+			MethodName: "GetEffectiveLimits",
+			Handler:    _AccessService_GetEffectiveLimits_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

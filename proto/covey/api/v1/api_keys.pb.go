@@ -402,10 +402,12 @@ func (x *GetAPIKeyResponse) GetApiKey() *APIKey {
 }
 
 type ListAPIKeysRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Parent        string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
-	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Parent    string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only what matches, for example `state = ACTIVE`: docs/filters.md.
+	Filter        string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -457,6 +459,13 @@ func (x *ListAPIKeysRequest) GetPageSize() int32 {
 func (x *ListAPIKeysRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListAPIKeysRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
 	}
 	return ""
 }
@@ -1034,13 +1043,14 @@ const file_covey_api_v1_api_keys_proto_rawDesc = "" +
 	"\x10GetAPIKeyRequest\x12m\n" +
 	"\x04name\x18\x01 \x01(\tBY\xbaHVrT2R^organizations/[^/]{1,64}/(serviceAccounts|members)/[^/]{1,64}/apiKeys/[^/]{1,64}$R\x04name\"B\n" +
 	"\x11GetAPIKeyResponse\x12-\n" +
-	"\aapi_key\x18\x01 \x01(\v2\x14.covey.api.v1.APIKeyR\x06apiKey\"\xc6\x01\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x14.covey.api.v1.APIKeyR\x06apiKey\"\xe8\x01\n" +
 	"\x12ListAPIKeysRequest\x12^\n" +
 	"\x06parent\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/(serviceAccounts|members)/[^/]{1,64}$R\x06parent\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"n\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12 \n" +
+	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\"n\n" +
 	"\x13ListAPIKeysResponse\x12/\n" +
 	"\bapi_keys\x18\x01 \x03(\v2\x14.covey.api.v1.APIKeyR\aapiKeys\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xed\x02\n" +

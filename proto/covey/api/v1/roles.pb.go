@@ -548,10 +548,12 @@ func (x *GetRoleResponse) GetRole() *Role {
 }
 
 type ListRolesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Parent        string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
-	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Parent    string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only what matches, for example `state = ACTIVE`: docs/filters.md.
+	Filter        string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -603,6 +605,13 @@ func (x *ListRolesRequest) GetPageSize() int32 {
 func (x *ListRolesRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListRolesRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
 	}
 	return ""
 }
@@ -1439,9 +1448,11 @@ type ListKeyDependentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Only of this key; empty means all keys of the role.
-	PublicKey     string `protobuf:"bytes,2,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
-	PageSize      int32  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PublicKey string `protobuf:"bytes,2,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	PageSize  int32  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only what matches, for example `state = ACTIVE`: docs/filters.md.
+	Filter        string `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1500,6 +1511,13 @@ func (x *ListKeyDependentsRequest) GetPageSize() int32 {
 func (x *ListKeyDependentsRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListKeyDependentsRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
 	}
 	return ""
 }
@@ -1609,13 +1627,14 @@ const file_covey_api_v1_roles_proto_rawDesc = "" +
 	"\x0eGetRoleRequest\x12Z\n" +
 	"\x04name\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/roles/[^/]{1,64}$R\x04name\"9\n" +
 	"\x0fGetRoleResponse\x12&\n" +
-	"\x04role\x18\x01 \x01(\v2\x12.covey.api.v1.RoleR\x04role\"\xb3\x01\n" +
+	"\x04role\x18\x01 \x01(\v2\x12.covey.api.v1.RoleR\x04role\"\xd5\x01\n" +
 	"\x10ListRolesRequest\x12M\n" +
 	"\x06parent\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x06parent\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"e\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12 \n" +
+	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\"e\n" +
 	"\x11ListRolesResponse\x12(\n" +
 	"\x05roles\x18\x01 \x03(\v2\x12.covey.api.v1.RoleR\x05roles\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd5\x01\n" +
@@ -1684,7 +1703,7 @@ const file_covey_api_v1_roles_proto_rawDesc = "" +
 	"\n" +
 	"dependents\x18\x03 \x03(\v2\x1a.covey.api.v1.KeyDependentR\n" +
 	"dependents\x12'\n" +
-	"\x0fdependent_count\x18\x04 \x01(\x05R\x0edependentCount\"\x82\x02\n" +
+	"\x0fdependent_count\x18\x04 \x01(\x05R\x0edependentCount\"\xa4\x02\n" +
 	"\x18ListKeyDependentsRequest\x12Z\n" +
 	"\x04name\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/roles/[^/]{1,64}$R\x04name\x128\n" +
 	"\n" +
@@ -1692,7 +1711,8 @@ const file_covey_api_v1_roles_proto_rawDesc = "" +
 	"\tpage_size\x18\x03 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"\x7f\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12 \n" +
+	"\x06filter\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\"\x7f\n" +
 	"\x19ListKeyDependentsResponse\x12:\n" +
 	"\n" +
 	"dependents\x18\x01 \x03(\v2\x1a.covey.api.v1.KeyDependentR\n" +

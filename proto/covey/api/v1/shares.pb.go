@@ -625,10 +625,12 @@ func (x *GetShareOfferResponse) GetShareOffer() *ShareOffer {
 }
 
 type ListShareOffersRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Parent        string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
-	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Parent    string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only what matches, for example `state = ACTIVE`: docs/filters.md.
+	Filter        string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -680,6 +682,13 @@ func (x *ListShareOffersRequest) GetPageSize() int32 {
 func (x *ListShareOffersRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListShareOffersRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
 	}
 	return ""
 }
@@ -954,10 +963,12 @@ func (x *GetShareResponse) GetShare() *Share {
 }
 
 type ListSharesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Parent        string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
-	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Parent    string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only what matches, for example `state = ACTIVE`: docs/filters.md.
+	Filter        string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1009,6 +1020,13 @@ func (x *ListSharesRequest) GetPageSize() int32 {
 func (x *ListSharesRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListSharesRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
 	}
 	return ""
 }
@@ -1367,13 +1385,14 @@ const file_covey_api_v1_shares_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tBZ\xbaHWrU2S^organizations/[^/]{1,64}/accounts/[^/]{1,64}/exports/[^/]{1,64}/offers/[^/]{1,64}$R\x04name\"R\n" +
 	"\x15GetShareOfferResponse\x129\n" +
 	"\vshare_offer\x18\x01 \x01(\v2\x18.covey.api.v1.ShareOfferR\n" +
-	"shareOffer\"\xb9\x01\n" +
+	"shareOffer\"\xdb\x01\n" +
 	"\x16ListShareOffersRequest\x12M\n" +
 	"\x06parent\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x06parent\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"~\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12 \n" +
+	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\"~\n" +
 	"\x17ListShareOffersResponse\x12;\n" +
 	"\fshare_offers\x18\x01 \x03(\v2\x18.covey.api.v1.ShareOfferR\vshareOffers\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x95\x02\n" +
@@ -1391,13 +1410,14 @@ const file_covey_api_v1_shares_proto_rawDesc = "" +
 	"\x0fGetShareRequest\x12G\n" +
 	"\x04name\x18\x01 \x01(\tB3\xbaH0r.2,^organizations/[^/]{1,64}/shares/[^/]{1,64}$R\x04name\"=\n" +
 	"\x10GetShareResponse\x12)\n" +
-	"\x05share\x18\x01 \x01(\v2\x13.covey.api.v1.ShareR\x05share\"\xa0\x01\n" +
+	"\x05share\x18\x01 \x01(\v2\x13.covey.api.v1.ShareR\x05share\"\xc2\x01\n" +
 	"\x11ListSharesRequest\x129\n" +
 	"\x06parent\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^organizations/[^/]{1,64}$R\x06parent\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\"i\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12 \n" +
+	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\"i\n" +
 	"\x12ListSharesResponse\x12+\n" +
 	"\x06shares\x18\x01 \x03(\v2\x13.covey.api.v1.ShareR\x06shares\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x98\x02\n" +
