@@ -70,7 +70,7 @@ func (s *Server) assemble(ctx context.Context, cfg Config, dir *dataDir) (err er
 	s.openReceiver(cfg)
 	s.tenancy = tenancy.New(s.custody, s.root.Signer, cfg.Logger)
 	s.api, err = api.New(api.Config{
-		Store: s.store, Tenancy: s.tenancy,
+		Store: s.store, Tenancy: s.tenancy, Watcher: s.etcd.client,
 		Fleet: brokers{s.fleet}, Usage: ledgerUsage{s.ledger}, Logger: cfg.Logger,
 	})
 	if err != nil {

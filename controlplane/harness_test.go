@@ -99,6 +99,7 @@ type caller struct {
 	exports     apiv1.ExportServiceClient
 	imports     apiv1.ImportServiceClient
 	shares      apiv1.ShareServiceClient
+	watches     apiv1.WatchServiceClient
 	conn        *grpc.ClientConn
 }
 
@@ -110,6 +111,12 @@ func (p *plane) as(t *testing.T, key string) *caller {
 				ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key)
 			}
 			return invoke(ctx, method, req, reply, cc, opts...)
+		}),
+		grpc.WithStreamInterceptor(func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			if key != "" {
+				ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key)
+			}
+			return streamer(ctx, desc, cc, method, opts...)
 		}))
 	if err != nil {
 		t.Fatal(err)
@@ -121,6 +128,7 @@ func (p *plane) as(t *testing.T, key string) *caller {
 		roles: apiv1.NewRoleServiceClient(conn), services: apiv1.NewServiceAccountServiceClient(conn), keys: apiv1.NewAPIKeyServiceClient(conn),
 		members: apiv1.NewMemberServiceClient(conn), invitations: apiv1.NewInvitationServiceClient(conn), access: apiv1.NewAccessServiceClient(conn),
 		exports: apiv1.NewExportServiceClient(conn), imports: apiv1.NewImportServiceClient(conn), shares: apiv1.NewShareServiceClient(conn),
+		watches: apiv1.NewWatchServiceClient(conn),
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"buf.build/go/protovalidate"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -56,6 +57,7 @@ type Config struct {
 	Tenancy *tenancy.Service
 	Fleet   operation.Fleet
 	Usage   UsageReader
+	Watcher clientv3.Watcher // of the store's etcd
 	Logger  *slog.Logger
 }
 
@@ -69,6 +71,9 @@ type Server struct {
 	log      *slog.Logger
 	health   *health.Server
 	uses     *authn.Uses
+	watcher  clientv3.Watcher
+	draining context.Context //nolint:containedctx // ends when the server drains; watches end with it
+	drain    context.CancelFunc
 }
 
 // New returns a server of the API.
@@ -77,7 +82,9 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make request validator: %w", err)
 	}
+	draining, drain := context.WithCancel(context.Background())
 	return &Server{
+		watcher: cfg.Watcher, draining: draining, drain: drain,
 		store: cfg.Store, tenancy: cfg.Tenancy, fleet: cfg.Fleet, usage: cfg.Usage,
 		validate: validate, log: cfg.Logger.With("component", "api"), health: health.NewServer(),
 		uses: authn.NewUses(cfg.Store.NoteUse, cfg.Logger),
@@ -88,7 +95,7 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) GRPC(options ...grpc.ServerOption) *grpc.Server {
 	options = append(options,
 		grpc.ChainUnaryInterceptor(s.describe, s.guard, s.admit),
-		grpc.ChainStreamInterceptor(s.admitStream),
+		grpc.ChainStreamInterceptor(s.describeStream, s.admitStream),
 		grpc.MaxRecvMsgSize(messageBytesMax),
 		grpc.MaxConcurrentStreams(streamsMax),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: connectionIdleMax}),
@@ -109,6 +116,7 @@ func (s *Server) GRPC(options ...grpc.ServerOption) *grpc.Server {
 	apiv1.RegisterExportServiceServer(g, &exports{Server: s})
 	apiv1.RegisterImportServiceServer(g, &imports{Server: s})
 	apiv1.RegisterShareServiceServer(g, &shares{Server: s})
+	apiv1.RegisterWatchServiceServer(g, &watches{Server: s})
 	healthpb.RegisterHealthServer(g, s.health)
 	reflection.Register(g)
 	return g
@@ -117,5 +125,8 @@ func (s *Server) GRPC(options ...grpc.ServerOption) *grpc.Server {
 // NoteUses writes down when API keys are used, until ctx ends.
 func (s *Server) NoteUses(ctx context.Context) error { return s.uses.Run(ctx) }
 
-// Drain tells health checks that this server is going away.
-func (s *Server) Drain() { s.health.Shutdown() }
+// Drain tells health checks and watches that this server is going away.
+func (s *Server) Drain() {
+	s.health.Shutdown()
+	s.drain()
+}

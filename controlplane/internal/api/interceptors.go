@@ -112,11 +112,16 @@ func (s *Server) admit(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		return nil, err
 	}
 	resp, err := filtered(ctx, message, next)
+	return resp, hideAbsent(c, err)
+}
+
+// hideAbsent gives what is not there its one answer.
+func hideAbsent(c *call, err error) error {
 	var e *errs.Error
 	if errors.As(err, &e) && e == store.ErrNotFound {
-		return nil, notFound(c.resource)
+		return notFound(c.resource)
 	}
-	return resp, err
+	return err
 }
 
 // authorize finds out who calls and refuses what they may not call. A method
@@ -147,15 +152,6 @@ func (s *Server) authorize(ctx context.Context, c *call, message proto.Message) 
 // organization's. It names what the caller asked for, which tells it nothing.
 func notFound(resource string) error {
 	return errs.New(errs.NotFound, store.ErrNotFound.Reason, "there is no %q", resource)
-}
-
-// admitStream lets only the public streams through: no method of the API
-// streams.
-func (s *Server) admitStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	if !public(info.FullMethod) {
-		return status.Error(codes.Unimplemented, "no method of this API streams")
-	}
-	return next(srv, stream)
 }
 
 // public reports whether a method needs no API key: health, and reflection,

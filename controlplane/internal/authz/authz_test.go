@@ -84,6 +84,7 @@ func table() map[string]string {
 		"InvitationService/AcceptInvitation":         "------", // takes an invitation's token
 		"AccessService/GetCaller":                    "yyyyyy",
 		"AccessService/TestPermissions":              "yyyyyy",
+		"WatchService/WatchResources":                "yyyyyy",
 		"AccessService/ExplainAccess":                "yyyy-y",
 		"AccessService/GetEffectiveLimits":           "yyyyyy",
 		"ExportService/CreateExport":                 "yyy---",

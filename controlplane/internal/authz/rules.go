@@ -134,6 +134,7 @@ func sharingRules() map[string]rule {
 		v1 + "ShareService/GetShare":            technical(),
 		v1 + "ShareService/ListShares":          technical(),
 		v1 + "ShareService/AcceptShare":         admins(),
+		v1 + "WatchService/WatchResources":      everybody(),
 		v1 + "AccessService/ExplainAccess":      technical(),
 		v1 + "AccessService/GetEffectiveLimits": everybody(),
 		v1 + "ShareService/RejectShare":         admins(),

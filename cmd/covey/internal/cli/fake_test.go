@@ -35,6 +35,7 @@ type fakeAPI struct {
 	apiv1.UnimplementedInvitationServiceServer
 	apiv1.UnimplementedAccessServiceServer
 	apiv1.UnimplementedExportServiceServer
+	apiv1.UnimplementedWatchServiceServer
 	apiv1.UnimplementedImportServiceServer
 	apiv1.UnimplementedShareServiceServer
 
@@ -82,6 +83,7 @@ func startFake(t *testing.T) (*fakeAPI, string) {
 	apiv1.RegisterInvitationServiceServer(s, f)
 	apiv1.RegisterAccessServiceServer(s, f)
 	apiv1.RegisterExportServiceServer(s, f)
+	apiv1.RegisterWatchServiceServer(s, f)
 	apiv1.RegisterImportServiceServer(s, f)
 	apiv1.RegisterShareServiceServer(s, f)
 	var wg sync.WaitGroup

@@ -38,7 +38,8 @@ func (a *App) dial(c *contexts.Context) (*session, error) {
 	conn, err := grpc.NewClient("passthrough:///"+c.APIAddr,
 		grpc.WithTransportCredentials(creds),
 		grpc.WithUserAgent("covey/"+a.env.Version.Number),
-		grpc.WithUnaryInterceptor(a.intercept(c.APIKey)))
+		grpc.WithUnaryInterceptor(a.intercept(c.APIKey)),
+		grpc.WithStreamInterceptor(interceptStream(c.APIKey)))
 	if err != nil {
 		return nil, fmt.Errorf("open control plane connection: %w", err)
 	}
@@ -63,6 +64,16 @@ func (a *App) intercept(key contexts.APIKey) grpc.UnaryClientInterceptor {
 			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key.Reveal())
 		}
 		return invoke(ctx, method, req, reply, cc, opts...)
+	}
+}
+
+// interceptStream adds the key to each stream. Streams have no deadline.
+func interceptStream(key contexts.APIKey) grpc.StreamClientInterceptor {
+	return func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		if !key.IsZero() {
+			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key.Reveal())
+		}
+		return open(ctx, desc, cc, method, opts...)
 	}
 }
 
