@@ -20,7 +20,6 @@ import (
 const (
 	exitOK    = 0
 	exitError = 1
-	exitUsage = 2
 )
 
 // gcPercent is how much the heap may grow between collections. The broker makes
@@ -38,7 +37,7 @@ func Command(ctx context.Context, args []string, version string, stdout, stderr 
 	}
 	c, err := config.Parse(args)
 	if err != nil {
-		return fail(exitUsage, fmt.Errorf("%w; see --help", err))
+		return fail(exitError, fmt.Errorf("%w; see --help", err))
 	}
 	switch c.Mode {
 	case config.Help:

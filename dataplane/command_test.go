@@ -338,7 +338,7 @@ func TestCommandsThatDoNotServe(t *testing.T) {
 		{args: "-t -c " + good, err: "configuration file " + good + " is valid (sha256:"},
 		{args: "-t -c " + bad, err: bad + `:2:1: unknown field "surprise"`, code: 1},
 		{args: "-c " + bad, err: "port must be an integer", code: 1},
-		{args: "--nonsense", err: "not defined", code: 2},
+		{args: "--nonsense", err: "not defined", code: 1},
 		{args: "--signal dance=1", err: `unknown signal "dance"`, code: 1},
 		{args: "--signal reload=-1", err: "invalid pid: -1", code: 1},
 		{args: "--signal reload=/no/such/pid", err: "invalid pid", code: 1},

@@ -25,9 +25,16 @@ func (s *service) writePorts(dir string) error {
 	if dir == "" {
 		return nil
 	}
-	ports := process.Ports{NATS: []string{s.broker.ClientURL()}}
+	scheme := "nats://"
+	if s.broker.host.Options().TLS != nil {
+		scheme = "tls://"
+	}
+	ports := process.Ports{NATS: []string{scheme + s.broker.clients.Addr().String()}}
 	if u := s.broker.MonitorURL(); u != "" {
 		ports.Monitoring = []string{u}
+	}
+	if s.broker.mesh != nil {
+		ports.Cluster = []string{"nats://" + s.broker.mesh.Addr()}
 	}
 	path, err := process.WritePorts(dir, ports)
 	s.portsFile = path

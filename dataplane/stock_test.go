@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,7 +48,7 @@ func rivals(t *testing.T, conf string) (stock, ours rival) {
 	s := natsServer(t, conf, nil)
 	p := launch(t, conf)
 	return rival{"nats-server", s.Addr().String(), "http://" + s.MonitorAddr().String()},
-		rival{"ours", p.url[len("nats://"):], p.http}
+		rival{"ours", p.url[strings.Index(p.url, "://")+3:], p.http}
 }
 
 // ask returns what monitoring answers.

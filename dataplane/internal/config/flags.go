@@ -242,7 +242,8 @@ func (p *parser) define() {
 	p.defineAccess()
 	p.defineCluster()
 	p.defineTLS()
-	p.refuse("sd", "store_dir", "profile")
+	p.defineStoreDir()
+	p.refuse("profile")
 	p.refuseTrue("js", "jetstream")
 }
 

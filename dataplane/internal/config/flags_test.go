@@ -107,7 +107,6 @@ func TestBadCommandLines(t *testing.T) {
 		"--tls":                               "TLS Server certificate must be present and valid",
 		"--tlscert x":                         "TLS Server private key must be present and valid",
 		"-ms 8443":                            "https needs the certificates of a tls block",
-		"-sd /x":                              "not supported yet",
 		"--nonsense":                          "not defined: -nonsense",
 		"-p many":                             "not a number from -1 to 65535",
 		"-p 70000":                            "not a number",

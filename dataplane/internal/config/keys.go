@@ -111,9 +111,10 @@ func (f *file) addUnsupported(t table) {
 	t.add(f.unsupported,
 		"gateway", "leaf", "leafnodes", "websocket", "ws", "mqtt",
 		"ocsp", "ocsp_cache", "proxies",
-		"default_sentinel", "store_dir", "storedir", "default_js_domain",
+		"default_sentinel", "default_js_domain",
 		"trusted", "trusted_keys", "resolver_tls",
 		"connect_error_reports", "reconnect_error_reports", "feature_flags", "prof_block_rate")
+	t.add(f.storeDir, "store_dir", "storedir")
 	t.add(f.unsupportedUnless(int64(0)), "prof_port")
 	t.add(f.unsupportedUnless(false),
 		"jetstream",

@@ -15,6 +15,7 @@ const fileMode = 0o644
 type Ports struct {
 	NATS       []string `json:"nats,omitempty"`
 	Monitoring []string `json:"monitoring,omitempty"`
+	Cluster    []string `json:"cluster,omitempty"`
 }
 
 // Name is what this program was started as.
