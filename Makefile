@@ -10,6 +10,7 @@ FUZZTIME ?= 10s
 COUNT    ?= 10
 ROUNDS   ?= 5
 SECONDS_EACH ?= 1
+SECONDS  ?= 600
 SCHEDULES ?= 200
 SEED     ?=
 PKG      ?= ./...
@@ -85,6 +86,10 @@ e2e: build judges ## Only the end-to-end tests
 .PHONY: chaos
 chaos: build judges ## Meshes under SCHEDULES=200 random fault schedules; SEED=n plays one again
 	$(TESTENV) COVEY_CHAOS_SCHEDULES=$(SCHEDULES) COVEY_CHAOS_SEED=$(SEED) $(GO) test -count=1 -timeout 60m -v ./test/chaos
+
+.PHONY: soak
+soak: build ## Wear the broker out for SECONDS (default 600) and look at what is left
+	$(TESTENV) $(GO) test -count=1 -timeout 0 -v ./test/soak -run TestSoak -soak $(SECONDS)s
 
 .PHONY: release
 release: ## Static programs for PLATFORMS and their checksums into dist/

@@ -41,37 +41,16 @@ func both(t *testing.T, test func(t *testing.T)) {
 	}
 }
 
-// subject returns the path of our broker, built unless the environment names it.
+// subject returns the path of our broker.
 func subject(t *testing.T) string {
 	t.Helper()
-	if dir := os.Getenv("COVEY_BIN"); dir != "" {
-		path, err := filepath.Abs(filepath.Join(dir, "covey-broker"))
-		must(t, err)
-		if _, err := os.Stat(path); err != nil {
-			t.Fatalf("COVEY_BIN has no covey-broker: %v; run `make build`", err)
-		}
-		return path
+	if testing.Short() && os.Getenv(proc.BinEnv) == "" {
+		t.Skip(proc.BinEnv + " is not set, and building takes long")
 	}
-	if testing.Short() {
-		t.Skip("COVEY_BIN is not set, and building takes long")
-	}
-	path, err := built()
+	path, err := proc.Subject(t.Context(), t.TempDir())
 	must(t, err)
 	return path
 }
-
-var built = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals // built once
-	dir, err := os.MkdirTemp("", "covey-dropin-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "covey-broker")
-	text, err := exec.Command("go", "build", "-o", path, "github.com/coveymq/covey/cmd/covey-broker").CombinedOutput() //nolint:gosec,noctx // our own
-	if err != nil {
-		return "", errors.New(string(text))
-	}
-	return path, nil
-})
 
 func must(t *testing.T, err error) {
 	t.Helper()
