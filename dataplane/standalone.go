@@ -34,7 +34,7 @@ func (b *Broker) defineAccounts(a *auth.Access) {
 		if l := a.Limits(name); l != nil {
 			limits = *l
 		}
-		s := &account.State{Name: name, Limits: limits, Terms: a.TermsOf(name), Quotas: a.Quotas(name).Or(b.cfg.Limits)}
+		s := &account.State{Name: name, Limits: limits, Terms: a.TermsOf(name), Tracing: a.TracingOf(name), Quotas: a.Quotas(name).Or(b.cfg.Limits)}
 		if existing := b.accounts.Loaded(name); existing != nil {
 			existing.Apply(s)
 		} else {

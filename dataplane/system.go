@@ -37,7 +37,7 @@ func (b *Broker) joinSystem(ctx context.Context) {
 			return b.reload(ctx)
 		},
 	})
-	b.host.Events, b.host.Services = b.system, b.system
+	b.host.Events, b.host.Services, b.host.Tracer = b.system, b.system, b.system
 	if err := b.system.Bind(ctx); err != nil {
 		b.cfg.Logger.Warn("the system account is not to be had; trying again", "err", err)
 	}

@@ -69,9 +69,17 @@ type State struct {
 	NoBearer    bool              // users whose JWT needs no signature are refused
 	Terms       *share.Terms      // what is shared with other accounts; nil for nothing
 	Faults      []string          // what of the claims could not be put in force
+	Tracing     *Tracing          // of messages with a traceparent; nil for none
 	Deleted     bool
 
 	token string // what was decoded; see Registry.Refresh
+}
+
+// Tracing says where to tell what became of messages whose sender samples them
+// with a W3C traceparent.
+type Tracing struct {
+	Dest     string
+	Sampling int // of a hundred
 }
 
 // Scope is a role: what every user signed with its key may do.

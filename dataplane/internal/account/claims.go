@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -61,6 +62,9 @@ func (v *Verified) decode(key, token string, revision int64, trusted func(string
 		Default:     permission.New(&claims.DefaultPermissions),
 	}
 	s.Terms, s.Faults = share.FromClaims(claims)
+	if t := claims.Trace; t != nil && t.Destination != "" {
+		s.Tracing = &Tracing{Dest: string(t.Destination), Sampling: cmp.Or(t.Sampling, 100)}
+	}
 	for signer, scope := range claims.SigningKeys {
 		s.Signers[signer] = nil
 		if us, ok := scope.(*jwt.UserScope); ok {

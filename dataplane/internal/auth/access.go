@@ -49,6 +49,8 @@ type Account struct {
 	Limits account.Limits
 	Terms  *share.Terms    // what it shares with others
 	Quotas accounts.Quotas // our own limits
+	// Tracing is of messages with a traceparent; nil for none.
+	Tracing *account.Tracing
 }
 
 // User is a user of a configuration: one with a name and a password, or one
@@ -92,6 +94,17 @@ func (a *Access) Limits(name string) *account.Limits {
 	for i := range a.Accounts {
 		if a.Accounts[i].Name == name {
 			return &a.Accounts[i].Limits
+		}
+	}
+	return nil
+}
+
+// TracingOf returns how messages of an account are traced that have a
+// traceparent; nil for not at all.
+func (a *Access) TracingOf(name string) *account.Tracing {
+	for i := range a.Accounts {
+		if a.Accounts[i].Name == name {
+			return a.Accounts[i].Tracing
 		}
 	}
 	return nil

@@ -143,3 +143,30 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestMessageTraceOfAnAccount(t *testing.T) {
+	for text, want := range map[string]string{
+		`msg_trace: a.b`:                          "a.b 100",
+		`trace_dest: a.b`:                         "a.b 100",
+		`msg_trace { dest: a, sampling: 5 }`:      "a 5",
+		`msg_trace { dest: a, sampling: "50%" }`:  "a 50",
+		`msg_trace { sampling: 5 }`:               "",
+		`msg_trace: "a.*"`:                        "error",
+		`msg_trace { dest: a, sampling: 0 }`:      "error",
+		`msg_trace { dest: a, sampling: "101%" }`: "error",
+		`msg_trace { dest: a, sampling: [] }`:     "error",
+		`msg_trace { dest: a, colour: red }`:      "error",
+		`msg_trace: 5`:                            "error",
+	} {
+		got := "error"
+		if o, err := load(t, "accounts { A { "+text+" } }"); err == nil {
+			got = ""
+			if tr := o.Access.TracingOf("A"); tr != nil {
+				got = sprintf("%s %d", tr.Dest, tr.Sampling)
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}

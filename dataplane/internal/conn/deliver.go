@@ -43,6 +43,9 @@ func (w *worker) withoutHeaders(op *wire.Op) *egress.Message {
 // queue group; what goes to other brokers is only noted, see forward. It reports
 // whether anybody gets it.
 func (w *worker) fanOut(from *egress.Conn, op *wire.Op) bool {
+	if w.tracing != nil {
+		return w.fanOutTraced(from, op)
+	}
 	delivered := false
 	for i := range w.result.Plain() {
 		subs := w.result.PlainAt(i)
@@ -69,11 +72,6 @@ func (w *worker) toGroup(from *egress.Conn, op *wire.Op, g *interest.Group) bool
 		return true
 	}
 	return g.PickRemote(random, func(sub *interest.Sub) bool { return w.routeQueue(op, sub) }) != nil
-}
-
-// localMember stages the message for a member of ours, if there is any.
-func (w *worker) localMember(op *wire.Op, g *interest.Group) {
-	g.Pick(rand.Uint64(), func(sub *interest.Sub) bool { return w.deliver(nil, op, sub) }) //nolint:gosec // a spread, not a secret
 }
 
 // deliver stages the message for one subscription, unless something forbids it.

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
@@ -69,6 +70,10 @@ func (w *worker) routeQueue(op *wire.Op, sub *interest.Sub) bool {
 
 // forward stages the message for the routes that were noted.
 func (w *worker) forward(acct string, op *wire.Op) {
+	if w.tracing != nil {
+		w.forwardTraced(acct, op)
+		return
+	}
 	for i := range w.routed {
 		r := &w.routed[i]
 		m := w.message
@@ -118,17 +123,30 @@ func (in *Inbound) Begin(buffer *egress.Buffer) {
 // Deliver stages a message for the plain subscriptions of the account's clients
 // and one member of each of the given groups. It goes to no other route. It
 // returns about how many got it.
-func (in *Inbound) Deliver(a *account.Account, op *wire.Op, queues [][]byte) (deliveries int) {
+func (in *Inbound) Deliver(a *account.Account, op *wire.Op, queues [][]byte, peer Peer) (deliveries int) {
+	if op.HeaderLen > 0 && wantsTrace(op.Body[:op.HeaderLen], a) {
+		if n, done := in.deliverTraced(a, op, queues, peer); done {
+			return n
+		}
+	}
+	return in.deliver(a, op, queues)
+}
+
+func (in *Inbound) deliver(a *account.Account, op *wire.Op, queues [][]byte) (deliveries int) {
 	w := in.w
 	a.Index.Match(op.Subject, &w.result)
 	if w.result.Empty() {
 		return 0
 	}
 	w.prepare(op)
+	deliver := w.deliver
+	if w.tracing != nil {
+		deliver = w.deliverTraced
+	}
 	for i := range w.result.Plain() {
 		subs := w.result.PlainAt(i)
 		for j := range subs {
-			if sub := subs[j].Load(); sub != nil && w.deliver(nil, op, sub) {
+			if sub := subs[j].Load(); sub != nil && deliver(nil, op, sub) {
 				deliveries++
 			}
 		}
@@ -136,7 +154,7 @@ func (in *Inbound) Deliver(a *account.Account, op *wire.Op, queues [][]byte) (de
 	groups := w.result.Groups()
 	for i := range groups {
 		if named(groups[i].Name, queues) {
-			w.localMember(op, &groups[i])
+			groups[i].Pick(rand.Uint64(), func(sub *interest.Sub) bool { return deliver(nil, op, sub) }) //nolint:gosec // a spread, not a secret
 			deliveries++
 		}
 	}

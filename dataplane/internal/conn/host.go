@@ -71,6 +71,8 @@ type Host struct {
 	Events Events
 	// Services answers requests to the broker itself; nil for nobody.
 	Services Services
+	// Tracer publishes what became of messages that ask for it; nil for nobody.
+	Tracer Tracer
 	// SystemAccount is the key of the account for the broker's own subjects.
 	SystemAccount string
 

@@ -29,22 +29,33 @@ func (c *Client) publish(w *worker, op *wire.Op) *account.Refusal {
 	if op.Kind == wire.HPub && !c.connect.Headers {
 		return headersOff
 	}
+	if op.HeaderLen > 0 && wantsTrace(op.Body[:op.HeaderLen], c.identity.Account) {
+		c.publishTraced(w, op)
+		return nil
+	}
+	c.publishNow(w, op)
+	return nil
+}
+
+// publishNow is publish for a message that may have headers.
+func (c *Client) publishNow(w *worker, op *wire.Op) {
 	acct := c.identity.Account
 	links := acct.Links()
 	if links != nil {
 		op.Subject = w.rewrite(links, op.Subject)
+		w.tracing.mapped(op.Subject)
 	}
 	if c.connect.Pedantic && !subject.ValidLiteral(op.Subject) {
 		c.complain(w, "Invalid Publish Subject")
 	}
 	if !c.mayPublish(w, op) {
-		return nil
+		return
 	}
 	c.ok(w)
 	w.messages++
 	w.bytes += uint64(op.Size)
 	acct.Index.Match(op.Subject, &w.result)
-	delivered := c.ask(op)
+	delivered := !w.tracing.diverts() && c.ask(op)
 	if !w.result.Empty() {
 		w.prepare(op)
 		delivered = w.fanOut(c.out, op) || delivered
@@ -55,7 +66,6 @@ func (c *Client) publish(w *worker, op *wire.Op) *account.Refusal {
 	if !delivered && len(op.Reply) > 0 && c.connect.NoResponders {
 		c.noResponders(w, op)
 	}
-	return nil
 }
 
 // mayPublish checks the subject and the reply, and tells the client if they are
@@ -68,7 +78,9 @@ func (c *Client) mayPublish(w *worker, op *wire.Op) bool {
 		return c.publishViolation(w, op.Subject)
 	}
 	if reserved(op.Reply) && reservedReply(op.Reply) {
-		c.complain(w, fmt.Sprintf("Permissions Violation for Publish with Reply of %q", op.Reply))
+		text := fmt.Sprintf("Permissions Violation for Publish with Reply of %q", op.Reply)
+		c.complain(w, text)
+		w.tracing.refused(text)
 		return false
 	}
 	return true
@@ -87,7 +99,9 @@ func reservedReply(r []byte) bool {
 }
 
 func (c *Client) publishViolation(w *worker, subj []byte) bool {
-	c.complain(w, fmt.Sprintf("Permissions Violation for Publish to %q", subj))
+	text := fmt.Sprintf("Permissions Violation for Publish to %q", subj)
+	c.complain(w, text)
+	w.tracing.refused(text)
 	c.host.Log.Debug("publish refused", "conn", c.id, "account", c.identity.Account.Key, "user", c.identity.User, "subject", string(subj))
 	return false
 }

@@ -32,6 +32,8 @@ type worker struct {
 	refused         uint64 // messages
 	refusal         limit.Verdict
 	refusedSubject  []byte // of the first of them
+
+	tracing *tracing // of the message in hand; nil unless its header asks for it
 }
 
 var workers sync.Pool //nolint:gochecknoglobals // a pool is shared by nature
@@ -49,7 +51,7 @@ func getWorker(h *Host) *worker {
 const scratchKeep = 64 << 10
 
 func putWorker(w *worker) {
-	w.host = nil
+	w.host, w.tracing = nil, nil
 	w.message, w.stripped = egress.Message{}, egress.Message{}
 	w.gate = nil
 	if cap(w.scratch) > scratchKeep {

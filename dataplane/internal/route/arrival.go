@@ -59,7 +59,7 @@ func (l *link) message(op *wire.Op, frame []byte) {
 		return
 	}
 	if acct := a.tenant.live.Load(); acct != nil {
-		a.spent += l.in.Deliver(acct, op, l.parser.Queues)
+		a.spent += l.in.Deliver(acct, op, l.parser.Queues, l)
 	}
 }
 
@@ -159,7 +159,7 @@ func (a *arrival) deliver(in *conn.Inbound, p *wire.RouteParser, frames []byte) 
 			break // cannot be: the reader parsed the same bytes
 		}
 		at += n
-		if spent += in.Deliver(acct, &p.Op, p.Queues); spent >= turnDeliveries {
+		if spent += in.Deliver(acct, &p.Op, p.Queues, a.link); spent >= turnDeliveries {
 			if in.Flush(); a.link.ended.Load() != nil {
 				return
 			}

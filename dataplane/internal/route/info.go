@@ -6,8 +6,9 @@ import (
 	"runtime"
 )
 
-// Versions of the route protocol. The next one is message tracing.
-const protoAccounts = 2
+// protoTracing is the version of the route protocol in which messages are traced.
+// It has all that came before.
+const protoTracing = 3
 
 // Ways a server may be told of through others.
 const (
@@ -80,7 +81,7 @@ func (m *Mesh) info() *info {
 	host, port := m.address()
 	c := m.config()
 	i := &info{
-		ID: c.ServerID, Name: c.ServerName, Version: c.Version, Proto: protoAccounts, Go: runtime.Version(),
+		ID: c.ServerID, Name: c.ServerName, Version: c.Version, Proto: protoTracing, Go: runtime.Version(),
 		Host: host, Port: port, Headers: !c.NoHeaders, AuthRequired: c.User != "", MaxPayload: c.MaxPayload,
 		Cluster: m.name, Dynamic: m.dynamic, Compression: c.Compression.Mode, PoolSize: c.PoolSize, LameDuck: m.lame, Covey: true,
 		TLSRequired: c.TLS != nil, TLSVerify: c.TLS != nil, Import: c.Permissions.Import.json(), Export: c.Permissions.Export.json(),

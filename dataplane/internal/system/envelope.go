@@ -169,8 +169,11 @@ const (
 
 // encodingFor returns how an answer is to be encoded; empty if nothing is asked
 // for.
-func encodingFor(header []byte) string {
-	accept := strings.ToLower(headerValue(header, "Accept-Encoding"))
+func encodingFor(header []byte) string { return encodingOf(headerValue(header, "Accept-Encoding")) }
+
+// encodingOf does the same for the value of the field.
+func encodingOf(accept string) string {
+	accept = strings.ToLower(accept)
 	switch {
 	case accept == "":
 		return ""
