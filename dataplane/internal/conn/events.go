@@ -80,7 +80,7 @@ func (c *Client) LameDuck() bool {
 		return false
 	}
 	i := c.info()
-	i.AuthRequired, i.LameDuckMode = c.host.Auth.Greeting().AuthRequired, true
+	i.AuthRequired, i.LameDuckMode = c.host.Auth.Required(), true
 	c.out.Control(i.line())
 	return true
 }

@@ -88,7 +88,7 @@ func (c *Client) sendInfo(secured bool) {
 // first PONG, as in nats-server.
 func (c *Client) connectInfo() []byte {
 	i := c.info()
-	i.AuthRequired = c.host.Auth.Greeting().AuthRequired
+	i.AuthRequired = c.host.Auth.Required()
 	i.RemoteAccount = c.identity.Account.Key
 	i.IsSystemAccount = c.identity.Account.Key == c.host.SystemAccount
 	i.ConnectInfo = true
@@ -101,6 +101,6 @@ func (c *Client) announce() {
 		return
 	}
 	i := c.info()
-	i.AuthRequired = c.host.Auth.Greeting().AuthRequired
+	i.AuthRequired = c.host.Auth.Required()
 	c.out.Control(i.line())
 }

@@ -3,6 +3,7 @@ package conn
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"syscall"
@@ -304,7 +305,12 @@ func (c *Client) operate(w *worker, op *wire.Op) *account.Refusal {
 		return c.processConnect(w, op.Arg)
 	case wire.Err:
 		return clientErr
-	case wire.OK, wire.Info, wire.None:
+	case wire.Info:
+		// It means nothing, but has to be one.
+		if json.Unmarshal(op.Arg, new(Info)) != nil {
+			return badInfo
+		}
+	case wire.OK, wire.None:
 	default: // of routes, which the parser of clients does not know
 	}
 	return nil

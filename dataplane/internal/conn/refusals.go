@@ -26,6 +26,7 @@ var (
 	payload              = &account.Refusal{Text: "Maximum Payload Violation", Reason: "Maximum Message Payload Exceeded", Log: "a message was over the limit"}
 	badArguments         = &account.Refusal{Reason: "Protocol Violation", Log: "a line had the wrong arguments"}
 	badConnect           = &account.Refusal{Reason: "Protocol Violation", Log: "CONNECT was not valid JSON"}
+	badInfo              = &account.Refusal{Reason: "Protocol Violation", Log: "INFO was not valid JSON"}
 	badProtocol          = &account.Refusal{Text: "invalid client protocol", Reason: "Bad Client Protocol Version", Log: "unknown client protocol version"}
 	needsHeaders         = &account.Refusal{Text: "no responders requires headers support", Reason: "No Responders Requires Headers", Log: "no_responders without headers"}
 	headersOff           = &account.Refusal{Reason: "Protocol Violation", Log: "HPUB without headers negotiated"}
