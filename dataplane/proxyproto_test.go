@@ -3,7 +3,6 @@ package dataplane_test
 import (
 	"bufio"
 	"crypto/tls"
-	"encoding/json"
 	"fmt"
 	"net"
 	"strings"
@@ -67,8 +66,7 @@ func (r rival) fate(t *testing.T, begin string, pieces int, config *tls.Config) 
 	b := bufio.NewReaderSize(c, 1<<14)
 	line, err := b.ReadString('\n')
 	must(t, err)
-	var info map[string]any
-	must(t, json.Unmarshal([]byte(strings.TrimPrefix(line, "INFO ")), &info))
+	info := infoOf(t, line)
 	f := fate{told: info["client_ip"] != nil}
 	rest := "CONNECT {\"verbose\":false}\r\nPING\r\n"
 	if config == nil {

@@ -77,6 +77,12 @@ func connectedInfo(t *testing.T, url string) map[string]any {
 	defer func() { must(t, c.Close()) }()
 	line, err := bufio.NewReader(c).ReadString('\n')
 	must(t, err)
+	return infoOf(t, line)
+}
+
+// infoOf reads an INFO line.
+func infoOf(t *testing.T, line string) map[string]any {
+	t.Helper()
 	var info map[string]any
 	must(t, json.Unmarshal([]byte(strings.TrimPrefix(line, "INFO ")), &info))
 	return info

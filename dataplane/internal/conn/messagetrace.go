@@ -443,12 +443,13 @@ func withHeader(op *wire.Op, name, value string) *wire.Op {
 	next := *op
 	line := name + ": " + value + wire.CRLF
 	var header []byte
+	set := false
 	for l := range bytes.Lines(op.Body[:op.HeaderLen]) {
-		if field, _, ok := bytes.Cut(l, []byte{':'}); ok && string(field) == name {
+		if field, _, ok := bytes.Cut(l, []byte{':'}); !set && ok && string(field) == name {
 			continue
 		}
-		if string(l) == wire.CRLF {
-			header = append(header, line...)
+		if !set && string(l) == wire.CRLF { // the end of the fields
+			header, set = append(header, line...), true
 		}
 		header = append(header, l...)
 	}
