@@ -114,6 +114,7 @@ func (b *Broker) assemble(ctx context.Context) error {
 		b.accounts = e.accounts
 		b.accounts.Defaults = b.cfg.Limits
 		b.watchAccounts()
+		b.ownSystem()
 		b.host.Auth = auth.NewOperator(e.accounts)
 		b.host.NewIntent = e.newIntent
 	} else if err := b.standAlone(ctx); err != nil {

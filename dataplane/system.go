@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 
+	"github.com/coveymq/covey/dataplane/internal/account"
+	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/monitor"
 	"github.com/coveymq/covey/dataplane/internal/system"
 )
@@ -21,6 +23,18 @@ func (b *Broker) openMonitor(ctx context.Context) (err error) {
 		BasePath: b.cfg.MonitorBasePath, Digest: b.cfg.ConfigDigest, Labels: b.cfg.Labels, Metrics: b.scrape(), TLS: b.cfg.MonitorTLS,
 	}, b.mesh)
 	return nil
+}
+
+// ownSystem gives a broker of a control plane an account in which it and the
+// others of its cluster tell each other how many connections accounts have.
+// Nobody can sign in to it.
+func (b *Broker) ownSystem() {
+	if b.mesh == nil {
+		return
+	}
+	key := b.systemAccount()
+	b.accounts.Add(account.New(key, account.NoUsage{}, &account.State{Name: key, Limits: auth.Unlimited()}))
+	b.host.SystemAccount = key
 }
 
 // joinSystem lets the broker answer in the system account. If the account is not
