@@ -64,6 +64,9 @@ func (s *Server) assemble(ctx context.Context, cfg Config, dir *dataDir) (err er
 	if err := s.openLedger(ctx, cfg, dir); err != nil {
 		return err
 	}
+	if err := s.openAudit(cfg); err != nil {
+		return err
+	}
 	if err := s.openFleet(ctx, cfg); err != nil {
 		return err
 	}
@@ -81,8 +84,9 @@ func (s *Server) assemble(ctx context.Context, cfg Config, dir *dataDir) (err er
 	}
 	s.onClose(s.gateway.Close)
 	s.gateway.Handle(resolver.Path, resolver.Handler(s.store, cfg.Logger))
-	s.background(s.forgetOldOperations)
-	s.background(s.purgeDeletedAccounts)
+	s.singleton(s.forgetOldOperations)
+	s.singleton(s.purgeDeletedAccounts)
 	s.background(s.api.NoteUses)
+	s.background(s.lead)
 	return nil
 }

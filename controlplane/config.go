@@ -43,7 +43,17 @@ type Config struct {
 	LedgerURL   Secret // of a Postgres database; without it the ledger is an SQLite file in DataDir
 	AdoptLedger bool   // make this ledger the installation's in place of the one that it has
 
+	Audit AuditConfig
+
 	Logger *slog.Logger
+}
+
+// AuditConfig says who gets copies of the audit log; "" is nobody.
+type AuditConfig struct {
+	File          string
+	WebhookURL    Secret // its query may be one
+	WebhookSecret Secret // signs what is posted
+	OTLP          string // https://host:4317
 }
 
 // EtcdConfig points at an etcd elsewhere. With no endpoints the control plane

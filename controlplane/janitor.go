@@ -16,8 +16,7 @@ const (
 )
 
 // purgeDeletedAccounts ends deleted accounts whose purge time has come, now and
-// every minute. Several control planes may do it at once. A failure is tried
-// again at the next turn.
+// every minute. A failure is tried again at the next turn.
 func (s *Server) purgeDeletedAccounts(ctx context.Context) error {
 	ticker := time.NewTicker(purgeEvery)
 	defer ticker.Stop()
@@ -49,9 +48,8 @@ func (s *Server) purgeDue(ctx context.Context, now time.Time) error {
 	return failed
 }
 
-// forgetOldOperations removes operations past their time, now and every hour.
-// Several control planes may do it at once. A failure is tried again at the
-// next turn.
+// forgetOldOperations removes operations past their time, now and every hour. A
+// failure is tried again at the next turn.
 func (s *Server) forgetOldOperations(ctx context.Context) error {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()

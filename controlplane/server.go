@@ -14,6 +14,7 @@ import (
 
 	"github.com/coveymq/covey/billing/ledger"
 	"github.com/coveymq/covey/controlplane/internal/api"
+	"github.com/coveymq/covey/controlplane/internal/auditlog"
 	"github.com/coveymq/covey/controlplane/internal/custody"
 	"github.com/coveymq/covey/controlplane/internal/fleet"
 	"github.com/coveymq/covey/controlplane/internal/store"
@@ -37,14 +38,19 @@ type Server struct {
 	root      tenancy.Root
 	tenancy   *tenancy.Service
 	ledger    *ledger.Ledger
+	audit     *auditlog.Log
 	fleet     *fleet.Service
 	api       *api.Server
 	gateway   *api.Gateway
 	work      []func(context.Context) error // runs beside the servers
+	alone     []func(context.Context) error // runs in one control plane of all
 	closers   []func() error                // in the order of opening
 }
 
 func (s *Server) onClose(f func() error) { s.closers = append(s.closers, f) }
+
+// singleton is work that one control plane of all does at a time.
+func (s *Server) singleton(f func(context.Context) error) { s.alone = append(s.alone, f) }
 
 func (s *Server) background(f func(context.Context) error) { s.work = append(s.work, f) }
 

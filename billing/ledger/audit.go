@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/coveymq/covey/internal/errs"
@@ -22,14 +24,24 @@ type AuditLine struct {
 const insertAudit = `INSERT INTO audit (chain, sequence, time, hash, entry) VALUES (?1, ?2, ?3, ?4, ?5)
 ON CONFLICT (chain, sequence) DO NOTHING`
 
+const raiseAuditEnd = `INSERT INTO audit_end (chain, sequence) VALUES (?1, ?2)
+ON CONFLICT (chain) DO UPDATE SET sequence = excluded.sequence WHERE excluded.sequence > audit_end.sequence`
+
 // AppendAudit keeps audit lines, all or none, and returns after they are
 // durable. A line that is there already stays; another one in its place is an
 // error, because nothing of an audit log is ever replaced.
 func (l *Ledger) AppendAudit(ctx context.Context, lines []AuditLine) error {
 	return l.inTx(ctx, func(tx *sql.Tx) error {
+		ends := map[string]int64{}
 		for _, line := range lines {
 			if err := l.appendAudit(ctx, tx, line); err != nil {
 				return fmt.Errorf("keep audit entry %s/%d: %w", line.Chain, line.Sequence, err)
+			}
+			ends[line.Chain] = max(ends[line.Chain], line.Sequence)
+		}
+		for _, chain := range slices.Sorted(maps.Keys(ends)) {
+			if _, err := tx.ExecContext(ctx, l.dialect.sql(raiseAuditEnd), chain, ends[chain]); err != nil {
+				return fmt.Errorf("keep end of audit log %s: %w", chain, err)
 			}
 		}
 		return nil
@@ -82,16 +94,16 @@ WHERE chain = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3`), chain, after, l
 func (l *Ledger) AuditEnd(ctx context.Context, chain string) (int64, error) {
 	var end int64
 	err := l.reading(ctx, func(tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, l.dialect.sql("SELECT COALESCE(max(sequence), 0) FROM audit WHERE chain = ?1"), chain).Scan(&end)
+		return tx.QueryRowContext(ctx, l.dialect.sql("SELECT COALESCE(max(sequence), 0) FROM audit_end WHERE chain = ?1"), chain).Scan(&end)
 	})
 	return end, err
 }
 
-// AuditChains lists the chains that have lines, after one of them and in order.
+// AuditChains lists the chains that have lines, in order.
 func (l *Ledger) AuditChains(ctx context.Context) ([]string, error) {
 	var chains []string
 	err := l.reading(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, "SELECT DISTINCT chain FROM audit ORDER BY chain")
+		rows, err := tx.QueryContext(ctx, "SELECT chain FROM audit_end ORDER BY chain")
 		if err != nil {
 			return fmt.Errorf("list audit logs: %w", err)
 		}
@@ -106,4 +118,49 @@ func (l *Ledger) AuditChains(ctx context.Context) ([]string, error) {
 		return rows.Err()
 	})
 	return chains, err
+}
+
+// AuditBacklog is what a sink has not taken of one chain.
+type AuditBacklog struct {
+	Chain string
+	After int64 // it has everything up to this
+	End   int64
+}
+
+// AuditBehind lists at most limit chains of which a sink has not taken
+// everything. A new sink has taken nothing.
+func (l *Ledger) AuditBehind(ctx context.Context, sink string, limit int) ([]AuditBacklog, error) {
+	var behind []AuditBacklog
+	err := l.reading(ctx, func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, l.dialect.sql(`SELECT e.chain, COALESCE(c.sequence, 0), e.sequence FROM audit_end e
+LEFT JOIN audit_cursor c ON c.chain = e.chain AND c.sink = ?1
+WHERE e.sequence > COALESCE(c.sequence, 0) ORDER BY e.chain LIMIT ?2`), sink, limit)
+		if err != nil {
+			return fmt.Errorf("read backlog of audit sink: %w", err)
+		}
+		defer func() { _ = rows.Close() }() // rows.Err tells
+		for rows.Next() {
+			var b AuditBacklog
+			if err := rows.Scan(&b.Chain, &b.After, &b.End); err != nil {
+				return fmt.Errorf("read backlog of audit sink: %w", err)
+			}
+			behind = append(behind, b)
+		}
+		return rows.Err()
+	})
+	return behind, err
+}
+
+// AuditTaken keeps how far a sink is in chains. It never goes back.
+func (l *Ledger) AuditTaken(ctx context.Context, sink string, taken map[string]int64) error {
+	return l.inTx(ctx, func(tx *sql.Tx) error {
+		for _, chain := range slices.Sorted(maps.Keys(taken)) {
+			_, err := tx.ExecContext(ctx, l.dialect.sql(`INSERT INTO audit_cursor (sink, chain, sequence) VALUES (?1, ?2, ?3)
+ON CONFLICT (sink, chain) DO UPDATE SET sequence = excluded.sequence WHERE excluded.sequence > audit_cursor.sequence`), sink, chain, taken[chain])
+			if err != nil {
+				return fmt.Errorf("keep cursor of audit sink: %w", err)
+			}
+		}
+		return nil
+	})
 }

@@ -39,6 +39,10 @@ func parse(args []string) (settings, error) {
 		return nil
 	})
 	flags.BoolVar(&cfg.AdoptLedger, "adopt-ledger", false, "make this ledger the installation's in place of the one that it has")
+	flags.StringVar(&cfg.Audit.File, "audit-file", "", "`file` that gets a copy of the audit log, a line of JSON each")
+	webhook := flags.String("audit-webhook-file", "", "`file` with the URL that a copy of the audit log is posted to")
+	webhookSecret := flags.String("audit-webhook-secret-file", "", "`file` with the secret that signs what is posted")
+	flags.StringVar(&cfg.Audit.OTLP, "audit-otlp", "", "`URL` of an OTLP collector that gets a copy of the audit log")
 	flags.StringVar(&s.operatorKey, "operator-key-file", "", "`file` that the first start writes the operator's API key to")
 	flags.StringVar(&s.joinToken, "join-token-file", "", "`file` that each start writes a join token for one broker to")
 	flags.StringVar(&s.operatorPublicKey, "operator-public-key-file", "", "`file` that each start writes the operator's public key to")
@@ -51,7 +55,7 @@ func parse(args []string) (settings, error) {
 	for _, f := range []struct {
 		path string
 		into *controlplane.Secret
-	}{{*password, &cfg.Etcd.Password}, {*ledgerURL, &cfg.LedgerURL}} {
+	}{{*password, &cfg.Etcd.Password}, {*ledgerURL, &cfg.LedgerURL}, {*webhook, &cfg.Audit.WebhookURL}, {*webhookSecret, &cfg.Audit.WebhookSecret}} {
 		if f.path == "" {
 			continue
 		}

@@ -19,6 +19,8 @@ type Audit interface {
 	AuditLines(ctx context.Context, chain string, after int64, limit int) ([]ledger.AuditLine, error)
 	AuditEnd(ctx context.Context, chain string) (int64, error)
 	AuditChains(ctx context.Context) ([]string, error)
+	AuditBehind(ctx context.Context, sink string, limit int) ([]ledger.AuditBacklog, error)
+	AuditTaken(ctx context.Context, sink string, taken map[string]int64) error
 }
 
 // RunAudit tests the audit logs that open returns. Each call must return an
@@ -26,6 +28,7 @@ type Audit interface {
 func RunAudit(t *testing.T, open func(testing.TB) Audit) {
 	t.Helper()
 	t.Run("LinesStayInOrder", func(t *testing.T) { testAuditLines(t, open(t)) })
+	t.Run("SinksHaveCursors", func(t *testing.T) { testAuditSinks(t, open(t)) })
 	t.Run("NothingIsReplaced", func(t *testing.T) { testAuditFork(t, open(t)) })
 }
 
@@ -88,4 +91,32 @@ func testAuditFork(t *testing.T, l Audit) {
 	if end, err := l.AuditEnd(t.Context(), "acme"); err != nil || end != 1 {
 		t.Errorf("a refused append kept something: %d, %v", end, err)
 	}
+}
+
+func testAuditSinks(t *testing.T, l Audit) {
+	t.Helper()
+	err := l.AppendAudit(t.Context(), []ledger.AuditLine{auditLine("a", 1), auditLine("a", 2), auditLine("b", 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := func(sink string, limit int, want ...ledger.AuditBacklog) {
+		t.Helper()
+		got, err := l.AuditBehind(t.Context(), sink, limit)
+		if d := cmp.Diff(want, got); err != nil || d != "" {
+			t.Errorf("backlog of %s: %v\n%s", sink, err, d)
+		}
+	}
+	want("one", 9, ledger.AuditBacklog{Chain: "a", End: 2}, ledger.AuditBacklog{Chain: "b", End: 1})
+	want("one", 1, ledger.AuditBacklog{Chain: "a", End: 2})
+	for _, taken := range []map[string]int64{{"a": 2, "b": 1}, {"a": 1}} { // it never goes back
+		if err := l.AuditTaken(t.Context(), "one", taken); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want("one", 9)
+	want("two", 9, ledger.AuditBacklog{Chain: "a", End: 2}, ledger.AuditBacklog{Chain: "b", End: 1})
+	if err := l.AppendAudit(t.Context(), []ledger.AuditLine{auditLine("a", 3)}); err != nil {
+		t.Fatal(err)
+	}
+	want("one", 9, ledger.AuditBacklog{Chain: "a", After: 2, End: 3})
 }

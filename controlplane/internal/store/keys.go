@@ -12,9 +12,10 @@ const root = "/covey/v1/"
 
 // The prefixes that other parts of the control plane read for themselves.
 const (
-	OperatorKey  = root + "operator" // the operator's JWT
-	ClaimsPrefix = root + "claims/"  // then the account's public key: its JWT
-	FleetPrefix  = root + "fleet/"   // the fleet's own records
+	OperatorKey  = root + "operator"   // the operator's JWT
+	ClaimsPrefix = root + "claims/"    // then the account's public key: its JWT
+	FleetPrefix  = root + "fleet/"     // the fleet's own records
+	LeaderKey    = root + "sys/leader" // the election among control planes
 )
 
 // Keys of the installation.
@@ -42,11 +43,24 @@ func (v *View) orgKey(format string, args ...any) string {
 	return root + "org/" + v.org + "/" + fmt.Sprintf(format, args...)
 }
 
-func (v *View) auditPrefix() string {
-	if v.org == "" {
-		return systemAudit
+// What waits to be moved to the ledger is in one place for all organizations.
+const auditPrefix = root + "audit/"
+
+// noChain is in keys what "" is elsewhere: the installation's own log.
+const noChain = "-"
+
+func auditKey(organization string, sequence int64) string {
+	if organization == "" {
+		organization = noChain
 	}
-	return v.orgKey("audit")
+	return fmt.Sprintf("%s%s/%020d", auditPrefix, organization, sequence)
+}
+
+func (v *View) auditHeadKey() string {
+	if v.org == "" {
+		return systemAudit + "-head"
+	}
+	return v.orgKey("audit-head")
 }
 
 // Operations are kept newest first: their ids count downwards in the key.

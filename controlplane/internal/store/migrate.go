@@ -41,7 +41,7 @@ type step struct {
 
 // steps are in order, one for each version after the first.
 func steps() []step {
-	return []step{{to: 2, run: toTwo}}
+	return []step{{to: 2, run: toTwo}, {to: 3, run: toThree}}
 }
 
 func (m *migration) run(ctx context.Context, from int) error {
@@ -183,4 +183,32 @@ func apiKeyToTwo(ctx context.Context, tx *Tx, id string) error {
 		ids.IDs = append(ids.IDs, id)
 	}
 	return errors.Join(tx.PutAPIKey(k), tx.put(tx.orgKey("apikey/%s", id), struct{}{}), tx.put(tx.orgKey("sa-keys/%s", k.ServiceAccount), ids))
+}
+
+// toThree: audit entries wait for the ledger in one place.
+func toThree(ctx context.Context, m *migration) error {
+	move := func(ctx context.Context, kv *mvccpb.KeyValue) error {
+		// org/<organization>/audit/<sequence>, or sys/audit/<sequence>
+		path := strings.Split(strings.TrimPrefix(string(kv.Key), root), "/")
+		organization := ""
+		if path[0] == "org" && len(path) == 4 {
+			organization, path = path[1], path[1:]
+		}
+		if len(path) != 3 || path[1] != "audit" {
+			return nil
+		}
+		return m.change(ctx, organization, func(ctx context.Context, tx *Tx) error {
+			value, revision, err := tx.get(ctx, string(kv.Key))
+			if err != nil || revision == 0 {
+				return err
+			}
+			var e AuditEntry
+			if err := decode(string(kv.Key), value, revision, &e); err != nil {
+				return err
+			}
+			tx.remove(string(kv.Key))
+			return tx.put(auditKey(organization, e.Sequence), e.Entry)
+		})
+	}
+	return errors.Join(m.each(ctx, root+"org/", move), m.each(ctx, systemAudit+"/", move))
 }

@@ -44,11 +44,6 @@ func (s *Store) ForgetOperations(ctx context.Context, organization string, now t
 	return nil
 }
 
-// Audit lists audit entries, oldest first.
-func (v *View) Audit(ctx context.Context, p Page) ([]AuditEntry, string, error) {
-	return loadPage[AuditEntry](ctx, v, v.auditPrefix()+"/", p)
-}
-
 // Installation reads what makes this control plane itself.
 func (s *Store) Installation(ctx context.Context) (Installation, error) {
 	return s.newView("").Installation(ctx)

@@ -12,6 +12,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/coveymq/covey/controlplane/internal/audit"
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/controlplane/internal/store/storetest"
 	"github.com/coveymq/covey/internal/errs"
@@ -68,11 +69,11 @@ func TestAControlPlaneLosesTheRightToWriteToANewerOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The same version written again, as another start may, is no reason.
-	put(t, etcd, schemaKey, `{"v":2,"version":2}`)
+	put(t, etcd, schemaKey, `{"v":3,"version":3}`)
 	if err := rename(s, "b"); err != nil {
 		t.Fatal(err)
 	}
-	for what, want := range map[string]string{`{"v":2,"version":2,"target":3}`: "STORE_NEWER", `{"v":3,"version":3}`: "STORE_NEWER", `{"v":2,"version":1}`: "STORE_REPLACED"} {
+	for what, want := range map[string]string{`{"v":3,"version":3,"target":4}`: "STORE_NEWER", `{"v":4,"version":4}`: "STORE_NEWER", `{"v":3,"version":1}`: "STORE_REPLACED"} {
 		put(t, etcd, schemaKey, what)
 		if err := rename(s, "c"); reason(err) != want {
 			t.Errorf("write under %s: %v", what, err)
@@ -96,7 +97,7 @@ func TestAControlPlaneLosesTheRightToWriteToANewerOne(t *testing.T) {
 func TestARecordOfANewerVersionIsRefused(t *testing.T) {
 	etcd := testetcd.New(t)
 	s := prepare(t, etcd, etcd)
-	put(t, etcd, "/covey/v1/org/acme/account/orders", `{"v":3,"id":"orders"}`)
+	put(t, etcd, "/covey/v1/org/acme/account/orders", `{"v":4,"id":"orders"}`)
 	v, err := s.View(store.Everything(), "acme")
 	if err != nil {
 		t.Fatal(err)
@@ -151,6 +152,10 @@ func checkMigrated(t *testing.T, s *store.Store) {
 			if sealed := string(r.Keys[0].SealedSeed); !strings.HasPrefix(sealed, row) || strings.Count(sealed, row) != 1 {
 				t.Errorf("the key of %s/%s is sealed %q", org, a.ID, sealed[:min(len(sealed), 200)])
 			}
+		}
+		head, entries, err := v.Audit(t.Context())
+		if end, verr := (audit.Head{}).Verify(entries); err != nil || verr != nil || end != head || len(entries) == 0 {
+			t.Errorf("audit log of %s: %d entries to %+v, head %+v, %v, %v", org, len(entries), end, head, err, verr)
 		}
 		keys, err := v.Keys(t.Context(), store.Holder{ServiceAccount: "owner"})
 		if err != nil || len(keys) != 1 || keys[0].ServiceAccount != "owner" || keys[0].Role != "" {

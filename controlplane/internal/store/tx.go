@@ -66,7 +66,7 @@ func (t *Tx) create(ctx context.Context, key string, value any) error {
 // organization's chain.
 func (t *Tx) appendAudit(ctx context.Context, c Change) error {
 	var head auditHead
-	headKey := t.auditPrefix() + "-head"
+	headKey := t.auditHeadKey()
 	if err := t.load(ctx, headKey, &head); err != nil && !isNotFound(err) {
 		return err
 	}
@@ -77,7 +77,7 @@ func (t *Tx) appendAudit(ctx context.Context, c Change) error {
 	if err != nil {
 		return fmt.Errorf("chain audit entry: %w", err)
 	}
-	if err := t.put(fmt.Sprintf("%s/%020d", t.auditPrefix(), entry.Sequence), entry); err != nil {
+	if err := t.put(auditKey(t.org, entry.Sequence), entry); err != nil {
 		return err
 	}
 	return t.put(headKey, auditHead{Head: next})

@@ -305,16 +305,30 @@ func testAuditChain(t *testing.T, s *store.Store) {
 		})
 		mustApply(t, s, c, func(context.Context, *store.Tx) error { return nil }) // a replay leaves no entry
 	}
-	kept, _, err := view(t, s, "acme").Audit(t.Context(), store.Page{Size: 100})
-	if err != nil || len(kept) != 6 {
-		t.Fatalf("%d audit entries, %v", len(kept), err)
+	head, entries, err := view(t, s, "acme").Audit(t.Context())
+	if err != nil || len(entries) != 6 {
+		t.Fatalf("%d audit entries, %v", len(entries), err)
 	}
-	entries := make([]audit.Entry, len(kept))
-	for i, e := range kept {
-		entries[i] = e.Entry
+	if end, err := (audit.Head{}).Verify(entries); err != nil || end != head {
+		t.Errorf("the log ends at %+v, %v; the head says %+v", end, err, head)
 	}
-	if _, err := (audit.Head{}).Verify(entries); err != nil {
-		t.Error(err)
+	// The ledger takes some, and the chain goes on.
+	pending, err := s.PendingAudits(t.Context(), 4)
+	if err != nil || len(pending) != 4 || pending[3].Organization != "acme" || pending[3].Entry != entries[3] {
+		t.Fatalf("pending %+v, %v", pending, err)
+	}
+	for range 2 {
+		if err := s.DropAudits(t.Context(), pending); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustApply(t, s, change("acme", ""), func(_ context.Context, tx *store.Tx) error { return tx.PutAccount(store.Account{ID: "a"}) })
+	head, rest, err := view(t, s, "acme").Audit(t.Context())
+	if err != nil || len(rest) != 3 || head.Sequence != 7 {
+		t.Fatalf("%d entries left, %+v, %v", len(rest), head, err)
+	}
+	if end, err := (audit.Head{}).Verify(append(entries[:4:4], rest...)); err != nil || end != head {
+		t.Errorf("the log ends at %+v, %v; the head says %+v", end, err, head)
 	}
 }
 
