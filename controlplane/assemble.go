@@ -50,6 +50,9 @@ func (s *Server) openStore(ctx context.Context, cfg Config) (*dataDir, error) {
 		return nil, err
 	}
 	s.onClose(s.etcd.Close)
+	if err := s.refuseUnfinished(ctx); err != nil {
+		return nil, err
+	}
 	s.store = store.New(s.etcd.client, s.etcd.client, cfg.Logger)
 	if s.custody, err = openCustody(ctx, cfg, s.store, dir); err != nil {
 		return nil, err
@@ -74,7 +77,7 @@ func (s *Server) assemble(ctx context.Context, cfg Config, dir *dataDir) (err er
 	s.tenancy = tenancy.New(s.custody, s.root.Signer, cfg.Logger)
 	s.api, err = api.New(api.Config{
 		Store: s.store, Tenancy: s.tenancy, Watcher: s.etcd.client,
-		Fleet: brokers{s.fleet}, Usage: ledgerUsage{s.ledger}, Logger: cfg.Logger,
+		Fleet: brokers{s.fleet}, Usage: ledgerUsage{s.ledger}, Staff: staff{s}, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/mattn/go-isatty"
 
 	"github.com/coveymq/covey/cmd/covey/internal/cli"
+	"github.com/coveymq/covey/cmd/covey/internal/maintain"
 	"github.com/coveymq/covey/cmd/covey/internal/natscmd"
 	"github.com/coveymq/covey/cmd/covey/internal/up"
 )
@@ -38,5 +39,6 @@ func run() int {
 		Streams: app.Streams(), Store: app.Store, Getenv: os.Getenv,
 		Parts: up.Parts{ControlPlane: up.NewControlPlane, Broker: up.NewBroker(v.Number)},
 	}))
+	app.AddAdmin(maintain.Commands(app.Streams())...)
 	return app.Run(ctx, os.Args[1:])
 }

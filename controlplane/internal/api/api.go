@@ -22,6 +22,7 @@ import (
 	"github.com/coveymq/covey/controlplane/internal/operation"
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
+	adminv1 "github.com/coveymq/covey/proto/covey/admin/v1"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
 
@@ -58,6 +59,7 @@ type Config struct {
 	Fleet   operation.Fleet
 	Usage   UsageReader
 	Watcher clientv3.Watcher // of the store's etcd
+	Staff   Maintainer       // nil: no MaintenanceService
 	Logger  *slog.Logger
 }
 
@@ -74,6 +76,7 @@ type Server struct {
 	watcher  clientv3.Watcher
 	draining context.Context //nolint:containedctx // ends when the server drains; watches end with it
 	drain    context.CancelFunc
+	maintain Maintainer
 }
 
 // New returns a server of the API.
@@ -87,7 +90,7 @@ func New(cfg Config) (*Server, error) {
 		watcher: cfg.Watcher, draining: draining, drain: drain,
 		store: cfg.Store, tenancy: cfg.Tenancy, fleet: cfg.Fleet, usage: cfg.Usage,
 		validate: validate, log: cfg.Logger.With("component", "api"), health: health.NewServer(),
-		uses: authn.NewUses(cfg.Store.NoteUse, cfg.Logger),
+		uses: authn.NewUses(cfg.Store.NoteUse, cfg.Logger), maintain: cfg.Staff,
 	}, nil
 }
 
@@ -117,6 +120,9 @@ func (s *Server) GRPC(options ...grpc.ServerOption) *grpc.Server {
 	apiv1.RegisterImportServiceServer(g, &imports{Server: s})
 	apiv1.RegisterShareServiceServer(g, &shares{Server: s})
 	apiv1.RegisterWatchServiceServer(g, &watches{Server: s})
+	if s.maintain != nil {
+		adminv1.RegisterMaintenanceServiceServer(g, &maintenance{does: s.maintain})
+	}
 	healthpb.RegisterHealthServer(g, s.health)
 	reflection.Register(g)
 	return g

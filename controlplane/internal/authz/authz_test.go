@@ -11,6 +11,7 @@ import (
 	"github.com/coveymq/covey/controlplane/internal/authn"
 	"github.com/coveymq/covey/controlplane/internal/authz"
 	"github.com/coveymq/covey/controlplane/internal/store"
+	adminv1 "github.com/coveymq/covey/proto/covey/admin/v1"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
 
@@ -104,6 +105,9 @@ func table() map[string]string {
 		"ShareService/ListShares":                    "yyyy-y",
 		"ShareService/AcceptShare":                   "yyy---",
 		"ShareService/RejectShare":                   "yyy---",
+
+		"/covey.admin.v1.MaintenanceService/Backup":      "y-----",
+		"/covey.admin.v1.MaintenanceService/VerifyAudit": "y-----",
 	}
 }
 
@@ -111,7 +115,7 @@ func table() map[string]string {
 // of ours is linked in.
 func methods() []string {
 	var names []string
-	for _, pkg := range []protoreflect.FullName{apiv1.File_covey_api_v1_access_proto.Package()} {
+	for _, pkg := range []protoreflect.FullName{apiv1.File_covey_api_v1_access_proto.Package(), adminv1.File_covey_admin_v1_maintenance_proto.Package()} {
 		protoregistry.GlobalFiles.RangeFilesByPackage(pkg, func(file protoreflect.FileDescriptor) bool {
 			for i := range file.Services().Len() {
 				service := file.Services().Get(i)
@@ -131,6 +135,8 @@ func nameless() map[string]bool {
 	return map[string]bool{
 		"OrganizationService/SignUp": true, "OrganizationService/ListOrganizations": true, "AccessService/GetCaller": true,
 		"InvitationService/AcceptInvitation": true,
+
+		"/covey.admin.v1.MaintenanceService/Backup": true, "/covey.admin.v1.MaintenanceService/VerifyAudit": true,
 	}
 }
 

@@ -35,10 +35,19 @@ func (r rule) anywhere() rule {
 // rules is the table: a row for every method.
 func rules() map[string]rule {
 	all := map[string]rule{}
-	for _, part := range []map[string]rule{organizationRules(), peopleRules(), messagingRules(), sharingRules()} {
+	for _, part := range []map[string]rule{organizationRules(), peopleRules(), messagingRules(), sharingRules(), staffRules()} {
 		maps.Copy(all, part)
 	}
 	return all
+}
+
+// staffRules are of covey.admin.v1, which is about the whole installation.
+func staffRules() map[string]rule {
+	const admin = "/covey.admin.v1."
+	return map[string]rule{
+		admin + "MaintenanceService/Backup":      rule{roles: []string{Operator}}.anywhere(),
+		admin + "MaintenanceService/VerifyAudit": rule{roles: []string{Operator}}.anywhere(),
+	}
 }
 
 func organizationRules() map[string]rule {

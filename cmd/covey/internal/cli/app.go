@@ -77,7 +77,7 @@ func New(env Env) *App {
 	_ = a.root.RegisterFlagCompletionFunc("context", a.completeContexts)
 
 	a.Add(a.signupCommand(), a.orgCommand(), a.accountCommand(), a.userCommand(), a.credsCommand(),
-		a.roleCommand(), a.keyCommand(), a.serviceAccountCommand(), a.apiKeyCommand(), a.memberCommand(), a.exportCommand(), a.importCommand(), a.shareCommand(), a.explainCommand(), a.doctorCommand(), a.watchCommand(), a.whoamiCommand(), a.usageCommand(), a.operationCommand(), a.contextCommand(), a.versionCommand())
+		a.roleCommand(), a.keyCommand(), a.serviceAccountCommand(), a.apiKeyCommand(), a.memberCommand(), a.exportCommand(), a.importCommand(), a.shareCommand(), a.explainCommand(), a.doctorCommand(), a.watchCommand(), a.whoamiCommand(), a.usageCommand(), a.operationCommand(), a.contextCommand(), a.versionCommand(), a.adminCommand())
 	return a
 }
 
@@ -96,6 +96,19 @@ func (a *App) Add(cmds ...*cobra.Command) {
 	for _, c := range cmds {
 		a.prepare(c)
 		a.root.AddCommand(c)
+	}
+}
+
+// AddAdmin adds commands to `covey admin`.
+func (a *App) AddAdmin(cmds ...*cobra.Command) {
+	for _, admin := range a.root.Commands() {
+		if admin.Name() != adminName {
+			continue
+		}
+		for _, c := range cmds {
+			a.prepare(c)
+			admin.AddCommand(c)
+		}
 	}
 }
 
