@@ -225,8 +225,19 @@ func (s *accountService) PurgeAccount(ctx context.Context, req *apiv1.PurgeAccou
 	if err != nil {
 		return nil, err
 	}
+	etag := req.GetEtag()
+	if !req.GetValidateOnly() {
+		c, err := changeOf(ctx, req, n.organization)
+		if err != nil {
+			return nil, err
+		}
+		// A refusal here comes again below, where it is told from a replay.
+		if staged, _ := s.tenancy.ReleaseAccount(ctx, s.store, c, n.account, etag); staged {
+			etag = "" // it was compared by the first stage
+		}
+	}
 	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.PurgeAccountResponse, error) {
-		op, err := s.tenancy.PurgeAccount(ctx, tx, "PurgeAccount", n.account, req.GetEtag())
+		op, err := s.tenancy.PurgeAccount(ctx, tx, "PurgeAccount", n.account, etag)
 		return &apiv1.PurgeAccountResponse{Operation: operationProto(n.organization, op)}, err
 	})
 }

@@ -97,6 +97,20 @@ func (t *Tx) MarkDeleted(a Account) error {
 	return t.put(purgeKey(a), purgeRef{Organization: t.org, Account: a.ID})
 }
 
+// MarkPurging replaces a deleted account that was read by the same whose end has
+// begun and is due.
+func (t *Tx) MarkPurging(a Account) error {
+	before := purgeKey(a)
+	a.Purging = true
+	if a.PurgeTime.After(t.Now) {
+		a.PurgeTime = t.Now
+	}
+	if purgeKey(a) != before {
+		t.remove(before)
+	}
+	return t.MarkDeleted(a)
+}
+
 // UnmarkDeleted takes the purge time off an account that was read with one.
 func (t *Tx) UnmarkDeleted(a Account) error {
 	t.remove(purgeKey(a))

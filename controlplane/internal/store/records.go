@@ -54,6 +54,7 @@ type Account struct {
 
 	DeleteTime time.Time `json:"delete_time,omitzero"` // zero unless it is deleted
 	PurgeTime  time.Time `json:"purge_time,omitzero"`
+	Purging    bool      `json:"purging,omitempty"` // its end has begun; there is no way back
 
 	ClaimsRevision int64 `json:"-"` // of the claims in force
 }

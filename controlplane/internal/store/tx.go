@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/coveymq/covey/controlplane/internal/audit"
+	"github.com/coveymq/covey/internal/errs"
 )
 
 // Tx is a change being made: it reads like a View and collects writes, which
@@ -24,9 +25,27 @@ type Tx struct {
 	ops       []clientv3.Op
 	written   []string // "key=value" of every write, for the audit digest
 	operation string   // the operation begun, if one was
+	limit     int      // writes that the change may make
 }
 
+// writesMax is how many writes one change may make; etcd takes 128, and what
+// every change leaves behind comes on top.
+const writesMax = 120
+
+// ErrFull means that a change makes more writes than one transaction holds. What
+// it wrote before is unharmed, and may be committed as a first part.
+var ErrFull = errs.New(errs.Exhausted, "CHANGE_TOO_LARGE", "the change touches more than %d records", writesMax)
+
+// Limit lowers how many writes the change may make.
+func (t *Tx) Limit(writes int) { t.limit = writes }
+
+// Writes says how many writes the change has made so far.
+func (t *Tx) Writes() int { return len(t.ops) }
+
 func (t *Tx) put(key string, value any, opts ...clientv3.OpOption) error {
+	if t.limit > 0 && len(t.ops) >= t.limit {
+		return ErrFull
+	}
 	text, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("encode record %s: %w", key, err)

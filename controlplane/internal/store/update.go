@@ -136,7 +136,11 @@ func (u *update[T]) try(ctx context.Context) (value T, result Result, done bool,
 		// Only a try that failed while committing may have been applied.
 		return value, Result{}, len(u.made) == 0, err
 	}
+	if !u.change.DryRun {
+		tx.limit = writesMax
+	}
 	value, outcome, err := u.run(ctx, tx)
+	tx.limit = 0
 	if err != nil || u.change.DryRun {
 		return value, Result{Outcome: outcome}, true, err
 	}

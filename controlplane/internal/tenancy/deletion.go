@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -69,6 +70,9 @@ func (s *Service) UndeleteAccount(ctx context.Context, tx *store.Tx, method, id,
 	if err != nil {
 		return AccountChange{}, err
 	}
+	if a.Purging {
+		return AccountChange{}, errs.New(errs.Precondition, "ACCOUNT_PURGING", "the end of the account %q has begun", id)
+	}
 	a.UpdateTime = tx.Now
 	if err := tx.UnmarkDeleted(a); err != nil {
 		return AccountChange{}, err
@@ -119,6 +123,56 @@ func unbind(ctx context.Context, tx *store.Tx, account string) error {
 	return nil
 }
 
+// releaseWrites is how many writes one stage of a release makes: what is left
+// fits into the transaction that ends the account.
+const releaseWrites = 90
+
+// errReleased means that what holds on to an account fits into one transaction.
+var errReleased = errors.New("released")
+
+// ReleaseAccount prepares the end of a deleted account on which more people,
+// service accounts and shares hold than one transaction can let go of: it lets
+// go of them in stages. From the first stage on the account cannot be undeleted,
+// and is due, so that the end comes even if this control plane does not live to
+// make it. It says whether there were stages; if not, nothing was changed.
+func (s *Service) ReleaseAccount(ctx context.Context, st *store.Store, c store.Change, account, etag string) (staged bool, err error) {
+	c.RequestID, c.Fingerprint = "", nil // each stage is a request of its own
+	for {
+		_, _, err := store.Update(ctx, st, c, func(ctx context.Context, tx *store.Tx) (struct{}, store.Outcome, error) {
+			return struct{}{}, store.Outcome{}, release(ctx, tx, account, etag)
+		})
+		switch {
+		case errors.Is(err, errReleased):
+			return staged, nil
+		case err != nil:
+			return staged, err
+		}
+		staged, etag = true, "" // the stage itself changed the account
+	}
+}
+
+// release is one stage.
+func release(ctx context.Context, tx *store.Tx, account, etag string) error {
+	a, err := deletedAccount(ctx, tx, account, etag)
+	if err != nil {
+		return err
+	}
+	if err := tx.MarkPurging(a); err != nil {
+		return err
+	}
+	tx.Limit(releaseWrites)
+	if err = unbind(ctx, tx, account); err == nil {
+		err = endSharing(ctx, tx, account)
+	}
+	if err == nil && tx.Writes() < releaseWrites {
+		return errReleased
+	}
+	if errors.Is(err, store.ErrFull) {
+		return nil
+	}
+	return err
+}
+
 // PurgeDue purges an account whose purge time has come. One that was undeleted
 // or purged meanwhile is left alone.
 func (s *Service) PurgeDue(ctx context.Context, st *store.Store, due store.DueAccount) error {
@@ -126,7 +180,18 @@ func (s *Service) PurgeDue(ctx context.Context, st *store.Store, due store.DueAc
 		Scope: store.Everything(), Organization: due.Organization, Actor: "system", Method: "PurgeAccount",
 		Target: AccountName(due.Organization, due.Account), Reason: "its purge time has come",
 	}
-	_, _, err := store.Update(ctx, st, change, func(ctx context.Context, tx *store.Tx) (struct{}, store.Outcome, error) {
+	v, err := st.View(change.Scope, due.Organization)
+	if err != nil {
+		return err
+	}
+	a, err := v.Account(ctx, due.Account)
+	if err != nil || !a.Deleted() || time.Now().Before(a.PurgeTime) {
+		return ignoreGone(err)
+	}
+	if _, err := s.ReleaseAccount(ctx, st, change, due.Account, Etag(a.Revision)); err != nil {
+		return ignoreGone(err)
+	}
+	_, _, err = store.Update(ctx, st, change, func(ctx context.Context, tx *store.Tx) (struct{}, store.Outcome, error) {
 		a, err := deletedAccount(ctx, tx, due.Account, "")
 		if err == nil && tx.Now.Before(a.PurgeTime) {
 			err = store.ErrNotFound
@@ -136,7 +201,12 @@ func (s *Service) PurgeDue(ctx context.Context, st *store.Store, due store.DueAc
 		}
 		return struct{}{}, store.Outcome{}, err
 	})
-	if code := errs.CodeOf(err); code == errs.NotFound || code == errs.Precondition {
+	return ignoreGone(err)
+}
+
+// ignoreGone takes it as done that somebody else was faster.
+func ignoreGone(err error) error {
+	if code := errs.CodeOf(err); code == errs.NotFound || code == errs.Precondition || code == errs.Conflict {
 		return nil
 	}
 	return err
