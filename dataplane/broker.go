@@ -198,6 +198,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	serving := lifecycle.NewGroup(context.WithoutCancel(ctx)) // ends when the drain is over
 	serving.Go(b.host.Run)
 	serving.Go(b.evict)
+	serving.Go(b.accounts.Run)
 	serving.Go(b.settle)
 	serving.Go(b.monitor.Run)
 	serving.Go(b.system.Run)

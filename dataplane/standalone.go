@@ -41,6 +41,9 @@ func (b *Broker) defineAccounts(a *auth.Access) {
 			b.accounts.Add(account.New(name, account.NoUsage{}, s))
 		}
 	}
+	for _, name := range a.AccountNames() {
+		b.accounts.Link(name)
+	}
 }
 
 // errFixedAccess is the answer to a change of users that are not the

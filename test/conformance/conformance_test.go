@@ -20,7 +20,7 @@ const subjectEnv = "COVEY_CONFORMANCE_SUBJECT"
 var (
 	judgeFlag    = flag.String("judge", "", "path of stock nats-server (else $"+proc.JudgeEnv+", else built)")
 	subjectFlag  = flag.String("subject", "", "path of the broker under test (else $"+subjectEnv+", else the judge itself)")
-	featuresFlag = flag.String("features", "config,auth,accounts,mappings,jwt,pings,tls", "what the subject can do; scripts that need more are skipped")
+	featuresFlag = flag.String("features", "config,auth,accounts,imports,mappings,jwt,pings,tls", "what the subject can do; scripts that need more are skipped")
 	offsetsFlag  = flag.Bool("offsets", true, "replay the scripts tagged split once per offset")
 	verboseFlag  = flag.Bool("transcripts", false, "log the judge's transcripts")
 )

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -201,6 +202,9 @@ func (p *player) send(ctx context.Context, c *client, template string, times int
 	raw, err := unescape(template)
 	if err != nil {
 		return err
+	}
+	for name, other := range p.clients {
+		raw = bytes.ReplaceAll(raw, []byte("{{reply "+name+"}}"), []byte(other.lastReply()))
 	}
 	text, err := p.world.expand(string(raw), c.lastInfo())
 	if err != nil {

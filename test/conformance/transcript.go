@@ -66,7 +66,7 @@ func (c *client) lines(pings bool) []string {
 		if f.line == "PING" && !pings {
 			continue
 		}
-		line := f.String()
+		line := maskShared(f).String()
 		if !f.message {
 			line = maskInfo(line)
 		}

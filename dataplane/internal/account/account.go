@@ -129,13 +129,16 @@ type Account struct {
 
 	state   atomic.Pointer[State]
 	links   atomic.Pointer[Links]
-	updated atomic.Int64 // Unix nanosecond of when the state came into force
+	answers atomic.Pointer[answers] // nil until its services were asked; written under mu
+	sweeper *sweeper                // immutable once others see the account; nil without a registry
+	updated atomic.Int64            // Unix nanosecond of when the state came into force
 
 	// SlowConsumers counts members that were given up for being too slow.
 	SlowConsumers atomic.Uint64
 	subscriptions atomic.Int64 // of all members
 
 	applying sync.Mutex // held while a state is put in force; taken before mu
+	linking  sync.Mutex // held while links are; taken before mu
 
 	mu        sync.Mutex
 	members   members // guarded by mu, as is all below
@@ -267,15 +270,11 @@ func (a *Account) Members() int {
 	return a.members.n
 }
 
-// idleSince returns since when the account has had no members; the zero time if
-// it has some.
-func (a *Account) idleSince() time.Time {
+// idleFor reports whether an account with claims has had no members for a while.
+func (a *Account) idleFor(now time.Time, after time.Duration) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.members.n > 0 {
-		return time.Time{}
-	}
-	return a.idle
+	return a.members.n == 0 && !a.pinned && now.Sub(a.idle) >= after && a.State().Revision != 0
 }
 
 // Apply puts a new state in force: when it returns, nothing more is staged for a

@@ -39,6 +39,8 @@ type Registry struct {
 
 	trust    atomic.Pointer[trust]
 	verified atomic.Pointer[Verified]
+	linker   linker
+	sweeper  *sweeper
 	// Defaults are the limits of accounts that do not state their own; set before
 	// the first account is loaded.
 	Defaults accounts.Quotas
@@ -52,7 +54,8 @@ type Registry struct {
 
 // load is one lookup that several connections may wait for.
 type load struct {
-	done    chan struct{}
+	found   chan struct{} // closed when account or err is there
+	done    chan struct{} // closed when the account's imports are in force as well
 	account *Account
 	err     error
 }
@@ -64,6 +67,7 @@ func NewRegistry(operatorKey string, source Source, usage func(string) (Usage, e
 	r := &Registry{
 		source: source, usage: usage, log: log,
 		accounts: make(map[string]*Account), loading: make(map[string]*load),
+		linker: linker{wake: make(chan struct{}, 1)}, sweeper: newSweeper(),
 	}
 	t := &trust{root: operatorKey, keys: make(map[string]bool)}
 	if operatorKey != "" {
@@ -95,24 +99,34 @@ type Watcher interface {
 // Watch says who hears of accounts. Call it before the first one is loaded.
 func (r *Registry) Watch(w Watcher) { r.watch = w }
 
-// Get returns an account, loaded if need be.
+// Get returns an account, loaded if need be, with what it imports in force.
 func (r *Registry) Get(ctx context.Context, key string) (*Account, error) {
+	return r.get(ctx, key, func(l *load) <-chan struct{} { return l.done })
+}
+
+// attach returns an account that another one imports from, loaded if need be.
+// It does not wait for what that one imports: the two may import from each other.
+func (r *Registry) attach(ctx context.Context, key string) (*Account, error) {
+	return r.get(ctx, key, func(l *load) <-chan struct{} { return l.found })
+}
+
+func (r *Registry) get(ctx context.Context, key string, until func(*load) <-chan struct{}) (*Account, error) {
 	r.mu.Lock()
-	if a := r.accounts[key]; a != nil {
+	l := r.loading[key]
+	if a := r.accounts[key]; l == nil && a != nil {
 		r.mu.Unlock()
 		return a, nil
 	}
-	l := r.loading[key]
 	if l != nil {
 		r.mu.Unlock()
 		select {
-		case <-l.done:
+		case <-until(l):
 			return l.account, l.err
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
 		}
 	}
-	l = &load{done: make(chan struct{})}
+	l = &load{found: make(chan struct{}), done: make(chan struct{})}
 	r.loading[key] = l
 	r.mu.Unlock()
 
@@ -127,11 +141,24 @@ func (r *Registry) lead(ctx context.Context, key string, l *load) {
 	defer func() {
 		r.mu.Lock()
 		delete(r.loading, key)
-		if l.err == nil {
-			r.accounts[key] = l.account
-		}
 		r.mu.Unlock()
 		close(l.done)
+	}()
+	r.find(ctx, key, l)
+	if l.err == nil {
+		r.linkLoaded(ctx, l.account)
+	}
+}
+
+// find does the first half of lead.
+func (r *Registry) find(ctx context.Context, key string, l *load) {
+	defer func() {
+		if l.err == nil {
+			r.mu.Lock()
+			r.accounts[key] = l.account
+			r.mu.Unlock()
+		}
+		close(l.found)
 		if l.err == nil {
 			r.source.Hold(key)
 			if s := l.account.State(); !r.trusted(s.Issuer) {
@@ -163,13 +190,14 @@ func (r *Registry) load(ctx context.Context, key string) (*Account, error) {
 		return nil, fmt.Errorf("%w: usage of %s: %w", ErrUnavailable, key, err)
 	}
 	a := New(key, usage, s)
-	a.idle = time.Now()
+	a.idle, a.sweeper = time.Now(), r.sweeper
 	r.complain(a)
 	return a, nil
 }
 
 // Add puts an account from a configuration file in.
 func (r *Registry) Add(a *Account) {
+	a.sweeper = r.sweeper
 	if r.watch != nil {
 		r.watch.Loaded(a)
 	}
@@ -191,6 +219,7 @@ func (r *Registry) Apply(key, token string, revision int64) error {
 	}
 	a.Apply(s)
 	r.complain(a)
+	r.Link(key)
 	r.log.Info("account claims in force", "account", key, "rev", revision)
 	return nil
 }
@@ -224,11 +253,13 @@ func (r *Registry) unload(a *Account) {
 	if r.watch != nil {
 		r.watch.Unloaded(a)
 	}
+	r.linker.forget(a.Key)
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.accounts[a.Key] == a {
 		delete(r.accounts, a.Key)
 	}
+	r.mu.Unlock()
+	r.linkImporters(a.Key)
 }
 
 // Loaded returns an account if it is loaded, else nil.
@@ -258,17 +289,43 @@ func (r *Registry) Each(visit func(*Account)) {
 	}
 }
 
-// Evict drops accounts that have had no members for a while. A connection that
-// got the account just before simply has it alone: it is marked so that Join
-// refuses and the connection loads it anew.
+// Evict drops accounts that have had no members for a while, and that nobody who
+// has some imports from. A connection that got the account just before simply
+// has it alone: it is marked so that Join refuses and the connection loads it
+// anew.
 func (r *Registry) Evict(now time.Time, after time.Duration) {
+	var idle []*Account
+	needed := make(map[*Account]bool)
 	r.Each(func(a *Account) {
-		since := a.idleSince()
-		if since.IsZero() || now.Sub(since) < after || a.State().Revision == 0 {
-			return
-		}
-		if a.retire() {
-			r.unload(a)
+		if a.idleFor(now, after) {
+			idle = append(idle, a)
+		} else {
+			need(needed, a)
 		}
 	})
+	var gone []*Account
+	for _, a := range idle {
+		switch {
+		case needed[a]:
+		case a.retire():
+			gone = append(gone, a)
+			r.linker.forget(a.Key)
+		default:
+			need(needed, a)
+		}
+	}
+	for _, a := range gone {
+		r.unload(a)
+	}
+}
+
+// need adds an account, and all that it imports from.
+func need(all map[*Account]bool, a *Account) {
+	if all[a] {
+		return
+	}
+	all[a] = true
+	for _, link := range a.Links().all() {
+		need(all, link.From)
+	}
 }

@@ -20,6 +20,7 @@ func (f *file) check(root node) {
 	f.checkUsers(root)
 	f.checkSystemAccount()
 	f.checkOperator()
+	f.checkSharing()
 	f.checkCovey()
 }
 

@@ -55,6 +55,8 @@ type file struct {
 	operator Operator
 	// systems are the system accounts that operators name, in their order.
 	systems []string
+	// sharing is what accounts export and import.
+	sharing []sharing
 }
 
 // seen notes that a key was there, under a name that does not depend on its

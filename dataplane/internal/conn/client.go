@@ -14,6 +14,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/egress"
+	"github.com/coveymq/covey/dataplane/internal/interest"
 	"github.com/coveymq/covey/dataplane/internal/limit"
 	"github.com/coveymq/covey/dataplane/internal/permission"
 	"github.com/coveymq/covey/dataplane/internal/secure"
@@ -84,9 +85,10 @@ type Client struct {
 
 	seat account.Seat // guarded by the mutex of the account
 
-	mu      sync.Mutex       // held also while it changes who the client is: shown, perms
-	subs    *subset          // guarded by mu, as is all below
-	home    *account.Account // where subs are; nil before the first
+	mu      sync.Mutex                 // held also while it changes who the client is: shown, perms
+	subs    *subset                    // guarded by mu, as is all below
+	home    *account.Account           // where subs are; nil before the first
+	shadows map[*interest.Sub][]shadow // of those who hear imported streams; nil if none does
 	replies map[string]*allowance
 }
 

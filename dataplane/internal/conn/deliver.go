@@ -78,20 +78,25 @@ func (w *worker) toGroup(from *egress.Conn, op *wire.Op, g *interest.Group) bool
 func (w *worker) deliver(from *egress.Conn, op *wire.Op, sub *interest.Sub) bool {
 	m := &w.message
 	flags := sub.Dst.Flags.Load()
-	if flags != 0 {
-		if flags&egress.Routed != 0 {
-			return from != nil && w.route(sub.Dst, flags, op)
-		}
-		if flags&egress.Internal != 0 {
-			return take(from, flags, op, sub)
-		}
-		if !w.passes(from, flags, op, sub) {
-			return false
-		}
-		if flags&egress.NoHeaders != 0 && m.Headers {
-			m = w.withoutHeaders(op)
-		}
+	switch {
+	case flags == 0:
+	case flags&egress.Routed != 0:
+		return from != nil && w.route(sub.Dst, flags, op)
+	case flags&egress.Internal != 0:
+		return take(from, flags, op, sub)
+	case flags&egress.Importing != 0 && sub.Shadow() != nil:
+		return w.deliverShadow(from, flags, op, sub.Shadow())
+	case !w.passes(from, flags, op, sub):
+		return false
+	case flags&egress.NoHeaders != 0 && m.Headers:
+		m = w.withoutHeaders(op)
 	}
+	return w.stage(flags, sub, m)
+}
+
+// stage stages the message in hand for one subscription, as long as that has not
+// got all it asked for.
+func (w *worker) stage(flags uint32, sub *interest.Sub, m *egress.Message) bool {
 	n := sub.Delivered.Add(1)
 	if most := int64(sub.Max.Load()); most > 0 && n >= most {
 		if n > most {

@@ -134,6 +134,7 @@ func (in *Inbound) Deliver(a *account.Account, op *wire.Op, queues [][]byte, pee
 
 func (in *Inbound) deliver(a *account.Account, op *wire.Op, queues [][]byte) (deliveries int) {
 	w := in.w
+	w.inbound = true
 	a.Index.Match(op.Subject, &w.result)
 	if w.result.Empty() {
 		return 0
@@ -155,6 +156,11 @@ func (in *Inbound) deliver(a *account.Account, op *wire.Op, queues [][]byte) (de
 	for i := range groups {
 		if named(groups[i].Name, queues) {
 			groups[i].Pick(rand.Uint64(), func(sub *interest.Sub) bool { return deliver(nil, op, sub) }) //nolint:gosec // a spread, not a secret
+			deliveries++
+		}
+	}
+	if l := a.Links(); l != nil {
+		if w.cross(nil, a, l, op, nil) {
 			deliveries++
 		}
 	}

@@ -81,6 +81,7 @@ type Host struct {
 
 	Slots  egress.Slots
 	inside egress.Conn // stands for the broker where messages come from
+	beyond egress.Conn // stands for other brokers, likewise, for answers that go on to others
 	wheel  wheel
 	lame   atomic.Bool
 	epoch  atomic.Uint64 // of what Auth says; see Review

@@ -7,9 +7,9 @@ import (
 )
 
 // rewrite returns the subject that a message gets by the mappings of the account
-// it is published in. The subject is empty, and matches nothing, if the message
-// is to be dropped.
-func (w *worker) rewrite(l *account.Links, s []byte) []byte {
+// it is published in; a new one is written into room. The subject is empty, and
+// matches nothing, if the message is to be dropped.
+func (w *worker) rewrite(room *[]byte, l *account.Links, s []byte) []byte {
 	if l.Mappings == nil {
 		return s
 	}
@@ -20,8 +20,8 @@ func (w *worker) rewrite(l *account.Links, s []byte) []byte {
 	case to == nil:
 		return nil
 	}
-	w.mapped = to.Append(w.mapped[:0], s)
-	return w.mapped
+	*room = to.Append((*room)[:0], s)
+	return *room
 }
 
 // percent draws one of 0 to 99.

@@ -341,6 +341,8 @@ func (w *worker) deliverTraced(from *egress.Conn, op *wire.Op, sub *interest.Sub
 		return from != nil && w.routeTraced(op, sub, false)
 	case flags&egress.Internal != 0:
 		return !w.tracing.only && take(from, flags, op, sub)
+	case flags&egress.Importing != 0 && sub.Shadow() != nil:
+		return w.deliverAbroad(from, flags, op, sub.Shadow())
 	}
 	why := ""
 	switch {

@@ -42,7 +42,7 @@ func (c *Client) publishNow(w *worker, op *wire.Op) {
 	acct := c.identity.Account
 	links := acct.Links()
 	if links != nil {
-		op.Subject = w.rewrite(links, op.Subject)
+		op.Subject = w.rewrite(&w.mapped, links, op.Subject)
 		w.tracing.mapped(op.Subject)
 	}
 	if c.connect.Pedantic && !subject.ValidLiteral(op.Subject) {
@@ -62,6 +62,9 @@ func (c *Client) publishNow(w *worker, op *wire.Op) {
 		if len(w.routed) > 0 {
 			w.forward(acct.Key, op)
 		}
+	}
+	if links != nil && w.cross(c.out, acct, links, op, nil) {
+		delivered = true
 	}
 	if !delivered && len(op.Reply) > 0 && c.connect.NoResponders {
 		c.noResponders(w, op)

@@ -93,6 +93,7 @@ func (c *Client) add(sub *interest.Sub) addition {
 	}
 	c.home = c.identity.Account
 	c.subs = c.subs.put(sub)
+	c.importLocked(sub)
 	return added
 }
 
@@ -138,6 +139,7 @@ func (c *Client) removeLocked(sub *interest.Sub) {
 	var was bool
 	if c.subs, was = c.subs.remove(sub); was {
 		c.home.Index.Remove(sub)
+		c.dropShadowsLocked(sub)
 		c.traceEnd(sub)
 		c.home.Unsubscribed()
 	}
@@ -155,6 +157,7 @@ func (c *Client) settle(home *account.Account) {
 	}
 	for sub := range c.subs.all() {
 		c.home.Index.Remove(sub)
+		c.dropShadowsLocked(sub)
 		c.traceEnd(sub)
 		c.home.Unsubscribed()
 	}

@@ -4,9 +4,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/egress"
 	"github.com/coveymq/covey/dataplane/internal/interest"
 	"github.com/coveymq/covey/dataplane/internal/limit"
+	"github.com/coveymq/covey/dataplane/internal/wire"
 )
 
 // worker is what a reader needs while it works on a batch, and only then.
@@ -22,6 +24,13 @@ type worker struct {
 	routed   []routed       // the routes that get the message in hand
 	head     []byte         // for the line of a message on a route
 	mapped   []byte         // for a subject that was rewritten
+	local    []byte         // for the subject of an imported stream
+	crossed  bool           // the message in hand came through a service import
+	inbound  bool           // it came over a route
+
+	services []*account.Link // that the message in hand matches, and those before it on its way
+	carriers []*carrier
+	carried  int // how many of carriers are in use
 
 	// Of the batch.
 	messages, bytes uint64
@@ -51,7 +60,7 @@ func getWorker(h *Host) *worker {
 const scratchKeep = 64 << 10
 
 func putWorker(w *worker) {
-	w.host, w.tracing = nil, nil
+	w.host, w.tracing, w.crossed, w.inbound = nil, nil, false, false
 	w.message, w.stripped = egress.Message{}, egress.Message{}
 	w.gate = nil
 	if cap(w.scratch) > scratchKeep {
@@ -59,6 +68,12 @@ func putWorker(w *worker) {
 	}
 	if cap(w.cut) > scratchKeep {
 		w.cut = nil
+	}
+	for _, c := range w.carriers {
+		if cap(c.body) > scratchKeep {
+			c.body = nil
+		}
+		c.op = wire.Op{}
 	}
 	workers.Put(w)
 }

@@ -60,6 +60,8 @@ const (
 	Internal
 	// Traced: deliveries to the connection are logged.
 	Traced
+	// Importing: some of its subscriptions are in other accounts' indexes.
+	Importing
 )
 
 // Conn is the outbound half of a connection.

@@ -26,6 +26,7 @@ type Sub struct {
 
 	remote bool // immutable; see NewRemote
 	own    bool // immutable; see NewOwn
+	shadow bool // immutable; see NewShadow
 }
 
 // NewSub returns a subscription. Queue is empty for a plain one, and sid, the

@@ -31,6 +31,9 @@ type AccountInfo struct {
 	Leafs         int                  `json:"leafnode_connections"`
 	Clients       int                  `json:"client_connections"`
 	Subscriptions int64                `json:"subscriptions"`
+	Mappings      map[string][]Mapped  `json:"mappings,omitempty"`
+	Exports       []Export             `json:"exports,omitempty"`
+	Imports       []Import             `json:"imports,omitempty"`
 	IssuerKey     string               `json:"issuer_key,omitempty"`
 	NameTag       string               `json:"name_tag,omitempty"`
 	Tags          []string             `json:"tags,omitempty"`
@@ -63,6 +66,8 @@ func (s *Server) accountInfo(a *account.Account, now time.Time) *AccountInfo {
 		Expired: st.Expires != 0 && now.Unix() >= st.Expires, Complete: true,
 		Clients: a.Members(), IssuerKey: st.Issuer, NameTag: nameTag(a), Tags: st.Tags,
 	}
+	info.share(a)
+	info.sortSharing()
 	info.Sublist.add(a)
 	info.Subscriptions = info.Sublist.Subscriptions
 	if len(st.Revocations) > 0 {

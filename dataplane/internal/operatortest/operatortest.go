@@ -249,3 +249,10 @@ func (s *Source) Lookups() int {
 	defer s.mu.Unlock()
 	return s.lookups
 }
+
+// Activation signs an activation token with the account's own key.
+func (a *Account) Activation(claims *jwt.ActivationClaims) string {
+	a.operator.tb.Helper()
+	token, err := claims.Encode(a.kp)
+	return Must(a.operator.tb, token, err)
+}

@@ -53,7 +53,7 @@ type Export struct {
 	Accounts []string // who may import; nil for everybody, or whoever has a token
 	// Position is which token of the subject, from 1, must be the importer's key;
 	// 0 for none.
-	Position    uint
+	Position    int
 	Revocations map[string]int64 // of tokens, as those of users
 
 	// Of services.

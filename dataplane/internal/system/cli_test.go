@@ -133,7 +133,7 @@ func TestStockToolEvents(t *testing.T) {
 		eventually(t, "the tool listens", func() bool { return strings.Contains(out.String(), "Listening for") })
 		eventually(t, "a connect is shown", func() bool {
 			s.as(t, "app", nats.Name("tenant")).Close()
-			return strings.Contains(out.String(), "Client Connection") && strings.Contains(out.String(), "Client Disconnection")
+			return strings.Count(out.String(), "Client Connection") > 1 && strings.Contains(out.String(), "tenant") // once the tool says what it listens for
 		})
 		if text := out.String(); !strings.Contains(text, "tenant") || !strings.Contains(text, "APP") {
 			t.Errorf("%s: %s", s.name, text)

@@ -1,0 +1,162 @@
+package conn
+
+import (
+	"github.com/coveymq/covey/dataplane/internal/account"
+	"github.com/coveymq/covey/dataplane/internal/egress"
+	"github.com/coveymq/covey/dataplane/internal/share"
+	"github.com/coveymq/covey/dataplane/internal/wire"
+)
+
+// passage is one step of a message from account to account.
+type passage struct {
+	service *share.Export
+	link    *account.Link // nil on the way back
+	before  *passage
+}
+
+// through reports whether a message has come through a service already.
+func (p *passage) through(service *share.Export) bool {
+	for ; p != nil; p = p.before {
+		if p.service == service {
+			return true
+		}
+	}
+	return false
+}
+
+// carrier is the room for a message on its way into another account.
+type carrier struct {
+	op                           wire.Op
+	subject, reply, body, mapped []byte
+}
+
+// carry returns room for the message that is one step further; give it back with
+// putDown.
+func (w *worker) carry() *carrier {
+	if w.carried == len(w.carriers) {
+		w.carriers = append(w.carriers, &carrier{})
+	}
+	w.carried++
+	return w.carriers[w.carried-1]
+}
+
+func (w *worker) putDown() { w.carried-- }
+
+// cross sends a message that is published in an account on into others: as a
+// request through the services that the account imports, as an answer back to
+// who asked. It reports whether anybody there gets it.
+func (w *worker) cross(from *egress.Conn, a *account.Account, l *account.Links, op *wire.Op, p *passage) bool {
+	if t := w.tracing; t != nil {
+		w.tracing = nil
+		defer func() { w.tracing = t }()
+		return w.crossTraced(from, a, l, t, op, p)
+	}
+	return w.crossNow(from, a, l, op, p)
+}
+
+// crossNow is cross for a message that is not traced any further.
+func (w *worker) crossNow(from *egress.Conn, a *account.Account, l *account.Links, op *wire.Op, p *passage) bool {
+	delivered := false
+	if hasPrefix(op.Subject, serviceReply) {
+		if x := a.Awaited(op.Subject); x != nil && !p.through(x.Service) {
+			delivered = w.answer(from, a, x, op, p)
+		}
+	}
+	if w.inbound {
+		return delivered // who published it has asked the services
+	}
+	first := len(w.services)
+	w.services = l.ServicesFor(w.services, op.Subject)
+	last := len(w.services)
+	for i := first; i < last; i++ {
+		link := w.services[i]
+		if !p.through(link.Export) && w.request(from, a, &passage{link.Export, link, p}, op) {
+			delivered = true
+		}
+	}
+	clear(w.services[first:last])
+	w.services = w.services[:first]
+	return delivered
+}
+
+// request sends a message through a service import.
+func (w *worker) request(from *egress.Conn, a *account.Account, p *passage, op *wire.Op) bool {
+	link := p.link
+	c := w.carry()
+	defer w.putDown()
+	c.subject = link.AppendRemote(c.subject[:0], op.Subject)
+	w.introduce(c, from, a, p, op)
+	s := w.sample(from, p, op)
+	var x *account.Answer
+	switch {
+	case len(op.Reply) == 0:
+		s.badRequest()
+	case hasPrefix(op.Reply, ackPrefix):
+		c.op.Reply = op.Reply // of a stream's consumer, which has its own way back
+	default:
+		x = link.From.Expect(a, string(op.Reply), link.Export, s.waiter())
+		c.reply = append(c.reply[:0], x.Subject...)
+		c.op.Reply = c.reply
+	}
+	delivered := w.enter(from, link.From, c, op.Size, p)
+	if x != nil && !delivered && link.From.Settle(x) {
+		s.unavailable(x)
+	}
+	return delivered
+}
+
+// answer sends a message back to who asked for it.
+func (w *worker) answer(from *egress.Conn, a *account.Account, x *account.Answer, op *wire.Op, p *passage) bool {
+	c := w.carry()
+	defer w.putDown()
+	c.subject = append(c.subject[:0], x.Reply...)
+	c.op = *op
+	var further *account.Answer
+	if len(op.Reply) > 0 && !hasPrefix(op.Reply, ackPrefix) {
+		further = x.To.Expect(a, string(op.Reply), x.Service, nil)
+		c.reply = append(c.reply[:0], further.Subject...)
+		c.op.Reply, c.op.Tail = c.reply, nil
+	}
+	if w.inbound {
+		from = &w.host.beyond
+	}
+	measured := answered(from, x)
+	delivered := w.enter(from, x.To, c, op.Size, &passage{x.Service, nil, p})
+	if further != nil && !delivered {
+		x.To.Settle(further)
+	}
+	switch {
+	case !delivered, x.Service.Response == share.Singleton, op.Size == 0:
+		if a.Settle(x) && measured != nil {
+			measured()
+		}
+	default:
+		a.Extend(x)
+	}
+	return delivered
+}
+
+// enter delivers a message in another account, as if it had been published
+// there. What is counted is the size that its publisher gave it.
+func (w *worker) enter(from *egress.Conn, a *account.Account, c *carrier, size int, p *passage) bool {
+	l := a.Links()
+	c.op.Subject = c.subject
+	if l != nil && l.Mappings != nil {
+		c.op.Subject = w.rewrite(&c.mapped, l, c.subject)
+	}
+	w.crossed = true
+	delivered := false
+	if a.Index.Match(c.op.Subject, &w.result); !w.result.Empty() {
+		w.prepare(&c.op)
+		w.message.Size = size
+		delivered = w.fanOut(from, &c.op)
+		if len(w.routed) > 0 {
+			w.forward(a.Key, &c.op)
+		}
+	}
+	w.crossed = false
+	if l != nil && w.cross(from, a, l, &c.op, p) {
+		delivered = true
+	}
+	return delivered
+}
