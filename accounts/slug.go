@@ -18,6 +18,7 @@ func organizationKind() Kind { return Kind{"organization id", "organization_id",
 func accountKind() Kind      { return Kind{"account id", "account_id", 2, 63} }
 func userKind() Kind         { return Kind{"user id", "user_id", 2, 63} }
 func roleKind() Kind         { return Kind{"role", "role", 2, 63} }
+func federationKind() Kind   { return Kind{"federation policy id", "federation_policy_id", 2, 63} }
 func exportKind() Kind       { return Kind{"export id", "export_id", 2, 63} }
 func importKind() Kind       { return Kind{"import id", "import_id", 2, 63} }
 func memberKind() Kind       { return Kind{"member id", "member_id", 2, 63} }
@@ -39,6 +40,9 @@ func ValidateServiceAccountID(id string) error { return serviceAccountKind().Val
 
 // ValidateMemberID checks the id of a new member.
 func ValidateMemberID(id string) error { return memberKind().Validate(id) }
+
+// ValidateFederationPolicyID checks the id of a new federation policy.
+func ValidateFederationPolicyID(id string) error { return federationKind().Validate(id) }
 
 // ValidateExportID checks the id of a new export.
 func ValidateExportID(id string) error { return exportKind().Validate(id) }

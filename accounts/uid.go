@@ -24,6 +24,7 @@ const (
 	PrefixMember       Prefix = "mem_"
 	PrefixInvitation   Prefix = "inv_"
 	PrefixShare        Prefix = "shr_"
+	PrefixFederation   Prefix = "fed_"
 	PrefixOperation    Prefix = "opn_"
 	PrefixRequest      Prefix = "req_"
 )

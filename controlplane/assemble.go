@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/coveymq/covey/controlplane/internal/api"
+	"github.com/coveymq/covey/controlplane/internal/federation"
 	"github.com/coveymq/covey/controlplane/internal/resolver"
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
@@ -77,7 +78,8 @@ func (s *Server) assemble(ctx context.Context, cfg Config, dir *dataDir) (err er
 	s.tenancy = tenancy.New(s.custody, s.root.Signer, cfg.Logger)
 	s.api, err = api.New(api.Config{
 		Store: s.store, Tenancy: s.tenancy, Watcher: s.etcd.client,
-		Fleet: brokers{s.fleet}, Usage: ledgerUsage{s.ledger}, Staff: staff{s}, Logger: cfg.Logger,
+		Federation: federation.NewVerifier(cfg.IssuerClient),
+		Fleet:      brokers{s.fleet}, Usage: ledgerUsage{s.ledger}, Staff: staff{s}, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ package controlplane
 import (
 	"log/slog"
 	"net"
+	"net/http"
 	"strings"
 
 	"github.com/coveymq/covey/internal/errs"
@@ -44,6 +45,10 @@ type Config struct {
 	AdoptLedger bool   // make this ledger the installation's in place of the one that it has
 
 	Audit AuditConfig
+
+	// IssuerClient asks the identity providers that tenants name; nil is one that
+	// reaches public addresses over TLS only.
+	IssuerClient *http.Client
 
 	Logger *slog.Logger
 }

@@ -100,6 +100,7 @@ type caller struct {
 	imports     apiv1.ImportServiceClient
 	shares      apiv1.ShareServiceClient
 	watches     apiv1.WatchServiceClient
+	federation  apiv1.FederationServiceClient
 	conn        *grpc.ClientConn
 }
 
@@ -128,7 +129,7 @@ func (p *plane) as(t *testing.T, key string) *caller {
 		roles: apiv1.NewRoleServiceClient(conn), services: apiv1.NewServiceAccountServiceClient(conn), keys: apiv1.NewAPIKeyServiceClient(conn),
 		members: apiv1.NewMemberServiceClient(conn), invitations: apiv1.NewInvitationServiceClient(conn), access: apiv1.NewAccessServiceClient(conn),
 		exports: apiv1.NewExportServiceClient(conn), imports: apiv1.NewImportServiceClient(conn), shares: apiv1.NewShareServiceClient(conn),
-		watches: apiv1.NewWatchServiceClient(conn),
+		watches: apiv1.NewWatchServiceClient(conn), federation: apiv1.NewFederationServiceClient(conn),
 	}
 }
 

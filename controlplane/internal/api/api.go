@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/coveymq/covey/controlplane/internal/authn"
+	"github.com/coveymq/covey/controlplane/internal/federation"
 	"github.com/coveymq/covey/controlplane/internal/operation"
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
@@ -60,7 +61,9 @@ type Config struct {
 	Usage   UsageReader
 	Watcher clientv3.Watcher // of the store's etcd
 	Staff   Maintainer       // nil: no MaintenanceService
-	Logger  *slog.Logger
+
+	Federation *federation.Verifier
+	Logger     *slog.Logger
 }
 
 // Server serves the API. It may be used from many goroutines.
@@ -74,6 +77,9 @@ type Server struct {
 	health   *health.Server
 	uses     *authn.Uses
 	watcher  clientv3.Watcher
+
+	federation *federation.Verifier
+
 	draining context.Context //nolint:containedctx // ends when the server drains; watches end with it
 	drain    context.CancelFunc
 	maintain Maintainer
@@ -87,7 +93,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	draining, drain := context.WithCancel(context.Background())
 	return &Server{
-		watcher: cfg.Watcher, draining: draining, drain: drain,
+		federation: cfg.Federation, watcher: cfg.Watcher, draining: draining, drain: drain,
 		store: cfg.Store, tenancy: cfg.Tenancy, fleet: cfg.Fleet, usage: cfg.Usage,
 		validate: validate, log: cfg.Logger.With("component", "api"), health: health.NewServer(),
 		uses: authn.NewUses(cfg.Store.NoteUse, cfg.Logger), maintain: cfg.Staff,
@@ -119,6 +125,7 @@ func (s *Server) GRPC(options ...grpc.ServerOption) *grpc.Server {
 	apiv1.RegisterExportServiceServer(g, &exports{Server: s})
 	apiv1.RegisterImportServiceServer(g, &imports{Server: s})
 	apiv1.RegisterShareServiceServer(g, &shares{Server: s})
+	apiv1.RegisterFederationServiceServer(g, &federations{Server: s})
 	apiv1.RegisterWatchServiceServer(g, &watches{Server: s})
 	if s.maintain != nil {
 		adminv1.RegisterMaintenanceServiceServer(g, &maintenance{does: s.maintain})

@@ -25,7 +25,7 @@ func resourceOf(req proto.Message) string {
 			return m.Get(f).String()
 		}
 	}
-	for _, field := range []protoreflect.Name{"account", "service_account", "role", "user", "member", "export"} {
+	for _, field := range []protoreflect.Name{"account", "service_account", "role", "user", "member", "export", "federation_policy"} {
 		f := m.Descriptor().Fields().ByName(field)
 		if f != nil && f.Message() != nil {
 			return resourceOf(m.Get(f).Message().Interface())
@@ -71,6 +71,9 @@ func (s *Server) check(req proto.Message) error {
 
 		"member_id": accounts.ValidateMemberID,
 		"export_id": accounts.ValidateExportID,
+
+		"federation_policy_id": accounts.ValidateFederationPolicyID,
+
 		"import_id": accounts.ValidateImportID,
 	} {
 		if f := m.Descriptor().Fields().ByName(field); f != nil {
@@ -98,11 +101,12 @@ type name struct {
 	role, serviceAccount, apiKey                       string
 	member, invitation                                 string
 	export, offer, imported, share                     string
+	federationPolicy                                   string
 }
 
 var nameRE = regexp.MustCompile(`^organizations/(?P<organization>[^/]+)(?:` +
 	`/accounts/(?P<account>[^/]+)(?:/users/(?P<user>[^/]+)(?:/credentials/(?P<credential>[^/]+))?|/roles/(?P<role>[^/]+)` +
-	`|/exports/(?P<export>[^/]+)(?:/offers/(?P<offer>[^/]+))?|/imports/(?P<imported>[^/]+))?` +
+	`|/exports/(?P<export>[^/]+)(?:/offers/(?P<offer>[^/]+))?|/imports/(?P<imported>[^/]+)|/federationPolicies/(?P<federationPolicy>[^/]+))?` +
 	`|/(?:serviceAccounts/(?P<serviceAccount>[^/]+)|members/(?P<member>[^/]+))(?:/apiKeys/(?P<apiKey>[^/]+))?` +
 	`|/invitations/(?P<invitation>[^/]+)|/shares/(?P<share>[^/]+)` +
 	`|/operations/(?P<operation>[^/]+))?$`)
@@ -119,6 +123,7 @@ func parseName(text string) (name, error) {
 		operation: part("operation"), role: part("role"), serviceAccount: part("serviceAccount"), apiKey: part("apiKey"),
 		member: part("member"), invitation: part("invitation"),
 		export: part("export"), offer: part("offer"), imported: part("imported"), share: part("share"),
+		federationPolicy: part("federationPolicy"),
 	}, nil
 }
 

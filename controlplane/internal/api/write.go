@@ -96,7 +96,7 @@ func targetOf(req proto.Message) string {
 	for field, collection := range map[string]string{
 		"account_id": "/accounts/", "user_id": "/users/", "organization_id": "organizations/",
 		"service_account_id": "/serviceAccounts/", "role_id": "/roles/",
-		"export_id": "/exports/", "import_id": "/imports/",
+		"export_id": "/exports/", "import_id": "/imports/", "federation_policy_id": "/federationPolicies/",
 	} {
 		if f := m.Descriptor().Fields().ByTextName(field); f != nil {
 			return strings.TrimPrefix(resource+collection+m.Get(f).String(), "/")

@@ -208,6 +208,18 @@ func (a *App) readKey(path string) (contexts.APIKey, error) {
 // readSecret reads a secret from a file: on a command line it would be seen by
 // every user of the machine.
 func (a *App) readSecret(path, what string) (contexts.APIKey, error) {
+	const keyMax = 1024 // a key is under 100 bytes
+	return a.readLine(path, what, keyMax)
+}
+
+// readToken reads the token of an identity provider, which says much.
+func (a *App) readToken(path string) (string, error) {
+	const tokenMax = 16 << 10
+	token, err := a.readLine(path, "token", tokenMax)
+	return token.Reveal(), err
+}
+
+func (a *App) readLine(path, what string, most int64) (contexts.APIKey, error) {
 	in := a.streams.In
 	if path != "-" {
 		f, err := os.Open(path)
@@ -217,8 +229,7 @@ func (a *App) readSecret(path, what string) (contexts.APIKey, error) {
 		defer func() { _ = f.Close() }()
 		in = f
 	}
-	const keyMax = 1024 // a key is under 100 bytes
-	line, err := bufio.NewReader(io.LimitReader(in, keyMax)).ReadString('\n')
+	line, err := bufio.NewReader(io.LimitReader(in, most)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return contexts.APIKey{}, fmt.Errorf("read %s: %w", what, err)
 	}

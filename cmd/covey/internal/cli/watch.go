@@ -61,17 +61,18 @@ func (a *App) follows(ctx context.Context, s *session, req *apiv1.WatchResources
 	for {
 		before := req.GetBookmark()
 		err := a.watchOnce(ctx, s, req)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return nil //nolint:nilerr // an interrupt is how it ends
-		case err != nil && status.Code(err) != codes.Unavailable && !errors.Is(err, io.EOF):
+		}
+		if status.Code(err) != codes.Unavailable && !errors.Is(err, io.EOF) {
 			return err
-		case req.GetBookmark() != before:
+		}
+		if req.GetBookmark() != before {
 			backoff.Reset()
 		}
 		a.streams.Sayf("the watch was interrupted (%s); going on from bookmark %s", term.AsFault(err).What, orElse(req.GetBookmark(), "none"))
 		if backoff.Wait(ctx) != nil {
-			return nil
+			return nil //nolint:nilerr // an interrupt, too
 		}
 	}
 }
