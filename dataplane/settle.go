@@ -15,14 +15,16 @@ const (
 	settleRest = 30 * time.Second
 )
 
-// settle gives the memory back that a wave of connections needed to connect:
-// what handshakes leave behind, deep stacks and buffers. The collector would
+// settle gives the memory back that the start needed, and that a wave of
+// connections needed to connect: what handshakes leave behind, deep stacks and
+// buffers. The collector would
 // keep as much again as the connections themselves hold, for as long as they
 // are idle.
 func (b *Broker) settle(ctx context.Context) error {
 	t := time.NewTicker(settleTick)
 	defer t.Stop()
 	var w wave
+	b.cfg.Logger.Debug("pages of the program released", "bytes", releaseProgram())
 	for {
 		select {
 		case <-ctx.Done():
