@@ -74,6 +74,9 @@ func (b *bed) ready(ctx context.Context) error {
 		return err
 	}
 	b.memBefore = mem.RSS
+	if err := b.server.ResetPeak(); err != nil { // the peak is the load's
+		return err
+	}
 	if b.loaderBefore, err = loaderCPU(); err != nil {
 		return err
 	}
@@ -85,6 +88,15 @@ func (b *bed) close() {
 	for _, c := range b.conns {
 		_ = c.Abort()
 	}
+}
+
+// warm lets a server do once what it will do for many, so that what it needs
+// for that only once counts for none of them, and notes what it has used so far.
+func (b *bed) warm(ctx context.Context) error {
+	if _, err := b.dial(ctx); err != nil {
+		return err
+	}
+	return b.ready(ctx)
 }
 
 // run prepares the flows of a shape and runs them.
@@ -202,7 +214,7 @@ func (b *bed) requests(ctx context.Context, clients int) (load.Result, error) {
 
 // idle opens connections and lets them be.
 func (b *bed) idle(ctx context.Context, n int) (load.Result, error) {
-	if err := b.ready(ctx); err != nil {
+	if err := b.warm(ctx); err != nil {
 		return load.Result{}, err
 	}
 	n = b.scaled(n)

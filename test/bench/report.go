@@ -289,7 +289,7 @@ func (r *Report) save(dir, name string) error {
 	if err := r.writeText(&text); err != nil {
 		return err
 	}
-	data, err := json.MarshalIndent(r, "", "  ")
+	data, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("encode results: %w", err)
 	}
