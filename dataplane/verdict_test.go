@@ -158,12 +158,31 @@ cluster { port: 6222 }
 cluster { port: 6222, name: "a b" }
 cluster { name: east, listen: "0.0.0.0:6222", routes: ["nats-route://r:s@h:6222"], pool_size: 5 }
 cluster { port: 6222, surprise: 1 }
+cluster { port: 6222, compression: s2_fast }
+server_tags: a
+server_tags: [a, "b:c"]
+server_tags: 5
+server_metadata { a: b }
+server_metadata: 5
+trace_headers: true
+trace_verbose: true
+max_traced_msg_len: 10
+proxy_protocol: true
+store_dir: "/tmp/x"
+accounts { A { msg_trace: a.b } }
+accounts { A { trace_dest: "a.b" } }
+accounts { A { msg_trace: "a.*" } }
+accounts { A { msg_trace: 5 } }
+accounts { A { msg_trace { dest: a, sampling: "50%" } } }
+accounts { A { msg_trace { dest: a, sampling: 0 } } }
+accounts { A { msg_trace { dest: a, sampling: 101 } } }
+accounts { A { msg_trace { dest: a, colour: red } } }
 `
 
 // In these we are stricter, or the feature does not exist yet.
 const otherVerdicts = `
 cluster { name: east }
-cluster { port: 6222, compression: s2_fast }
+https_port: 8443
 gateway { port: 7222, name: east }
 http_port: 700000
 no_auth_user: nobody
