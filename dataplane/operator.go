@@ -33,7 +33,7 @@ func openResolver(ctx context.Context, r *config.Resolver) (*resolver.Resolver, 
 	case r.URL != "":
 		return resolver.NewURL(ctx, r.URL)
 	case r.Dir != "":
-		d := resolver.Dir{Path: r.Dir, Limit: r.Limit, TTL: r.TTL, Evict: r.Cache}
+		d := resolver.Dir{Path: r.Dir, Limit: r.Limit, TTL: r.TTL, Evict: r.Cache, Removal: r.Removal}
 		if r.Cache && r.Limit == 0 {
 			d.Limit = cacheLimit
 		}

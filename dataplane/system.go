@@ -1,12 +1,15 @@
 package dataplane
 
 import (
+	"cmp"
 	"context"
 	"net"
+	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/monitor"
+	"github.com/coveymq/covey/dataplane/internal/resolver"
 	"github.com/coveymq/covey/dataplane/internal/system"
 )
 
@@ -40,7 +43,7 @@ func (b *Broker) ownSystem() {
 // joinSystem lets the broker answer in the system account. If the account is not
 // to be had now, that is tried again while the broker runs.
 func (b *Broker) joinSystem(ctx context.Context) {
-	b.system = system.New(system.Config{
+	c := system.Config{
 		ID: b.id, Name: b.cfg.ServerName, Address: b.host.Info.Host, Version: Level,
 		Account: func() string { return b.host.SystemAccount },
 		Host:    b.host, Accounts: b.accounts, Monitor: b.monitor, Peers: b.peers, Peer: b.peer(), Log: b.cfg.Logger,
@@ -50,8 +53,13 @@ func (b *Broker) joinSystem(ctx context.Context) {
 			}
 			return b.reload(ctx)
 		},
-	})
+	}
+	b.resolveBySystem(&c)
+	b.system = system.New(c)
 	b.host.Events, b.host.Services, b.host.Tracer = b.system, b.system, b.system
+	if b.resolver != nil && b.resolver.Store() != nil {
+		b.resolver.Ask(b.system.Find)
+	}
 	if err := b.system.Bind(ctx); err != nil {
 		b.cfg.Logger.Warn("the system account is not to be had; trying again", "err", err)
 	}
@@ -63,6 +71,20 @@ func (b *Broker) peer() func(id string) bool {
 		return nil
 	}
 	return b.mesh.Has
+}
+
+// syncInterval is how often a broker that holds all accounts asks the others for
+// what it may not have, by default and as in nats-server.
+const syncInterval = time.Minute
+
+// resolveBySystem lets claims come and go over $SYS, if an operator signs them.
+func (b *Broker) resolveBySystem(c *system.Config) {
+	if b.resolver == nil {
+		return
+	}
+	r := &b.cfg.Operator.Resolver
+	c.Resolver, c.Full = b.resolver, b.resolver.Store() != nil && !r.Cache
+	c.Interval, c.Timeout = cmp.Or(r.Interval, syncInterval), cmp.Or(r.Timeout, resolver.FetchTimeout)
 }
 
 // peers is how many other brokers there are in the cluster.

@@ -106,6 +106,15 @@ func (s *State) restrict(key string, strict bool) {
 	}
 }
 
+// Trusts reports whether a key is one with which the operators sign.
+func (r *Registry) Trusts(key string) bool { return r.trusted(key) }
+
+// Verify says what is wrong with claims of an account, if anything.
+func (r *Registry) Verify(key, token string) error {
+	_, err := r.decode(key, token, 1)
+	return err
+}
+
 func (r *Registry) trusted(key string) bool {
 	_, ok := r.trust.Load().keys[key]
 	return ok

@@ -9,6 +9,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/natslog"
+	"github.com/coveymq/covey/dataplane/internal/resolver"
 	"github.com/coveymq/covey/dataplane/internal/secure"
 )
 
@@ -100,6 +101,12 @@ type Resolver struct {
 	Cache bool // the directory may forget
 	Limit int
 	TTL   time.Duration
+	// Removal is what becomes of accounts that are deleted over $SYS.
+	Removal resolver.Removal
+	// Interval is how often others are asked for what is not in the directory.
+	Interval time.Duration
+	// Timeout bounds the wait for others' answer to a look-up.
+	Timeout time.Duration
 }
 
 // Covey is where a broker is enrolled.

@@ -6,7 +6,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"time"
+
+	"github.com/coveymq/covey/dataplane/internal/resolver"
 )
 
 // urlResolver is how a resolver is written that asks a web server.
@@ -46,7 +47,6 @@ func (f *file) resolverBlock(n node) {
 	r := &f.operator.Resolver
 	var kind, dir string
 	var allowDelete, hardDelete bool
-	var interval, timeout time.Duration
 	set := make(map[string]node)
 	t := table{}
 	add := func(key string, read func(node)) {
@@ -58,8 +58,8 @@ func (f *file) resolverBlock(n node) {
 	add("ttl", f.duration(&r.TTL, false))
 	add("allow_delete", f.boolean(&allowDelete))
 	add("hard_delete", f.boolean(&hardDelete))
-	add("interval", f.duration(&interval, false))
-	add("timeout", f.duration(&timeout, false))
+	add("interval", f.duration(&r.Interval, false))
+	add("timeout", f.duration(&r.Timeout, false))
 	f.block(n, t)
 	refuse := func(key, text string) {
 		if m, ok := set[key]; ok {
@@ -86,6 +86,14 @@ func (f *file) resolverBlock(n node) {
 	if info, err := os.Stat(dir); dir == "" || err == nil && !info.IsDir() {
 		f.problem(n, "dir needs to point to a directory")
 	}
-	f.warn(n, "the resolver does not hear of accounts over $SYS yet: put their files into its directory, and reload")
+	if m, ok := set["timeout"]; ok && r.Timeout <= 0 {
+		f.problem(m, "timeout must be more than nothing")
+	}
+	switch {
+	case r.Cache, allowDelete && hardDelete:
+		r.Removal = resolver.Erase
+	case allowDelete:
+		r.Removal = resolver.Rename
+	}
 	r.Dir = dir
 }

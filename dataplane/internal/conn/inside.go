@@ -67,5 +67,23 @@ func (h *Host) Wanted(a *account.Account, subject string) bool {
 	return false
 }
 
+// Audience returns how many plain subscriptions, other brokers' and clients', are
+// to a subject. Another broker has one for each of its subjects that match.
+func (h *Host) Audience(a *account.Account, subject string) int {
+	w := getWorker(h)
+	defer putWorker(w)
+	a.Index.Match([]byte(subject), &w.result)
+	n := 0
+	for i := range w.result.Plain() {
+		subs := w.result.PlainAt(i)
+		for j := range subs {
+			if sub := subs[j].Load(); sub != nil && hears(sub) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // hears reports whether a subscription is not the broker's own.
 func hears(sub *interest.Sub) bool { return sub.Dst.Flags.Load()&(egress.Internal|egress.Closed) == 0 }

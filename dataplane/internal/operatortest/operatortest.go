@@ -48,6 +48,25 @@ func New(tb testing.TB) *Operator {
 	return o
 }
 
+// WithSystem returns the operator's JWT with a system account.
+func (o *Operator) WithSystem(account string) string {
+	o.tb.Helper()
+	claims, err := jwt.DecodeOperatorClaims(o.JWT)
+	claims = Must(o.tb, claims, err)
+	claims.SystemAccount = account
+	token, err := claims.Encode(o.root)
+	return Must(o.tb, token, err)
+}
+
+// Deletion returns the request to delete accounts.
+func (o *Operator) Deletion(keys ...string) string {
+	o.tb.Helper()
+	claims := jwt.NewGenericClaims(o.Key)
+	claims.Data["accounts"] = keys
+	token, err := claims.Encode(o.root)
+	return Must(o.tb, token, err)
+}
+
 func public(tb testing.TB, kp nkeys.KeyPair) string {
 	tb.Helper()
 	key, err := kp.PublicKey()
@@ -152,6 +171,13 @@ func (a *Account) UserBy(kp nkeys.KeyPair, name string, change func(*jwt.UserCla
 // ScopedUser makes a user of a role.
 func (a *Account) ScopedUser(role nkeys.KeyPair, name string) *User {
 	return a.UserBy(role, name, func(c *jwt.UserClaims) { c.SetScoped(true) })
+}
+
+// Seed returns the user's secret key.
+func (u *User) Seed() string {
+	u.tb.Helper()
+	seed, err := u.kp.Seed()
+	return string(Must(u.tb, seed, err))
 }
 
 // Sign signs a nonce.

@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -38,13 +39,37 @@ type Dir struct {
 	// Evict makes room at the limit by removing the oldest file. Otherwise what is
 	// too many is refused.
 	Evict bool
+	// Removal is what becomes of accounts that are deleted.
+	Removal Removal
 }
+
+// Removal is what becomes of accounts that are deleted.
+type Removal uint8
+
+// The ways to delete an account.
+const (
+	Refuse Removal = iota // they stay
+	Rename                // the file stays under another name
+	Erase
+)
 
 // dir is a Dir that is open.
 type dir struct {
 	Dir
 	opened time.Time
-	mu     sync.Mutex // held while files are written
+
+	mu    sync.Mutex
+	index map[string]digest // of the files there are; guarded by mu, also while files are written
+	sum   digest            // of all of them
+}
+
+// digest is of claims, or of many together.
+type digest [sha256.Size]byte
+
+func (d *digest) toggle(o digest) {
+	for i := range o {
+		d[i] ^= o[i]
+	}
 }
 
 // NewDir returns a resolver by a directory, which is made if need be.
@@ -53,11 +78,52 @@ func NewDir(d Dir) (*Resolver, error) {
 		return nil, fmt.Errorf("account directory: %w", err)
 	}
 	open := &dir{Dir: d, opened: time.Now()}
+	if err := open.scan(); err != nil {
+		return nil, err
+	}
 	return &Resolver{
 		find:    func(_ context.Context, key string) (string, error) { return open.find(key, time.Now()) },
 		preload: open.preload,
 		close:   func() {},
+		store:   &Store{dir: open},
 	}, nil
+}
+
+// scan makes the index of the files there are.
+func (d *dir) scan() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	entries, err := os.ReadDir(d.Path)
+	if err != nil {
+		return fmt.Errorf("account directory: %w", err)
+	}
+	d.index, d.sum = make(map[string]digest, len(entries)), digest{}
+	for _, e := range entries {
+		key := strings.TrimSuffix(e.Name(), extension)
+		path, ok := d.path(key)
+		if !ok || e.Name() != key+extension {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("account directory: %w", err)
+		}
+		d.noteLocked(key, text)
+	}
+	return nil
+}
+
+// noteLocked puts a file into the index.
+func (d *dir) noteLocked(key string, text []byte) {
+	d.sum.toggle(d.index[key]) // nothing, if it is not there
+	d.index[key] = sha256.Sum256(text)
+	d.sum.toggle(d.index[key])
+}
+
+// dropLocked takes a file out of the index.
+func (d *dir) dropLocked(key string) {
+	d.sum.toggle(d.index[key])
+	delete(d.index, key)
 }
 
 // path returns the file of an account. Keys have no characters that mean
@@ -96,37 +162,61 @@ func (d *dir) stale(path string, now time.Time) bool {
 	return now.Sub(since) >= d.TTL
 }
 
-// preload stores claims, but for those of which the directory has newer ones.
+// preload stores claims, but for those of which the directory has newer ones, and
+// notes what has changed in the directory.
 func (d *dir) preload(claims map[string]string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	if err := d.scan(); err != nil {
+		return err
+	}
 	for key, token := range claims {
-		if err := d.save(key, token); err != nil {
+		if _, err := d.save(key, token, newer|durable); err != nil {
 			return fmt.Errorf("account %s: %w", key, err)
 		}
 	}
 	return nil
 }
 
-func (d *dir) save(key, token string) error {
+// How claims are saved.
+type manner uint8
+
+const (
+	newer   manner = 1 << iota // unless there are newer ones
+	durable                    // they are on the disk when save returns
+)
+
+var errNotAKey = errors.New("not the public key of an account")
+
+// save reports whether something has changed.
+func (d *dir) save(key, token string, how manner) (bool, error) {
 	path, ok := d.path(key)
 	if !ok {
-		return errors.New("not the public key of an account")
+		return false, errNotAKey
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old, known := d.index[key]
+	if known && old == sha256.Sum256([]byte(token)) {
+		return false, nil
 	}
 	have, err := os.ReadFile(path) //nolint:gosec // see path
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if err := d.makeRoom(); err != nil {
-			return err
+		d.dropLocked(key) // somebody removed the file
+		if err := d.makeRoomLocked(); err != nil {
+			return false, err
 		}
 	case err != nil:
-		return err
-	default:
+		return false, err
+	case how&newer != 0:
 		if newer, err := supersedes(token, string(have)); err != nil || !newer {
-			return err
+			return false, err
 		}
 	}
-	return replace(path, token)
+	if err := replace(path, token, how&durable != 0); err != nil {
+		return false, err
+	}
+	d.noteLocked(key, []byte(token))
+	return true, nil
 }
 
 // supersedes reports whether claims are others than those there are, and not
@@ -144,9 +234,9 @@ func supersedes(token, have string) (bool, error) {
 
 var errFull = errors.New("the account directory is full: its limit is reached")
 
-// makeRoom sees that there is room for one more account.
-func (d *dir) makeRoom() error {
-	if d.Limit <= 0 {
+// makeRoomLocked sees that there is room for one more account.
+func (d *dir) makeRoomLocked() error {
+	if d.Limit <= 0 || len(d.index) < d.Limit {
 		return nil
 	}
 	entries, err := os.ReadDir(d.Path)
@@ -169,11 +259,15 @@ func (d *dir) makeRoom() error {
 	case !d.Evict:
 		return errFull
 	}
-	return os.Remove(filepath.Join(d.Path, oldest))
+	if err := os.Remove(filepath.Join(d.Path, oldest)); err != nil {
+		return err
+	}
+	d.dropLocked(strings.TrimSuffix(oldest, extension))
+	return nil
 }
 
 // replace writes a file so that it is there whole or as it was.
-func replace(path, text string) (err error) {
+func replace(path, text string, durable bool) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
 		return err
@@ -184,7 +278,10 @@ func replace(path, text string) (err error) {
 		}
 	}()
 	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Chmod(fileMode), f.Sync(), f.Close()); err != nil {
+	if durable {
+		err = errors.Join(err, f.Sync())
+	}
+	if err = errors.Join(err, f.Chmod(fileMode), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), path)

@@ -139,7 +139,9 @@ func (s *subject) as(t *testing.T, user string, opts ...nats.Option) *nats.Conn 
 	nc, err := nats.Connect(s.url, append(opts, nats.UserInfo(user, user))...)
 	must(t, err)
 	t.Cleanup(nc.Close)
-	s.id = nc.ConnectedServerId()
+	if s.id == "" {
+		s.id = nc.ConnectedServerId()
+	}
 	return nc
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/monitor"
+	"github.com/coveymq/covey/dataplane/internal/resolver"
 	"github.com/coveymq/covey/internal/lifecycle"
 )
 
@@ -28,6 +29,13 @@ type Config struct {
 	Peers func() int
 	// Peer reports whether a server is one of them; nil without a cluster.
 	Peer func(id string) bool
+	// Resolver is where claims come from; nil if it is a control plane, or if there
+	// are none. Full says that it holds all accounts, and other brokers ask it;
+	// Interval is how often it asks others for what it may not have, Timeout how
+	// long they have to answer to a look-up.
+	Resolver          *resolver.Resolver
+	Full              bool
+	Interval, Timeout time.Duration
 	// Reload reads the broker's configuration again.
 	Reload func(context.Context) error
 	Log    *slog.Logger
@@ -39,7 +47,9 @@ type Service struct {
 	cfg     Config
 	queries *conn.Inbox // what takes time to answer
 	pings   *conn.Inbox // what does not, and must not wait for the others
+	packs   *conn.Inbox // other brokers' claims
 	asks    asks
+	packing atomic.Bool      // claims are being sent to another broker
 	group   *lifecycle.Group // set by Run, before any request is handled
 
 	seq   atomic.Uint64
@@ -68,7 +78,7 @@ const (
 // New returns a service that knows no account yet; see Bind.
 func New(cfg Config) *Service {
 	return &Service{
-		cfg: cfg, queries: cfg.Host.NewInbox(queriesMax), pings: cfg.Host.NewInbox(pingsMax),
+		cfg: cfg, queries: cfg.Host.NewInbox(queriesMax), pings: cfg.Host.NewInbox(pingsMax), packs: cfg.Host.NewInbox(packsMax),
 		dirty: make(map[*account.Account]bool), wake: make(chan struct{}, 1),
 	}
 }
@@ -135,6 +145,10 @@ func (s *Service) Run(ctx context.Context) error {
 	s.group.Go(s.queries.Run)
 	s.group.Go(s.announceConnections)
 	s.group.Go(s.keepTime)
+	if s.cfg.Full {
+		s.group.Go(s.packs.Run)
+		s.group.Go(s.syncStores)
+	}
 	return s.group.Wait()
 }
 

@@ -15,6 +15,10 @@ import (
 // othersWait is how long the other brokers have to count their subscribers.
 const othersWait = 500 * time.Millisecond
 
+// subscriberCount is where brokers ask each other for subscribers. One without
+// connections of the account does not answer.
+const subscriberCount = "$SYS.REQ.ACCOUNT.NSUBS"
+
 // count is a question to other brokers for their subscribers.
 type count struct {
 	Account string `json:"acc"`
@@ -39,19 +43,20 @@ func (s *Service) subscribers(m *conn.Message) {
 		q.Queue = []byte(args[1])
 	}
 	n := int64(s.count(&q))
-	peers := s.cfg.Peers()
-	if peers == 0 {
+	sys := s.account()
+	asked := s.cfg.Host.Audience(sys, subscriberCount)
+	if asked == 0 {
 		s.reply(m, n, "")
 		return
 	}
 	s.group.Side(func(ctx context.Context) error {
-		s.reply(m, n+s.askOthers(ctx, &q, peers), "")
+		s.reply(m, n+s.askOthers(ctx, &q, asked), "")
 		return nil
 	})
 }
 
 // askOthers adds up what the other brokers count.
-func (s *Service) askOthers(ctx context.Context, q *count, peers int) int64 {
+func (s *Service) askOthers(ctx context.Context, q *count, asked int) int64 {
 	ctx, cancel := context.WithTimeout(ctx, othersWait)
 	defer cancel()
 	var sum, answers atomic.Int64
@@ -59,7 +64,7 @@ func (s *Service) askOthers(ctx context.Context, q *count, peers int) int64 {
 		if n, err := strconv.ParseInt(string(m.Body), 10, 32); err == nil {
 			sum.Add(n)
 		}
-		if answers.Add(1) >= int64(peers) {
+		if answers.Add(1) >= int64(asked) {
 			cancel()
 		}
 	})
@@ -67,7 +72,7 @@ func (s *Service) askOthers(ctx context.Context, q *count, peers int) int64 {
 		return 0
 	}
 	defer s.asks.end(tok)
-	if s.publish("$SYS.REQ.ACCOUNT.NSUBS", s.inbox(tok), q) {
+	if s.publish(subscriberCount, s.inbox(tok), q) {
 		<-ctx.Done()
 	}
 	return sum.Load()

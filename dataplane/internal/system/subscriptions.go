@@ -11,6 +11,7 @@ type subscription struct {
 	subject string
 	inbox   *conn.Inbox
 	handle  func(*conn.Message)
+	queue   string
 	here    bool // only our own clients' messages
 }
 
@@ -18,7 +19,7 @@ func (sub *subscription) in(a *account.Account) (*conn.Internal, error) {
 	if sub.here {
 		return sub.inbox.SubscribeHere(a, sub.subject, sub.handle)
 	}
-	return sub.inbox.Subscribe(a, sub.subject, "", sub.handle)
+	return sub.inbox.Subscribe(a, sub.subject, sub.queue, sub.handle)
 }
 
 // subscriptions returns all of them.
@@ -46,11 +47,16 @@ func (s *Service) subscriptions() []subscription {
 	on(s.pings, "$SYS.ACCOUNT.*.SERVER.CONNS", s.elsewhere)
 	on(s.pings, "$SYS.SERVER.*.SHUTDOWN", s.gone)
 	on(s.queries, "$SYS.REQ.ACCOUNT.PING.STATZ", func(m *conn.Message) { s.serve(m, s.allStatz) })
-	on(s.queries, "$SYS.REQ.ACCOUNT.NSUBS", s.nsubs)
+	on(s.queries, subscriberCount, s.nsubs)
 	on(s.queries, "$SYS.REQ.SERVER."+s.cfg.ID+".RELOAD", s.reload)
 	on(s.queries, "$SYS.REQ.SERVER."+s.cfg.ID+".KICK", s.kick)
 	on(s.queries, "$SYS.REQ.SERVER."+s.cfg.ID+".LDM", s.lameDuckClient)
 	on(s.pings, s.inbox("*"), s.asks.answered)
-	all = append(all, subscription{"$SYS.DEBUG.SUBSCRIBERS", s.queries, s.subscribers, true})
+	s.claimSubscriptions(on)
+	if s.cfg.Full {
+		on(s.packs, s.packInbox(), s.merge)
+		all = append(all, subscription{subject: packRequest, inbox: s.queries, handle: s.pack, queue: "responder"})
+	}
+	all = append(all, subscription{subject: "$SYS.DEBUG.SUBSCRIBERS", inbox: s.queries, handle: s.subscribers, here: true})
 	return all
 }
