@@ -30,7 +30,8 @@ import (
 // ends.
 type Broker struct {
 	cfg      Config
-	id       string // the server id, made at each start
+	id       string        // the server id, made at each start
+	key      nkeys.KeyPair // its secret part
 	host     *conn.Host
 	accounts *account.Registry
 	fleet    *enrolment // nil when standing alone
@@ -63,7 +64,7 @@ func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		cfg.Drain = DefaultDrain()
 	}
 	b := &Broker{cfg: cfg, started: time.Now(), hurry: make(chan struct{})}
-	if b.id, err = newServerID(); err != nil {
+	if b.key, b.id, err = newServerKey(); err != nil {
 		return nil, err
 	}
 	if b.cfg.ServerName == "" {
@@ -99,7 +100,9 @@ func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	if err = b.openMonitor(ctx); err != nil {
 		return nil, err
 	}
-	b.joinSystem(ctx)
+	if err = b.joinSystem(ctx); err != nil {
+		return nil, err
+	}
 	return b, nil
 }
 
@@ -148,13 +151,15 @@ func (b *Broker) advertise(addr string) {
 	b.host.Advertise(nil)
 }
 
-// newServerID returns a fresh public server key, as nats-server uses.
-func newServerID() (string, error) {
+// newServerKey returns a fresh server key, as nats-server uses, and its public
+// part.
+func newServerKey() (nkeys.KeyPair, string, error) {
 	kp, err := nkeys.CreateServer()
 	if err != nil {
-		return "", fmt.Errorf("server key: %w", err)
+		return nil, "", fmt.Errorf("server key: %w", err)
 	}
-	return kp.PublicKey()
+	id, err := kp.PublicKey()
+	return kp, id, err
 }
 
 // listen opens a TCP listener and explains why it cannot.

@@ -3,8 +3,11 @@ package dataplane
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net"
 	"time"
+
+	"github.com/nats-io/nkeys"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/auth"
@@ -42,7 +45,7 @@ func (b *Broker) ownSystem() {
 
 // joinSystem lets the broker answer in the system account. If the account is not
 // to be had now, that is tried again while the broker runs.
-func (b *Broker) joinSystem(ctx context.Context) {
+func (b *Broker) joinSystem(ctx context.Context) error {
 	c := system.Config{
 		ID: b.id, Name: b.cfg.ServerName, Address: b.host.Info.Host, Version: Level,
 		Account: func() string { return b.host.SystemAccount },
@@ -56,6 +59,9 @@ func (b *Broker) joinSystem(ctx context.Context) {
 	}
 	b.resolveBySystem(&c)
 	b.system = system.New(c)
+	if err := b.delegate(); err != nil {
+		return err
+	}
 	b.host.Events, b.host.Services, b.host.Tracer = b.system, b.system, b.system
 	if b.resolver != nil && b.resolver.Store() != nil {
 		b.resolver.Ask(b.system.Find)
@@ -63,6 +69,33 @@ func (b *Broker) joinSystem(ctx context.Context) {
 	if err := b.system.Bind(ctx); err != nil {
 		b.cfg.Logger.Warn("the system account is not to be had; trying again", "err", err)
 	}
+	return nil
+}
+
+// delegate lets services decide who clients are, where there are any.
+func (b *Broker) delegate() error {
+	xkey, err := nkeys.CreateCurveKeys()
+	if err != nil {
+		return fmt.Errorf("server curve key: %w", err)
+	}
+	who := auth.Broker{
+		Key: b.key, XKey: xkey, ID: b.id, Name: b.cfg.ServerName, Host: b.host.Info.Host, Version: Level,
+		Tags:    func() []string { return b.monitor.Labels().Tags },
+		Timeout: func() time.Duration { return b.host.Options().AuthTimeout },
+		Cluster: func() string {
+			if c := b.host.Cluster(); c != nil {
+				return c.Name
+			}
+			return ""
+		},
+	}
+	b.host.Auth = auth.NewDelegate(b.host.Auth, who, b.accounts, b.system, func() *auth.Callout {
+		if b.static == nil {
+			return nil
+		}
+		return b.static.Current().Callout()
+	})
+	return nil
 }
 
 // peer says whether a server is in the cluster; nil outside of one.

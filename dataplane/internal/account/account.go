@@ -71,6 +71,7 @@ type State struct {
 	Faults      []string          // what of the claims could not be put in force
 	Tracing     *Tracing          // of messages with a traceparent; nil for none
 	Deleted     bool
+	External    *External // who decides about users; nil for the claims alone
 
 	token string // what was decoded; see Registry.Refresh
 }
@@ -101,6 +102,7 @@ type Identity struct {
 	IssuedAt    int64  // Unix second
 	Expires     int64  // Unix second; 0 for never
 	Remote      netip.Addr
+	External    bool     // a service said who it is
 	Claimed     *Claimed // what its JWT says; nil without one
 	Permissions *permission.Set
 	Limits      Limits

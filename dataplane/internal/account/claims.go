@@ -60,6 +60,7 @@ func (v *Verified) decode(key, token string, revision int64, trusted func(string
 		Expires:     claims.Expires,
 		NoBearer:    claims.Limits.DisallowBearer,
 		Default:     permission.New(&claims.DefaultPermissions),
+		External:    external(&claims.Authorization),
 	}
 	s.Terms, s.Faults = share.FromClaims(claims)
 	if t := claims.Trace; t != nil && t.Destination != "" {

@@ -7,6 +7,8 @@ type Refusal struct {
 	Text   string
 	Reason string
 	Log    string
+	// Account is where else it is told; nil for nowhere.
+	Account *Account
 }
 
 // Error makes a Refusal an error.

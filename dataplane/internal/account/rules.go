@@ -187,6 +187,9 @@ func (s *State) rules(id, next *Identity) (*Rules, *Refusal) {
 		}
 		next.Permissions = p
 	}
+	if s.External != nil {
+		next.Permissions = next.Permissions.DenyPublish(CalloutSubject)
+	}
 	if next.Permissions.Equal(id.Permissions) {
 		next.Permissions = id.Permissions
 	}

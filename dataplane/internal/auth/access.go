@@ -39,6 +39,8 @@ type Access struct {
 	Accounts []Account
 	// System is the name of the system account; empty for none.
 	System string
+	// Callout decides who others are than its own users; nil for nobody.
+	Callout *Callout
 	// Terms are what the global account shares.
 	Terms *share.Terms
 }

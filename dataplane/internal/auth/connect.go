@@ -38,6 +38,19 @@ type Connect struct {
 	// authorities of the configuration; nil if it showed none. It is not from
 	// CONNECT.
 	Peer *x509.Certificate `json:"-"`
+	// Presence is what the broker knows of the connection. It is not from CONNECT.
+	Presence Presence `json:"-"`
+}
+
+// Presence is what the broker knows of a connection by itself.
+type Presence struct {
+	ID  uint64
+	TLS Encrypted // nil in clear
+}
+
+// Encrypted tells how a connection is encrypted.
+type Encrypted interface {
+	ClientTLS() *jwt.ClientTLS
 }
 
 // DefaultConnect is what holds before CONNECT, and for fields it leaves out.

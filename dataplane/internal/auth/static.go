@@ -30,6 +30,8 @@ type Static struct {
 	shared *account.Identity  // of all that are nobody in particular
 	users  map[string]*member // by name
 	keys   map[string]*member // by public key
+
+	accounts func(name string) *account.Account
 }
 
 // member is a user with what connections as it share.
@@ -46,10 +48,11 @@ func NewStatic(a *Access, accounts func(name string) *account.Account) *Static {
 		shown = HiddenToken
 	}
 	s := &Static{
-		access: a,
+		access: a, accounts: accounts,
 		shared: &account.Identity{Account: accounts(GlobalAccount), User: shown, Name: a.User, Limits: Unlimited()},
 		users:  make(map[string]*member), keys: make(map[string]*member),
 	}
+	a.Callout.deny(s.shared)
 	for i := range a.Users {
 		u := &a.Users[i]
 		name := u.Account
@@ -62,6 +65,7 @@ func NewStatic(a *Access, accounts func(name string) *account.Account) *Static {
 		if u.Permissions != nil {
 			m.identity.Permissions = permission.New(u.Permissions)
 		}
+		a.Callout.deny(m.identity)
 		if u.Nkey != "" {
 			s.keys[u.Nkey] = m
 		} else {
@@ -70,6 +74,9 @@ func NewStatic(a *Access, accounts func(name string) *account.Account) *Static {
 	}
 	return s
 }
+
+// Callout returns who decides about others than its own users; nil for nobody.
+func (s *Static) Callout() *Callout { return s.access.Callout }
 
 // Required reports whether there is anything to show.
 func (s *Static) Required() bool {
@@ -206,6 +213,12 @@ func verifyNonce(key, sig, nonce string) error {
 // and with which rules. A user whose secret, account or kinds have changed must
 // show who it is again.
 func (s *Static) Keeps(next *Static, id *account.Identity) (*permission.Set, bool) {
+	if id.External {
+		return id.Permissions, next.access.Callout != nil && s.access.Callout.Same(next.access.Callout) && next.accounts(id.Account.Key) == id.Account
+	}
+	if !s.access.Callout.Same(next.access.Callout) {
+		return nil, false // somebody else may have to decide
+	}
 	before, after := s.find(id.User), next.find(id.User)
 	if before == nil && after == nil {
 		return nil, s.sameShared(next)

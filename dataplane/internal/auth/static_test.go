@@ -13,6 +13,7 @@ import (
 
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/auth"
+	"github.com/coveymq/covey/dataplane/internal/permission"
 )
 
 // worldOf makes authenticators that share their accounts, as reloads do.
@@ -124,5 +125,35 @@ func TestASecretIsNeverPrinted(t *testing.T) {
 	all := fmt.Sprintf("%v %+v %#v %s %q", s, s, s, s, s) + log.String() + string(text)
 	if strings.Contains(all, "hunter2") {
 		t.Errorf("printed: %s", all)
+	}
+}
+
+// A reload keeps whom a service admitted, with the same rules, as long as the
+// service is the same; else they must show who they are again.
+func TestKeepsWhomAServiceAdmitted(t *testing.T) {
+	acct := account.New("APP", account.NoUsage{}, &account.State{Limits: auth.Unlimited()})
+	accounts := func(string) *account.Account { return acct }
+	with := func(c *auth.Callout) *auth.Static { return auth.NewStatic(&auth.Access{Callout: c}, accounts) }
+	rules := permission.New(&jwt.Permissions{Pub: jwt.Permission{Allow: []string{"x"}}})
+	id := &account.Identity{Account: acct, User: "somebody", Permissions: rules, External: true}
+	one, same, other := &auth.Callout{Issuer: "A", Users: []string{"a"}}, &auth.Callout{Issuer: "A", Users: []string{"a"}}, &auth.Callout{Issuer: "B", Users: []string{"a"}}
+	if got, ok := with(one).Keeps(with(same), id); !ok || got != rules {
+		t.Errorf("with the same service: %v, %v", got, ok)
+	}
+	for name, next := range map[string]*auth.Static{"with another service": with(other), "without one": with(nil)} {
+		if _, ok := with(one).Keeps(next, id); ok {
+			t.Errorf("%s: kept", name)
+		}
+	}
+	elsewhere := auth.NewStatic(&auth.Access{Callout: same}, func(string) *account.Account {
+		return account.New("APP", account.NoUsage{}, &account.State{Limits: auth.Unlimited()})
+	})
+	if _, ok := with(one).Keeps(elsewhere, id); ok {
+		t.Error("kept in an account that is another one now")
+	}
+	plain := *id
+	plain.External = false
+	if _, ok := with(nil).Keeps(with(one), &plain); ok {
+		t.Error("a service that is new is not asked about those who are there")
 	}
 }

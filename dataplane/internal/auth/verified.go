@@ -89,6 +89,11 @@ func verify(token string) (*user, *account.Refusal) {
 	if err != nil {
 		return nil, account.Violation("malformed user JWT: " + firstLine(err))
 	}
+	return compile(claims)
+}
+
+// compile makes a user of claims that are signed by whom they say.
+func compile(claims *jwt.UserClaims) (*user, *account.Refusal) {
 	if err := checkClaims(claims); err != nil {
 		return nil, account.Violation("invalid user JWT: " + firstLine(err))
 	}

@@ -41,7 +41,7 @@ func (f *file) authorization(n node) {
 	t.add(f.authTimeout, "timeout")
 	t.add(func(n node) { f.users(n, "") }, "users")
 	t.add(func(n node) { fallback = f.permissions(n) }, "default_permission", "default_permissions", "permissions")
-	t.add(f.unsupported, "auth_callout", "auth_hook")
+	t.add(f.callout, "auth_callout", "auth_hook")
 	t.add(f.unsupportedUnless(false), "proxy_required")
 	f.block(n, t)
 	a.Token, a.Password = auth.Secret(token), auth.Secret(password)

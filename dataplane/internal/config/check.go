@@ -19,6 +19,7 @@ func (f *file) check(root node) {
 	f.checkLameDuck()
 	f.checkUsers(root)
 	f.checkSystemAccount()
+	f.checkCallout()
 	f.checkOperator()
 	f.checkSharing()
 	f.checkCovey()

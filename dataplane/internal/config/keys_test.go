@@ -54,7 +54,7 @@ func TestWhatDoesNotExistYetIsRefusedByName(t *testing.T) {
 		"gateway {}", "leafnodes {}", "websocket {}", "mqtt {}", "tls { cert_store: x }", "tls { ocsp_peer: true }",
 		"jetstream: true", "jetstream {}", "prof_port: 1",
 		"resolver_tls {}", "trusted: x",
-		"authorization { auth_callout {} }", "authorization { proxy_required: true }",
+		"authorization { proxy_required: true }",
 	} {
 		if _, err := load(t, text); err == nil || !strings.Contains(err.Error(), "not supported yet") {
 			t.Errorf("%s: %v", text, err)

@@ -161,6 +161,7 @@ func (f *file) checkOperatorAlone(n node) {
 		{len(a.Accounts) > 0, "accounts"},
 		{a.HasUsers || len(a.Users) > 0 || a.User != "" || a.Token != "", "users"},
 		{a.NoAuthUser != "", "no_auth_user"},
+		{a.Callout != nil, "authorization callouts"},
 		{a.Terms != nil, "mappings"},
 	} {
 		if bad.is {

@@ -72,6 +72,7 @@ func (c *Client) rebind() *account.Refusal {
 func (c *Client) authenticate() *account.Refusal {
 	ctx := &patience{lasts: lookupTimeout}
 	defer ctx.stop()
+	c.connect.Presence = c.presence()
 	for {
 		epoch := c.host.epoch.Load()
 		id, err := c.host.Auth.Authenticate(ctx, &c.connect, c.nonce, c.addr().Addr())

@@ -1,8 +1,14 @@
 package conn
 
 import (
+	"encoding/pem"
+
+	"github.com/nats-io/jwt/v2"
+
 	"github.com/coveymq/covey/dataplane/internal/account"
+	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/egress"
+	"github.com/coveymq/covey/dataplane/internal/secure"
 	"github.com/coveymq/covey/dataplane/internal/wire"
 )
 
@@ -11,9 +17,9 @@ type Events interface {
 	// Connected comes when a client is admitted, or admitted anew. Token is the
 	// JWT that it showed, if it did.
 	Connected(c *Client, token string)
-	// Refused comes when a client showed nothing that lets it in. Last is what is
-	// known of it.
-	Refused(last func() *Closed)
+	// Refused comes when a client showed nothing that lets it in, and why. Last is
+	// what is known of it.
+	Refused(r *account.Refusal, last func() *Closed)
 	// Disconnected comes when a connection has ended; the account is nil if it was
 	// in none.
 	Disconnected(a *account.Account, last *Closed)
@@ -51,11 +57,38 @@ func (c *Client) refused(r *account.Refusal) {
 	if c.host.Events == nil || r == account.TooManyAccountConnections {
 		return
 	}
-	c.host.Events.Refused(func() *Closed {
+	c.host.Events.Refused(r, func() *Closed {
 		last := c.obituary()
 		last.Reason = r.Reason
 		return last
 	})
+}
+
+// presence is what is known of the connection beside what the client says.
+func (c *Client) presence() auth.Presence {
+	p := auth.Presence{ID: c.id}
+	if t := c.tls.Load(); t != nil {
+		p.TLS = encrypted{t}
+	}
+	return p
+}
+
+// encrypted shows a TLS connection to those who decide who a client is.
+type encrypted struct{ conn *secure.Conn }
+
+// ClientTLS returns version, cipher and certificates.
+func (e encrypted) ClientTLS() *jwt.ClientTLS {
+	shown := &jwt.ClientTLS{Version: e.conn.Version(), Cipher: e.conn.CipherSuite()}
+	var certs jwt.StringList
+	for _, cert := range e.conn.Peers() {
+		certs = append(certs, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})))
+	}
+	if e.conn.Peer() != nil {
+		shown.VerifiedChains = []jwt.StringList{certs}
+	} else {
+		shown.Certs = certs
+	}
+	return shown
 }
 
 // mourn tells that the connection has ended.

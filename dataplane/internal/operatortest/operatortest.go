@@ -92,6 +92,16 @@ func (o *Operator) Account(name string) *Account {
 	return a
 }
 
+// KeyPair returns the account's own key.
+func (a *Account) KeyPair() nkeys.KeyPair { return a.kp }
+
+// Issue signs a user's claims with the account's own key.
+func (a *Account) Issue(claims *jwt.UserClaims) string {
+	a.operator.tb.Helper()
+	token, err := claims.Encode(a.kp)
+	return Must(a.operator.tb, token, err)
+}
+
 // Token signs the account's claims with the operator's signing key.
 func (a *Account) Token() string { return a.TokenBy(a.operator.signer) }
 

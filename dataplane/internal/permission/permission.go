@@ -62,6 +62,19 @@ func New(p *jwt.Permissions) *Set {
 	return shared(s)
 }
 
+// DenyPublish returns the same rules with one subject more that may not be
+// published to.
+func (s *Set) DenyPublish(subj string) *Set {
+	next := &Set{}
+	if s != nil {
+		*next = *s
+	}
+	if !slices.Contains(next.pubDeny, subj) {
+		next.pubDeny = append(slices.Clone(next.pubDeny), subj)
+	}
+	return shared(next)
+}
+
 // Claims returns the rules as a claim has them; nil when they allow everything.
 func (s *Set) Claims() *jwt.Permissions {
 	if s == nil {

@@ -115,13 +115,22 @@ func (s *Service) disconnected(last *conn.Closed) *disconnected {
 const authFailed = "$SYS.ACCOUNT.CLIENT.AUTH.ERR"
 
 // Refused tells of a client that showed nothing that lets it in; see conn.Events.
-func (s *Service) Refused(last func() *conn.Closed) {
+func (s *Service) Refused(r *account.Refusal, last func() *conn.Closed) {
 	if subject := "$SYS.SERVER." + s.cfg.ID + ".CLIENT.AUTH.ERR"; s.listened(subject) != nil {
 		s.publish(subject, "", s.disconnected(last()))
 	}
-	if global := s.cfg.Accounts.Loaded(auth.GlobalAccount); global != nil && s.account() != nil && s.cfg.Host.Wanted(global, authFailed) {
-		s.publishIn(global, authFailed, s.disconnected(last()))
+	a := r.Account
+	if a == nil {
+		a = s.cfg.Accounts.Loaded(auth.GlobalAccount)
 	}
+	if a == nil || s.account() == nil || !s.cfg.Host.Wanted(a, authFailed) {
+		return
+	}
+	m := s.disconnected(last())
+	if r.Account != nil {
+		m.Client.Account, m.Reason = a.Key, r.Log
+	}
+	s.publishIn(a, authFailed, m)
 }
 
 // LameDuck tells that the broker is going to leave.

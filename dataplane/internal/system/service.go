@@ -44,13 +44,15 @@ type Config struct {
 // Service is the broker in its system account.
 type Service struct {
 	// Immutable after New.
-	cfg     Config
-	queries *conn.Inbox // what takes time to answer
-	pings   *conn.Inbox // what does not, and must not wait for the others
-	packs   *conn.Inbox // other brokers' claims
-	asks    asks
-	packing atomic.Bool      // claims are being sent to another broker
-	group   *lifecycle.Group // set by Run, before any request is handled
+	cfg      Config
+	queries  *conn.Inbox // what takes time to answer
+	pings    *conn.Inbox // what does not, and must not wait for the others
+	packs    *conn.Inbox // other brokers' claims
+	answers  *conn.Inbox // of authorization services
+	asks     asks
+	callouts callouts
+	packing  atomic.Bool      // claims are being sent to another broker
+	group    *lifecycle.Group // set by Run, before any request is handled
 
 	seq   atomic.Uint64
 	bound atomic.Pointer[binding] // nil while the account is not known
@@ -78,7 +80,7 @@ const (
 // New returns a service that knows no account yet; see Bind.
 func New(cfg Config) *Service {
 	return &Service{
-		cfg: cfg, queries: cfg.Host.NewInbox(queriesMax), pings: cfg.Host.NewInbox(pingsMax), packs: cfg.Host.NewInbox(packsMax),
+		cfg: cfg, queries: cfg.Host.NewInbox(queriesMax), pings: cfg.Host.NewInbox(pingsMax), packs: cfg.Host.NewInbox(packsMax), answers: cfg.Host.NewInbox(calloutsMax),
 		dirty: make(map[*account.Account]bool), wake: make(chan struct{}, 1),
 	}
 }
@@ -143,6 +145,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.group = lifecycle.NewGroup(ctx)
 	s.group.Go(s.pings.Run)
 	s.group.Go(s.queries.Run)
+	s.group.Go(s.answers.Run)
 	s.group.Go(s.announceConnections)
 	s.group.Go(s.keepTime)
 	if s.cfg.Full {
