@@ -119,7 +119,7 @@ func (a *Account) owed() *answers {
 	}
 	nowhere := egress.NewInternal(nil)
 	nowhere.Flags.Or(egress.Closed)
-	o.interest = interest.NewSub(nowhere, o.prefix+">", "", "")
+	o.interest = interest.NewOwn(nowhere, o.prefix+">", "")
 	a.Index.Add(o.interest)
 	a.answers.Store(o)
 	return o

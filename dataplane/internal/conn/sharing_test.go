@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/jwt/v2"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
+	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/operatortest"
 )
 
@@ -18,6 +19,7 @@ type sharers struct {
 	t        *testing.T
 	source   *operatortest.Source
 	registry *account.Registry
+	host     *conn.Host
 	from, to *operatortest.Account
 	p, c     *client
 }
@@ -30,7 +32,7 @@ func newSharers(t *testing.T) *sharers {
 	s.take("s.>", "q")
 	s.source = operatortest.NewSource(s.from, s.to)
 	b, registry := enrolled(t, op, s.source, nil)
-	s.registry, s.p, s.c = registry, b.dial(), b.dial()
+	s.registry, s.host, s.p, s.c = registry, b.Host, b.dial(), b.dial()
 	s.p.login(s.from.User("u", nil))
 	s.c.login(s.to.User("u", nil))
 	return s
@@ -182,7 +184,9 @@ func TestServicesFollowWhatIsShared(t *testing.T) {
 	}
 	s.take("s.>", "q")
 	s.put(s.to)
-	reply = ask()
+	if ask() == "" {
+		t.Error("a service that is imported again was not asked")
+	}
 	s.from.Claims.Exports = s.from.Claims.Exports[:0]
 	s.put(s.from)
 	if ask() != "" {

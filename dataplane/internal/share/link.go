@@ -126,7 +126,8 @@ func (l *Link) Same(o *Link) bool {
 
 // Same reports whether two imports mean the same, whatever token comes with them.
 func (im *Import) Same(o *Import) bool {
-	return im.Kind == o.Kind && im.Account == o.Account && im.Subject == o.Subject && im.To() == o.To() && im.Share == o.Share
+	return im.Kind == o.Kind && im.Account == o.Account && im.Subject == o.Subject && im.To() == o.To() &&
+		im.Share == o.Share && im.AllowTrace == o.AllowTrace
 }
 
 // AppendLocal appends what a subject of the other side is here.
