@@ -155,10 +155,18 @@ func (s *Server) stamp(ctx context.Context, resp proto.Message, revision int64) 
 // stampEtags puts the etag into every resource of an answer.
 func stampEtags(resp proto.Message, etag string) {
 	resp.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		if f.Message() != nil && !f.IsList() {
-			if e := f.Message().Fields().ByName("etag"); e != nil {
-				v.Message().Set(e, protoreflect.ValueOfString(etag))
+		if f.Message() == nil || f.IsMap() {
+			return true
+		}
+		e := f.Message().Fields().ByName("etag")
+		switch {
+		case e == nil:
+		case f.IsList():
+			for i := range v.List().Len() {
+				v.List().Get(i).Message().Set(e, protoreflect.ValueOfString(etag))
 			}
+		default:
+			v.Message().Set(e, protoreflect.ValueOfString(etag))
 		}
 		return true
 	})

@@ -37,6 +37,8 @@ func table() map[string]string {
 		"AccountService/DeleteAccount":               "yyy---",
 		"UserService/CreateUser":                     "yyyy--",
 		"UserService/GetUser":                        "yyyy-y",
+		"UserService/BatchCreateUsers":               "yyyy--",
+		"UserService/BatchGetUsers":                  "yyyy-y",
 		"UserService/ListUsers":                      "yyyy-y",
 		"UserService/DeleteUser":                     "yyyy--",
 		"CredentialService/IssueCredential":          "yyyy--",

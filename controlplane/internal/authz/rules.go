@@ -102,6 +102,8 @@ func messagingRules() map[string]rule {
 		v1 + "AccountService/UndeleteAccount":     admins(),
 		v1 + "AccountService/PurgeAccount":        owners(),
 		v1 + "UserService/CreateUser":             developers(),
+		v1 + "UserService/BatchCreateUsers":       developers(),
+		v1 + "UserService/BatchGetUsers":          technical(),
 		v1 + "UserService/GetUser":                technical(),
 		v1 + "UserService/ListUsers":              technical(),
 		v1 + "UserService/DeleteUser":             developers(),

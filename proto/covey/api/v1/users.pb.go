@@ -311,6 +311,269 @@ func (x *CreateUserResponse) GetUser() *User {
 	return nil
 }
 
+// NewUser is a user to make.
+type NewUser struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	UserId string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Writable fields as in CreateUserRequest.
+	User          *User `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NewUser) Reset() {
+	*x = NewUser{}
+	mi := &file_covey_api_v1_users_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NewUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NewUser) ProtoMessage() {}
+
+func (x *NewUser) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_users_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NewUser.ProtoReflect.Descriptor instead.
+func (*NewUser) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *NewUser) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *NewUser) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+type BatchCreateUsersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Parent        string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	Users         []*NewUser             `protobuf:"bytes,2,rep,name=users,proto3" json:"users,omitempty"`
+	RequestId     string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ValidateOnly  bool                   `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCreateUsersRequest) Reset() {
+	*x = BatchCreateUsersRequest{}
+	mi := &file_covey_api_v1_users_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchCreateUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchCreateUsersRequest) ProtoMessage() {}
+
+func (x *BatchCreateUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_users_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCreateUsersRequest.ProtoReflect.Descriptor instead.
+func (*BatchCreateUsersRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *BatchCreateUsersRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchCreateUsersRequest) GetUsers() []*NewUser {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *BatchCreateUsersRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *BatchCreateUsersRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type BatchCreateUsersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the request.
+	Users         []*User `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCreateUsersResponse) Reset() {
+	*x = BatchCreateUsersResponse{}
+	mi := &file_covey_api_v1_users_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchCreateUsersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchCreateUsersResponse) ProtoMessage() {}
+
+func (x *BatchCreateUsersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_users_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCreateUsersResponse.ProtoReflect.Descriptor instead.
+func (*BatchCreateUsersResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *BatchCreateUsersResponse) GetUsers() []*User {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+type BatchGetUsersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Parent        string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	Names         []string               `protobuf:"bytes,2,rep,name=names,proto3" json:"names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetUsersRequest) Reset() {
+	*x = BatchGetUsersRequest{}
+	mi := &file_covey_api_v1_users_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetUsersRequest) ProtoMessage() {}
+
+func (x *BatchGetUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_users_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetUsersRequest.ProtoReflect.Descriptor instead.
+func (*BatchGetUsersRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *BatchGetUsersRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchGetUsersRequest) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+type BatchGetUsersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Users         []*User                `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetUsersResponse) Reset() {
+	*x = BatchGetUsersResponse{}
+	mi := &file_covey_api_v1_users_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetUsersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetUsersResponse) ProtoMessage() {}
+
+func (x *BatchGetUsersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_users_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetUsersResponse.ProtoReflect.Descriptor instead.
+func (*BatchGetUsersResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *BatchGetUsersResponse) GetUsers() []*User {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
 type GetUserRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -320,7 +583,7 @@ type GetUserRequest struct {
 
 func (x *GetUserRequest) Reset() {
 	*x = GetUserRequest{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[3]
+	mi := &file_covey_api_v1_users_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -332,7 +595,7 @@ func (x *GetUserRequest) String() string {
 func (*GetUserRequest) ProtoMessage() {}
 
 func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[3]
+	mi := &file_covey_api_v1_users_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -345,7 +608,7 @@ func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserRequest.ProtoReflect.Descriptor instead.
 func (*GetUserRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{3}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetUserRequest) GetName() string {
@@ -364,7 +627,7 @@ type GetUserResponse struct {
 
 func (x *GetUserResponse) Reset() {
 	*x = GetUserResponse{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[4]
+	mi := &file_covey_api_v1_users_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -376,7 +639,7 @@ func (x *GetUserResponse) String() string {
 func (*GetUserResponse) ProtoMessage() {}
 
 func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[4]
+	mi := &file_covey_api_v1_users_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -389,7 +652,7 @@ func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserResponse.ProtoReflect.Descriptor instead.
 func (*GetUserResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{4}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetUserResponse) GetUser() *User {
@@ -412,7 +675,7 @@ type ListUsersRequest struct {
 
 func (x *ListUsersRequest) Reset() {
 	*x = ListUsersRequest{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[5]
+	mi := &file_covey_api_v1_users_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -424,7 +687,7 @@ func (x *ListUsersRequest) String() string {
 func (*ListUsersRequest) ProtoMessage() {}
 
 func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[5]
+	mi := &file_covey_api_v1_users_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -437,7 +700,7 @@ func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
 func (*ListUsersRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{5}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListUsersRequest) GetParent() string {
@@ -478,7 +741,7 @@ type ListUsersResponse struct {
 
 func (x *ListUsersResponse) Reset() {
 	*x = ListUsersResponse{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[6]
+	mi := &file_covey_api_v1_users_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -490,7 +753,7 @@ func (x *ListUsersResponse) String() string {
 func (*ListUsersResponse) ProtoMessage() {}
 
 func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[6]
+	mi := &file_covey_api_v1_users_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -503,7 +766,7 @@ func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
 func (*ListUsersResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{6}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListUsersResponse) GetUsers() []*User {
@@ -532,7 +795,7 @@ type DeleteUserRequest struct {
 
 func (x *DeleteUserRequest) Reset() {
 	*x = DeleteUserRequest{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[7]
+	mi := &file_covey_api_v1_users_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +807,7 @@ func (x *DeleteUserRequest) String() string {
 func (*DeleteUserRequest) ProtoMessage() {}
 
 func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[7]
+	mi := &file_covey_api_v1_users_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -557,7 +820,7 @@ func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUserRequest.ProtoReflect.Descriptor instead.
 func (*DeleteUserRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{7}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DeleteUserRequest) GetName() string {
@@ -598,7 +861,7 @@ type DeleteUserResponse struct {
 
 func (x *DeleteUserResponse) Reset() {
 	*x = DeleteUserResponse{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[8]
+	mi := &file_covey_api_v1_users_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -610,7 +873,7 @@ func (x *DeleteUserResponse) String() string {
 func (*DeleteUserResponse) ProtoMessage() {}
 
 func (x *DeleteUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[8]
+	mi := &file_covey_api_v1_users_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -623,7 +886,7 @@ func (x *DeleteUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUserResponse.ProtoReflect.Descriptor instead.
 func (*DeleteUserResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{8}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DeleteUserResponse) GetOperation() *Operation {
@@ -649,7 +912,7 @@ type UpdateUserRequest struct {
 
 func (x *UpdateUserRequest) Reset() {
 	*x = UpdateUserRequest{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[9]
+	mi := &file_covey_api_v1_users_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -661,7 +924,7 @@ func (x *UpdateUserRequest) String() string {
 func (*UpdateUserRequest) ProtoMessage() {}
 
 func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[9]
+	mi := &file_covey_api_v1_users_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -674,7 +937,7 @@ func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateUserRequest.ProtoReflect.Descriptor instead.
 func (*UpdateUserRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{9}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *UpdateUserRequest) GetUser() *User {
@@ -725,7 +988,7 @@ type UpdateUserResponse struct {
 
 func (x *UpdateUserResponse) Reset() {
 	*x = UpdateUserResponse{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[10]
+	mi := &file_covey_api_v1_users_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -737,7 +1000,7 @@ func (x *UpdateUserResponse) String() string {
 func (*UpdateUserResponse) ProtoMessage() {}
 
 func (x *UpdateUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[10]
+	mi := &file_covey_api_v1_users_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -750,7 +1013,7 @@ func (x *UpdateUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateUserResponse.ProtoReflect.Descriptor instead.
 func (*UpdateUserResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{10}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *UpdateUserResponse) GetUser() *User {
@@ -787,7 +1050,7 @@ type SuspendUserRequest struct {
 
 func (x *SuspendUserRequest) Reset() {
 	*x = SuspendUserRequest{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[11]
+	mi := &file_covey_api_v1_users_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +1062,7 @@ func (x *SuspendUserRequest) String() string {
 func (*SuspendUserRequest) ProtoMessage() {}
 
 func (x *SuspendUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[11]
+	mi := &file_covey_api_v1_users_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +1075,7 @@ func (x *SuspendUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendUserRequest.ProtoReflect.Descriptor instead.
 func (*SuspendUserRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{11}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SuspendUserRequest) GetName() string {
@@ -860,7 +1123,7 @@ type SuspendUserResponse struct {
 
 func (x *SuspendUserResponse) Reset() {
 	*x = SuspendUserResponse{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[12]
+	mi := &file_covey_api_v1_users_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -872,7 +1135,7 @@ func (x *SuspendUserResponse) String() string {
 func (*SuspendUserResponse) ProtoMessage() {}
 
 func (x *SuspendUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[12]
+	mi := &file_covey_api_v1_users_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -885,7 +1148,7 @@ func (x *SuspendUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendUserResponse.ProtoReflect.Descriptor instead.
 func (*SuspendUserResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{12}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SuspendUserResponse) GetUser() *User {
@@ -914,7 +1177,7 @@ type ResumeUserRequest struct {
 
 func (x *ResumeUserRequest) Reset() {
 	*x = ResumeUserRequest{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[13]
+	mi := &file_covey_api_v1_users_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -926,7 +1189,7 @@ func (x *ResumeUserRequest) String() string {
 func (*ResumeUserRequest) ProtoMessage() {}
 
 func (x *ResumeUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[13]
+	mi := &file_covey_api_v1_users_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -939,7 +1202,7 @@ func (x *ResumeUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeUserRequest.ProtoReflect.Descriptor instead.
 func (*ResumeUserRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{13}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ResumeUserRequest) GetName() string {
@@ -980,7 +1243,7 @@ type ResumeUserResponse struct {
 
 func (x *ResumeUserResponse) Reset() {
 	*x = ResumeUserResponse{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[14]
+	mi := &file_covey_api_v1_users_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -992,7 +1255,7 @@ func (x *ResumeUserResponse) String() string {
 func (*ResumeUserResponse) ProtoMessage() {}
 
 func (x *ResumeUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[14]
+	mi := &file_covey_api_v1_users_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1005,7 +1268,7 @@ func (x *ResumeUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeUserResponse.ProtoReflect.Descriptor instead.
 func (*ResumeUserResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{14}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ResumeUserResponse) GetUser() *User {
@@ -1051,7 +1314,24 @@ const file_covey_api_v1_users_proto_rawDesc = "" +
 	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
 	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"<\n" +
 	"\x12CreateUserResponse\x12&\n" +
-	"\x04user\x18\x01 \x01(\v2\x12.covey.api.v1.UserR\x04user\"l\n" +
+	"\x04user\x18\x01 \x01(\v2\x12.covey.api.v1.UserR\x04user\"q\n" +
+	"\aNewUser\x12>\n" +
+	"\auser_id\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^[a-z][a-z0-9-]{0,61}[a-z0-9]$R\x06userId\x12&\n" +
+	"\x04user\x18\x02 \x01(\v2\x12.covey.api.v1.UserR\x04user\"\xee\x01\n" +
+	"\x17BatchCreateUsersRequest\x12M\n" +
+	"\x06parent\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x06parent\x127\n" +
+	"\x05users\x18\x02 \x03(\v2\x15.covey.api.v1.NewUserB\n" +
+	"\xbaH\a\x92\x01\x04\b\x01\x102R\x05users\x12&\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"D\n" +
+	"\x18BatchCreateUsersResponse\x12(\n" +
+	"\x05users\x18\x01 \x03(\v2\x12.covey.api.v1.UserR\x05users\"\xcd\x01\n" +
+	"\x14BatchGetUsersRequest\x12M\n" +
+	"\x06parent\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x06parent\x12f\n" +
+	"\x05names\x18\x02 \x03(\tBP\xbaHM\x92\x01J\b\x01\x10\xe8\a\"CrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/users/[^/]{1,64}$R\x05names\"A\n" +
+	"\x15BatchGetUsersResponse\x12(\n" +
+	"\x05users\x18\x01 \x03(\v2\x12.covey.api.v1.UserR\x05users\"l\n" +
 	"\x0eGetUserRequest\x12Z\n" +
 	"\x04name\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/users/[^/]{1,64}$R\x04name\"9\n" +
 	"\x0fGetUserResponse\x12&\n" +
@@ -1104,10 +1384,13 @@ const file_covey_api_v1_users_proto_rawDesc = "" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"s\n" +
 	"\x12ResumeUserResponse\x12&\n" +
 	"\x04user\x18\x01 \x01(\v2\x12.covey.api.v1.UserR\x04user\x125\n" +
-	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation2\xe2\a\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation2\xa7\n" +
+	"\n" +
 	"\vUserService\x12\x89\x01\n" +
 	"\n" +
-	"CreateUser\x12\x1f.covey.api.v1.CreateUserRequest\x1a .covey.api.v1.CreateUserResponse\"8\x82\xd3\xe4\x93\x022:\x01*\"-/v1/{parent=organizations/*/accounts/*}/users\x12}\n" +
+	"CreateUser\x12\x1f.covey.api.v1.CreateUserRequest\x1a .covey.api.v1.CreateUserResponse\"8\x82\xd3\xe4\x93\x022:\x01*\"-/v1/{parent=organizations/*/accounts/*}/users\x12\xa7\x01\n" +
+	"\x10BatchCreateUsers\x12%.covey.api.v1.BatchCreateUsersRequest\x1a&.covey.api.v1.BatchCreateUsersResponse\"D\x82\xd3\xe4\x93\x02>:\x01*\"9/v1/{parent=organizations/*/accounts/*}/users:batchCreate\x12\x98\x01\n" +
+	"\rBatchGetUsers\x12\".covey.api.v1.BatchGetUsersRequest\x1a#.covey.api.v1.BatchGetUsersResponse\">\x82\xd3\xe4\x93\x028\x126/v1/{parent=organizations/*/accounts/*}/users:batchGet\x12}\n" +
 	"\aGetUser\x12\x1c.covey.api.v1.GetUserRequest\x1a\x1d.covey.api.v1.GetUserResponse\"5\x82\xd3\xe4\x93\x02/\x12-/v1/{name=organizations/*/accounts/*/users/*}\x12\x83\x01\n" +
 	"\tListUsers\x12\x1e.covey.api.v1.ListUsersRequest\x1a\x1f.covey.api.v1.ListUsersResponse\"5\x82\xd3\xe4\x93\x02/\x12-/v1/{parent=organizations/*/accounts/*}/users\x12\x8e\x01\n" +
 	"\n" +
@@ -1131,66 +1414,79 @@ func file_covey_api_v1_users_proto_rawDescGZIP() []byte {
 }
 
 var file_covey_api_v1_users_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_covey_api_v1_users_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_covey_api_v1_users_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_covey_api_v1_users_proto_goTypes = []any{
-	(User_State)(0),               // 0: covey.api.v1.User.State
-	(*User)(nil),                  // 1: covey.api.v1.User
-	(*CreateUserRequest)(nil),     // 2: covey.api.v1.CreateUserRequest
-	(*CreateUserResponse)(nil),    // 3: covey.api.v1.CreateUserResponse
-	(*GetUserRequest)(nil),        // 4: covey.api.v1.GetUserRequest
-	(*GetUserResponse)(nil),       // 5: covey.api.v1.GetUserResponse
-	(*ListUsersRequest)(nil),      // 6: covey.api.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),     // 7: covey.api.v1.ListUsersResponse
-	(*DeleteUserRequest)(nil),     // 8: covey.api.v1.DeleteUserRequest
-	(*DeleteUserResponse)(nil),    // 9: covey.api.v1.DeleteUserResponse
-	(*UpdateUserRequest)(nil),     // 10: covey.api.v1.UpdateUserRequest
-	(*UpdateUserResponse)(nil),    // 11: covey.api.v1.UpdateUserResponse
-	(*SuspendUserRequest)(nil),    // 12: covey.api.v1.SuspendUserRequest
-	(*SuspendUserResponse)(nil),   // 13: covey.api.v1.SuspendUserResponse
-	(*ResumeUserRequest)(nil),     // 14: covey.api.v1.ResumeUserRequest
-	(*ResumeUserResponse)(nil),    // 15: covey.api.v1.ResumeUserResponse
-	(*Permissions)(nil),           // 16: covey.api.v1.Permissions
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(*Operation)(nil),             // 18: covey.api.v1.Operation
-	(*fieldmaskpb.FieldMask)(nil), // 19: google.protobuf.FieldMask
+	(User_State)(0),                  // 0: covey.api.v1.User.State
+	(*User)(nil),                     // 1: covey.api.v1.User
+	(*CreateUserRequest)(nil),        // 2: covey.api.v1.CreateUserRequest
+	(*CreateUserResponse)(nil),       // 3: covey.api.v1.CreateUserResponse
+	(*NewUser)(nil),                  // 4: covey.api.v1.NewUser
+	(*BatchCreateUsersRequest)(nil),  // 5: covey.api.v1.BatchCreateUsersRequest
+	(*BatchCreateUsersResponse)(nil), // 6: covey.api.v1.BatchCreateUsersResponse
+	(*BatchGetUsersRequest)(nil),     // 7: covey.api.v1.BatchGetUsersRequest
+	(*BatchGetUsersResponse)(nil),    // 8: covey.api.v1.BatchGetUsersResponse
+	(*GetUserRequest)(nil),           // 9: covey.api.v1.GetUserRequest
+	(*GetUserResponse)(nil),          // 10: covey.api.v1.GetUserResponse
+	(*ListUsersRequest)(nil),         // 11: covey.api.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),        // 12: covey.api.v1.ListUsersResponse
+	(*DeleteUserRequest)(nil),        // 13: covey.api.v1.DeleteUserRequest
+	(*DeleteUserResponse)(nil),       // 14: covey.api.v1.DeleteUserResponse
+	(*UpdateUserRequest)(nil),        // 15: covey.api.v1.UpdateUserRequest
+	(*UpdateUserResponse)(nil),       // 16: covey.api.v1.UpdateUserResponse
+	(*SuspendUserRequest)(nil),       // 17: covey.api.v1.SuspendUserRequest
+	(*SuspendUserResponse)(nil),      // 18: covey.api.v1.SuspendUserResponse
+	(*ResumeUserRequest)(nil),        // 19: covey.api.v1.ResumeUserRequest
+	(*ResumeUserResponse)(nil),       // 20: covey.api.v1.ResumeUserResponse
+	(*Permissions)(nil),              // 21: covey.api.v1.Permissions
+	(*timestamppb.Timestamp)(nil),    // 22: google.protobuf.Timestamp
+	(*Operation)(nil),                // 23: covey.api.v1.Operation
+	(*fieldmaskpb.FieldMask)(nil),    // 24: google.protobuf.FieldMask
 }
 var file_covey_api_v1_users_proto_depIdxs = []int32{
-	16, // 0: covey.api.v1.User.permissions:type_name -> covey.api.v1.Permissions
-	17, // 1: covey.api.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	17, // 2: covey.api.v1.User.update_time:type_name -> google.protobuf.Timestamp
+	21, // 0: covey.api.v1.User.permissions:type_name -> covey.api.v1.Permissions
+	22, // 1: covey.api.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	22, // 2: covey.api.v1.User.update_time:type_name -> google.protobuf.Timestamp
 	0,  // 3: covey.api.v1.User.state:type_name -> covey.api.v1.User.State
 	1,  // 4: covey.api.v1.CreateUserRequest.user:type_name -> covey.api.v1.User
 	1,  // 5: covey.api.v1.CreateUserResponse.user:type_name -> covey.api.v1.User
-	1,  // 6: covey.api.v1.GetUserResponse.user:type_name -> covey.api.v1.User
-	1,  // 7: covey.api.v1.ListUsersResponse.users:type_name -> covey.api.v1.User
-	18, // 8: covey.api.v1.DeleteUserResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 9: covey.api.v1.UpdateUserRequest.user:type_name -> covey.api.v1.User
-	19, // 10: covey.api.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
-	1,  // 11: covey.api.v1.UpdateUserResponse.user:type_name -> covey.api.v1.User
-	18, // 12: covey.api.v1.UpdateUserResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 13: covey.api.v1.SuspendUserResponse.user:type_name -> covey.api.v1.User
-	18, // 14: covey.api.v1.SuspendUserResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 15: covey.api.v1.ResumeUserResponse.user:type_name -> covey.api.v1.User
-	18, // 16: covey.api.v1.ResumeUserResponse.operation:type_name -> covey.api.v1.Operation
-	2,  // 17: covey.api.v1.UserService.CreateUser:input_type -> covey.api.v1.CreateUserRequest
-	4,  // 18: covey.api.v1.UserService.GetUser:input_type -> covey.api.v1.GetUserRequest
-	6,  // 19: covey.api.v1.UserService.ListUsers:input_type -> covey.api.v1.ListUsersRequest
-	10, // 20: covey.api.v1.UserService.UpdateUser:input_type -> covey.api.v1.UpdateUserRequest
-	12, // 21: covey.api.v1.UserService.SuspendUser:input_type -> covey.api.v1.SuspendUserRequest
-	14, // 22: covey.api.v1.UserService.ResumeUser:input_type -> covey.api.v1.ResumeUserRequest
-	8,  // 23: covey.api.v1.UserService.DeleteUser:input_type -> covey.api.v1.DeleteUserRequest
-	3,  // 24: covey.api.v1.UserService.CreateUser:output_type -> covey.api.v1.CreateUserResponse
-	5,  // 25: covey.api.v1.UserService.GetUser:output_type -> covey.api.v1.GetUserResponse
-	7,  // 26: covey.api.v1.UserService.ListUsers:output_type -> covey.api.v1.ListUsersResponse
-	11, // 27: covey.api.v1.UserService.UpdateUser:output_type -> covey.api.v1.UpdateUserResponse
-	13, // 28: covey.api.v1.UserService.SuspendUser:output_type -> covey.api.v1.SuspendUserResponse
-	15, // 29: covey.api.v1.UserService.ResumeUser:output_type -> covey.api.v1.ResumeUserResponse
-	9,  // 30: covey.api.v1.UserService.DeleteUser:output_type -> covey.api.v1.DeleteUserResponse
-	24, // [24:31] is the sub-list for method output_type
-	17, // [17:24] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	1,  // 6: covey.api.v1.NewUser.user:type_name -> covey.api.v1.User
+	4,  // 7: covey.api.v1.BatchCreateUsersRequest.users:type_name -> covey.api.v1.NewUser
+	1,  // 8: covey.api.v1.BatchCreateUsersResponse.users:type_name -> covey.api.v1.User
+	1,  // 9: covey.api.v1.BatchGetUsersResponse.users:type_name -> covey.api.v1.User
+	1,  // 10: covey.api.v1.GetUserResponse.user:type_name -> covey.api.v1.User
+	1,  // 11: covey.api.v1.ListUsersResponse.users:type_name -> covey.api.v1.User
+	23, // 12: covey.api.v1.DeleteUserResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 13: covey.api.v1.UpdateUserRequest.user:type_name -> covey.api.v1.User
+	24, // 14: covey.api.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
+	1,  // 15: covey.api.v1.UpdateUserResponse.user:type_name -> covey.api.v1.User
+	23, // 16: covey.api.v1.UpdateUserResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 17: covey.api.v1.SuspendUserResponse.user:type_name -> covey.api.v1.User
+	23, // 18: covey.api.v1.SuspendUserResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 19: covey.api.v1.ResumeUserResponse.user:type_name -> covey.api.v1.User
+	23, // 20: covey.api.v1.ResumeUserResponse.operation:type_name -> covey.api.v1.Operation
+	2,  // 21: covey.api.v1.UserService.CreateUser:input_type -> covey.api.v1.CreateUserRequest
+	5,  // 22: covey.api.v1.UserService.BatchCreateUsers:input_type -> covey.api.v1.BatchCreateUsersRequest
+	7,  // 23: covey.api.v1.UserService.BatchGetUsers:input_type -> covey.api.v1.BatchGetUsersRequest
+	9,  // 24: covey.api.v1.UserService.GetUser:input_type -> covey.api.v1.GetUserRequest
+	11, // 25: covey.api.v1.UserService.ListUsers:input_type -> covey.api.v1.ListUsersRequest
+	15, // 26: covey.api.v1.UserService.UpdateUser:input_type -> covey.api.v1.UpdateUserRequest
+	17, // 27: covey.api.v1.UserService.SuspendUser:input_type -> covey.api.v1.SuspendUserRequest
+	19, // 28: covey.api.v1.UserService.ResumeUser:input_type -> covey.api.v1.ResumeUserRequest
+	13, // 29: covey.api.v1.UserService.DeleteUser:input_type -> covey.api.v1.DeleteUserRequest
+	3,  // 30: covey.api.v1.UserService.CreateUser:output_type -> covey.api.v1.CreateUserResponse
+	6,  // 31: covey.api.v1.UserService.BatchCreateUsers:output_type -> covey.api.v1.BatchCreateUsersResponse
+	8,  // 32: covey.api.v1.UserService.BatchGetUsers:output_type -> covey.api.v1.BatchGetUsersResponse
+	10, // 33: covey.api.v1.UserService.GetUser:output_type -> covey.api.v1.GetUserResponse
+	12, // 34: covey.api.v1.UserService.ListUsers:output_type -> covey.api.v1.ListUsersResponse
+	16, // 35: covey.api.v1.UserService.UpdateUser:output_type -> covey.api.v1.UpdateUserResponse
+	18, // 36: covey.api.v1.UserService.SuspendUser:output_type -> covey.api.v1.SuspendUserResponse
+	20, // 37: covey.api.v1.UserService.ResumeUser:output_type -> covey.api.v1.ResumeUserResponse
+	14, // 38: covey.api.v1.UserService.DeleteUser:output_type -> covey.api.v1.DeleteUserResponse
+	30, // [30:39] is the sub-list for method output_type
+	21, // [21:30] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_users_proto_init() }
@@ -1206,7 +1502,7 @@ func file_covey_api_v1_users_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_api_v1_users_proto_rawDesc), len(file_covey_api_v1_users_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   15,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

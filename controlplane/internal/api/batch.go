@@ -1,0 +1,66 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"github.com/coveymq/covey/controlplane/internal/store"
+	"github.com/coveymq/covey/controlplane/internal/tenancy"
+	"github.com/coveymq/covey/internal/errs"
+	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
+)
+
+// BatchCreateUsers implements apiv1.UserServiceServer.
+func (s *users) BatchCreateUsers(ctx context.Context, req *apiv1.BatchCreateUsersRequest) (*apiv1.BatchCreateUsersResponse, error) {
+	n, err := parseName(req.GetParent())
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]bool{}
+	for _, u := range req.GetUsers() {
+		if seen[u.GetUserId()] {
+			return nil, errs.New(errs.Invalid, "INVALID_FIELD", "users: the id %q is there twice", u.GetUserId()).WithField("users")
+		}
+		seen[u.GetUserId()] = true
+	}
+	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.BatchCreateUsersResponse, error) {
+		resp := &apiv1.BatchCreateUsersResponse{}
+		for _, in := range req.GetUsers() {
+			u, err := s.tenancy.CreateUser(ctx, tx, n.account, in.GetUserId(), tenancy.UserFields{
+				DisplayName: in.GetUser().GetDisplayName(), Role: in.GetUser().GetRole(), Permissions: permissionsFrom(in.GetUser().GetPermissions()),
+			})
+			if err != nil {
+				return nil, err
+			}
+			resp.Users = append(resp.Users, userProto(n.organization, u))
+		}
+		return resp, nil
+	})
+}
+
+// BatchGetUsers implements apiv1.UserServiceServer.
+func (s *users) BatchGetUsers(ctx context.Context, req *apiv1.BatchGetUsersRequest) (*apiv1.BatchGetUsersResponse, error) {
+	v, parent, err := s.view(ctx, req.GetParent())
+	if err != nil {
+		return nil, err
+	}
+	resp := &apiv1.BatchGetUsersResponse{}
+	for _, text := range req.GetNames() {
+		n, err := parseName(text)
+		if err != nil {
+			return nil, err
+		}
+		if n.organization != parent.organization || n.account != parent.account {
+			return nil, errs.New(errs.Invalid, "INVALID_NAME", "%q is not a user of %s", text, req.GetParent()).WithField("names")
+		}
+		u, err := v.User(ctx, n.account, n.user)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, notFound(text)
+		}
+		if err != nil {
+			return nil, err
+		}
+		resp.Users = append(resp.Users, userProto(n.organization, u))
+	}
+	return resp, nil
+}
