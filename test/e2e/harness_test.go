@@ -19,9 +19,14 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"go.uber.org/goleak"
+
+	"github.com/coveymq/covey/internal/testetcd"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	testetcd.Main()
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	startTimeout = 60 * time.Second // a loaded machine, not a goal
