@@ -58,27 +58,27 @@ func config(dir string, log *logBuffer) controlplane.Config {
 	}
 }
 
-func start(t *testing.T, dir string, options ...func(*controlplane.Config)) *plane {
-	t.Helper()
+func start(tb testing.TB, dir string, options ...func(*controlplane.Config)) *plane {
+	tb.Helper()
 	p := &plane{log: &logBuffer{}}
 	cfg := config(dir, p.log)
 	for _, o := range options {
 		o(&cfg)
 	}
-	server, err := controlplane.New(t.Context(), cfg)
+	server, err := controlplane.New(tb.Context(), cfg)
 	if err != nil {
-		t.Fatalf("start control plane: %v", err)
+		tb.Fatalf("start control plane: %v", err)
 	}
 	p.Server, p.key = server, server.BootstrapKey()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if err := server.Run(ctx); err != nil {
-			t.Errorf("run control plane: %v", err)
+			tb.Errorf("run control plane: %v", err)
 		}
 	})
 	p.stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
-	t.Cleanup(p.stop)
+	tb.Cleanup(p.stop)
 	return p
 }
 
@@ -104,8 +104,8 @@ type caller struct {
 	conn        *grpc.ClientConn
 }
 
-func (p *plane) as(t *testing.T, key string) *caller {
-	t.Helper()
+func (p *plane) as(tb testing.TB, key string) *caller {
+	tb.Helper()
 	conn, err := grpc.NewClient(p.APIAddr(), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			if key != "" {
@@ -120,9 +120,9 @@ func (p *plane) as(t *testing.T, key string) *caller {
 			return streamer(ctx, desc, cc, method, opts...)
 		}))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close() })
+	tb.Cleanup(func() { _ = conn.Close() })
 	return &caller{
 		orgs: apiv1.NewOrganizationServiceClient(conn), accounts: apiv1.NewAccountServiceClient(conn), users: apiv1.NewUserServiceClient(conn),
 		credentials: apiv1.NewCredentialServiceClient(conn), operations: apiv1.NewOperationServiceClient(conn), usage: apiv1.NewUsageServiceClient(conn), conn: conn,
@@ -134,13 +134,13 @@ func (p *plane) as(t *testing.T, key string) *caller {
 }
 
 // signUp signs an organization up and returns the answer and its owner.
-func (p *plane) signUp(t *testing.T, org string) (*apiv1.SignUpResponse, *caller) {
-	t.Helper()
-	resp, err := p.as(t, p.key).orgs.SignUp(t.Context(), &apiv1.SignUpRequest{OrganizationId: org, ContactEmail: org + "@example.com"})
+func (p *plane) signUp(tb testing.TB, org string) (*apiv1.SignUpResponse, *caller) {
+	tb.Helper()
+	resp, err := p.as(tb, p.key).orgs.SignUp(tb.Context(), &apiv1.SignUpRequest{OrganizationId: org, ContactEmail: org + "@example.com"})
 	if err != nil {
-		t.Fatalf("sign up %s: %v", org, err)
+		tb.Fatalf("sign up %s: %v", org, err)
 	}
-	return resp, p.as(t, resp.GetApiKey())
+	return resp, p.as(tb, resp.GetApiKey())
 }
 
 func must[T any](t *testing.T, what string) func(T, error) T {

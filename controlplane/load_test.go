@@ -1,0 +1,81 @@
+package controlplane_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
+)
+
+// BenchmarkAccounts makes accounts through the API of a control plane with an
+// etcd of its own, in as many organizations as there are callers, and says what
+// each costs: time, disk, memory. -benchtime 50000x makes 50,000 of them.
+func BenchmarkAccounts(b *testing.B) {
+	const callers = 16
+	dir := b.TempDir()
+	p := start(b, dir)
+	owners := make([]*caller, callers)
+	for i := range owners {
+		_, owners[i] = p.signUp(b, fmt.Sprint("org", i))
+	}
+	before := heap()
+	took := make([]time.Duration, b.N)
+	var made atomic.Int64
+	var all sync.WaitGroup
+	b.ResetTimer()
+	for i, owner := range owners {
+		all.Go(func() {
+			for n := made.Add(1) - 1; n < int64(b.N); n = made.Add(1) - 1 {
+				began := time.Now()
+				_, err := owner.accounts.CreateAccount(b.Context(), &apiv1.CreateAccountRequest{
+					Parent: fmt.Sprint("organizations/org", i), AccountId: fmt.Sprint("a", n),
+				})
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				took[n] = time.Since(began)
+			}
+		})
+	}
+	all.Wait()
+	b.StopTimer()
+	slices.Sort(took)
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "accounts/s")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "ms-p99")
+	b.ReportMetric(float64(heap()-before)/float64(b.N), "heap-B/account")
+	if info, err := os.Stat(filepath.Join(dir, "etcd", "member", "snap", "db")); err == nil {
+		b.ReportMetric(float64(info.Size())/float64(b.N), "db-B/account")
+	}
+	b.ReportMetric(residentMB(b), "resident-MB")
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// residentMB reads how much memory this process has; 0 where /proc is not.
+func residentMB(tb testing.TB) float64 {
+	tb.Helper()
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	var kb float64
+	if _, err := fmt.Sscan(rest, &kb); err != nil {
+		tb.Error(err)
+	}
+	return kb / 1024
+}
