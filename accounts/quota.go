@@ -226,6 +226,9 @@ func (q Quotas) Lower(o Quotas) Quotas {
 
 // Or returns q with what it does not state from defaults.
 func (q Quotas) Or(defaults Quotas) Quotas {
+	if len(q) == 0 {
+		return defaults
+	}
 	if len(defaults) == 0 {
 		return q
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/config"
 	"github.com/coveymq/covey/dataplane/internal/conn"
+	"github.com/coveymq/covey/dataplane/internal/limit"
 	"github.com/coveymq/covey/dataplane/internal/monitor"
 	"github.com/coveymq/covey/dataplane/internal/resolver"
 	"github.com/coveymq/covey/dataplane/internal/route"
@@ -42,6 +44,7 @@ type Broker struct {
 	metrics  *telemetry.Provider // nil without metrics of its own
 	readings metric.Registration // of metrics; nil without any
 	started  time.Time
+	months   *limit.Months
 	resolver *resolver.Resolver // nil without an operator of its own
 	static   *auth.Switch       // nil unless the configuration says who may connect
 	reloads  sync.Mutex         // held while the configuration changes
@@ -75,6 +78,14 @@ func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
 			err = errors.Join(err, b.release())
 		}
 	}()
+	b.cfg.Limits = defaultLimits(cfg.Limits)
+	months := ""
+	if cfg.StateDir != "" {
+		months = filepath.Join(cfg.StateDir, "limits")
+	}
+	if b.months, err = limit.OpenMonths(months, b.started, cfg.Logger); err != nil {
+		return nil, err
+	}
 	b.host = &conn.Host{Log: cfg.Logger}
 	if b.cfg.Clients == nil {
 		o := conn.DefaultOptions()
@@ -115,7 +126,7 @@ func (b *Broker) assemble(ctx context.Context) error {
 		}
 		b.fleet = e
 		b.accounts = e.accounts
-		b.accounts.Defaults = b.cfg.Limits
+		b.accounts.Defaults, b.accounts.Months = b.cfg.Limits, b.months
 		b.watchAccounts()
 		b.ownSystem()
 		b.host.Auth = auth.NewOperator(e.accounts)
@@ -205,6 +216,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	serving.Go(b.evict)
 	serving.Go(b.accounts.Run)
 	serving.Go(b.settle)
+	serving.Go(b.months.Run)
 	serving.Go(b.monitor.Run)
 	serving.Go(b.system.Run)
 	if b.mesh != nil {

@@ -52,6 +52,8 @@ type Cluster struct {
 	PingInterval  time.Duration
 	PingMax       int
 	WriteDeadline time.Duration
+	// Hasty gives a peer up that does not take all it is offered in that time.
+	Hasty bool
 	// NoAdvertise keeps the addresses for clients from the other brokers.
 	NoAdvertise bool
 	// SystemAccount has a connection of its own, and must be the same for all.
@@ -99,7 +101,7 @@ func (b *Broker) routes(c *Cluster) route.Config {
 		PoolSize: c.PoolSize, Accounts: c.Accounts, User: c.User, Password: c.Password, AuthTimeout: c.AuthTimeout,
 		TLS: c.TLS, Permissions: c.Permissions, Compression: c.Compression,
 		ConnectRetries: c.ConnectRetries, ConnectBackoff: c.ConnectBackoff, NoAdvertise: c.NoAdvertise,
-		PingInterval: c.PingInterval, PingMax: c.PingMax, WriteDeadline: c.WriteDeadline,
+		PingInterval: c.PingInterval, PingMax: c.PingMax, WriteDeadline: c.WriteDeadline, Hasty: c.Hasty,
 		SystemAccount: b.systemAccount(), ClientURLs: b.clientAddrs(), MaxPayload: b.cfg.Clients.MaxPayload, NoHeaders: b.cfg.NoHeaders, Log: b.cfg.Logger,
 	}
 }
@@ -124,7 +126,7 @@ func clusterOf(c *config.Cluster) *Cluster {
 		Name: c.Name, Listen: joinPort(c.Host, max(c.Port, 0)), Advertise: c.Advertise, Routes: c.Routes, PoolSize: c.PoolSize, Accounts: c.Accounts,
 		User: c.User, Password: c.Password, AuthTimeout: c.AuthTimeout, TLS: c.TLS, Permissions: c.Permissions, Compression: c.Compression,
 		ConnectRetries: c.ConnectRetries, ConnectBackoff: c.ConnectBackoff, NoAdvertise: c.NoAdvertise,
-		PingInterval: c.PingInterval, PingMax: c.PingMax, WriteDeadline: c.WriteDeadline,
+		PingInterval: c.PingInterval, PingMax: c.PingMax, WriteDeadline: c.WriteDeadline, Hasty: c.Hasty,
 	}
 }
 

@@ -16,7 +16,7 @@ func (b *Broker) followOperator(ctx context.Context) (err error) {
 		return err
 	}
 	b.accounts = account.NewRegistry("", b.resolver, countNothing, b.cfg.Logger)
-	b.accounts.Defaults = b.cfg.Limits
+	b.accounts.Defaults, b.accounts.Months = b.cfg.Limits, b.months
 	b.accounts.SetVerified(o.Verified)
 	b.watchAccounts()
 	b.host.Auth = auth.NewOperator(b.accounts)

@@ -19,6 +19,7 @@ func (b *Broker) standAlone(ctx context.Context) error {
 		b.cfg.Access = &auth.Access{System: auth.SystemAccount}
 	}
 	b.accounts = account.NewRegistry("", nil, nil, b.cfg.Logger)
+	b.accounts.Months = b.months
 	b.watchAccounts()
 	b.defineAccounts(b.cfg.Access)
 	b.static = auth.NewSwitch(auth.NewStatic(b.cfg.Access, b.accounts.Loaded))

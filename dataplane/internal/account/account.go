@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/coveymq/covey/accounts"
+	"github.com/coveymq/covey/dataplane/internal/egress"
 	"github.com/coveymq/covey/dataplane/internal/interest"
 	"github.com/coveymq/covey/dataplane/internal/limit"
 	"github.com/coveymq/covey/dataplane/internal/permission"
@@ -128,6 +129,10 @@ type Account struct {
 	Key   string // public key, or the configured name
 	Index *interest.Index
 	Usage Usage
+	// Month counts the data of the month; nil if there is no bound to it.
+	Month atomic.Pointer[limit.Month]
+	// Backlog is what waits for all members.
+	Backlog egress.Budget
 
 	state   atomic.Pointer[State]
 	links   atomic.Pointer[Links]
@@ -146,6 +151,7 @@ type Account struct {
 	members   members // guarded by mu, as is all below
 	elsewhere elsewhere
 	gate      *limit.Gate
+	months    *limit.Months // where data of the month is kept; nil for in no file
 	users     users
 	past      Traffic   // of members that have left
 	idle      time.Time // since when there are none
@@ -157,8 +163,10 @@ type Account struct {
 // New returns an account with a state.
 func New(key string, usage Usage, s *State) *Account {
 	now := time.Now()
-	a := &Account{Key: key, Index: interest.New(), Usage: usage, gate: limit.NewGate(nil, s.Quotas, nil, now)}
+	a := &Account{Key: key, Index: interest.New(), Usage: usage}
 	a.state.Store(s)
+	a.boundBacklog(s)
+	a.regate(s, now)
 	a.link(s)
 	a.updated.Store(now.UnixNano())
 	return a
@@ -289,9 +297,10 @@ func (a *Account) Apply(s *State) {
 	now := time.Now()
 	a.mu.Lock()
 	a.state.Store(s)
+	a.boundBacklog(s)
 	a.link(s)
 	a.updated.Store(now.UnixNano())
-	a.gate = limit.NewGate(nil, s.Quotas, a.gate, now)
+	a.regate(s, now)
 	members := a.members.all()
 	a.mu.Unlock()
 

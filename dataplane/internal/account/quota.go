@@ -171,3 +171,28 @@ func (a *Account) Subscribed() (accounts.Policy, bool) {
 
 // Unsubscribed counts one out.
 func (a *Account) Unsubscribed() { a.subscriptions.Add(-1) }
+
+// boundBacklog puts the account's budget of pending bytes in force.
+func (a *Account) boundBacklog(s *State) {
+	q := s.Quotas[accounts.PendingBytes]
+	a.Backlog.Set(q.Amount, q.Policy == accounts.Drop)
+}
+
+// regate puts the account's rates in force. Call it with mu held, or before
+// anybody knows the account.
+func (a *Account) regate(s *State, now time.Time) {
+	if _, ok := s.Quotas[accounts.MonthlyBytes]; !ok {
+		a.Month.Store(nil)
+	} else if a.Month.Load() == nil {
+		a.Month.Store(a.months.Of(a.Key))
+	}
+	a.gate = limit.NewAccountGate(nil, s.Quotas, a.gate, a.Month.Load(), now)
+}
+
+// keep says where the data of the month is kept. Call it before anybody knows
+// the account.
+func (a *Account) keep(m *limit.Months) {
+	a.months = m
+	a.Month.Store(nil)
+	a.regate(a.State(), time.Now())
+}

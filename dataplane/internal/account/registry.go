@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/coveymq/covey/accounts"
+	"github.com/coveymq/covey/dataplane/internal/limit"
 )
 
 // Source is where accounts come from.
@@ -44,6 +45,9 @@ type Registry struct {
 	// Defaults are the limits of accounts that do not state their own; set before
 	// the first account is loaded.
 	Defaults accounts.Quotas
+	// Months are where the data of the month is kept; nil for in no file. Set
+	// before the first account is loaded.
+	Months *limit.Months
 
 	watch Watcher // nil if nobody does; set before the first account is loaded
 
@@ -190,6 +194,7 @@ func (r *Registry) load(ctx context.Context, key string) (*Account, error) {
 		return nil, fmt.Errorf("%w: usage of %s: %w", ErrUnavailable, key, err)
 	}
 	a := New(key, usage, s)
+	a.keep(r.Months)
 	a.idle, a.sweeper = time.Now(), r.sweeper
 	r.complain(a)
 	return a, nil
@@ -197,6 +202,7 @@ func (r *Registry) load(ctx context.Context, key string) (*Account, error) {
 
 // Add puts an account from a configuration file in.
 func (r *Registry) Add(a *Account) {
+	a.keep(r.Months)
 	a.sweeper = r.sweeper
 	if r.watch != nil {
 		r.watch.Loaded(a)

@@ -36,6 +36,7 @@ type Cluster struct {
 	PingInterval   time.Duration
 	PingMax        int
 	WriteDeadline  time.Duration
+	Hasty          bool // with what it does not take in that time
 }
 
 // cluster returns the cluster, made if there is none.
@@ -68,7 +69,11 @@ func (f *file) cluster(n node) {
 	t.add(f.clusterPing, "ping_interval")
 	t.add(integer(&f.reader, &c.PingMax, 0, math.MaxInt32), "ping_max")
 	t.add(f.duration(&c.WriteDeadline, true), "write_deadline")
-	t.add(f.unsupported, "write_timeout")
+	t.add(func(n node) {
+		patient := true
+		f.writeTimeout(&patient, true)(n)
+		c.Hasty = !patient
+	}, "write_timeout")
 	f.block(n, t)
 	if len(c.Accounts) > 0 && c.PoolSize < 0 {
 		f.problem(n, "accounts cannot have routes of their own with pool_size -1")

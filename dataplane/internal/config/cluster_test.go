@@ -61,7 +61,7 @@ func TestClusterBlockRefusals(t *testing.T) {
 		"cluster { port: 1, compression: lz4 }":                                        "not a way to compress",
 		"cluster { port: 1, compression: { mode: auto, rtt: [\"2ms\", \"1ms\"] } }":    "ascending order",
 		"cluster { port: 1, accounts: [A], pool_size: -1 }":                            "pool_size -1",
-		"cluster { port: 1, write_timeout: retry }":                                    "not supported yet",
+		"cluster { port: 1, write_timeout: never }":                                    "must be",
 		"cluster { port: 1, tls { cert_file: a, key_file: b, verify_and_map: true } }": "has no meaning between brokers",
 		"cluster { port: 1, tls { ca_file: a } }":                                      "TLS needs a certificate",
 		"cluster { port: 1, authorization { user: a, password: \"$2a$11$x\" } }":       "not supported yet",

@@ -74,21 +74,31 @@ func (f *file) addLimits(t table) {
 	t.add(f.seen("ping_interval", f.duration(&c.PingInterval, true)), "ping_interval")
 	t.add(integer(&f.reader, &c.PingMax, 0, math.MaxInt32), "ping_max")
 	t.add(f.seen("write_deadline", f.duration(&c.Egress.WriteDeadline, true)), "write_deadline")
-	t.add(f.writeTimeout, "write_timeout")
+	t.add(f.writeTimeout(&c.Egress.Patient, false), "write_timeout")
 	t.add(integer(&f.reader, &c.MaxClosed, 0, closedMax), "max_closed_clients")
 }
 
 // closedMax bounds the memory for connections that have ended.
 const closedMax = 10_000_000
 
-// writeTimeout accepts the policy that connections have.
-func (f *file) writeTimeout(n node) {
-	switch v, ok := as[string](&f.reader, n, "a string"); {
-	case !ok || v == "default" || v == "close":
-	case v == "retry":
-		f.problem(n, "%s \"retry\" is not supported yet", n.key)
-	default:
-		f.problem(n, "%s must be 'default', 'close' or 'retry'", n.key)
+// writeTimeout reads what becomes of who does not take in time what it is
+// offered: whether it is enough to take a part of it.
+func (f *file) writeTimeout(patient *bool, fallback bool) func(node) {
+	return func(n node) {
+		v, ok := as[string](&f.reader, n, "a string")
+		if !ok {
+			return
+		}
+		switch strings.ToLower(v) {
+		case "default":
+			*patient = fallback
+		case "close":
+			*patient = false
+		case "retry":
+			*patient = true
+		default:
+			f.problem(n, "%s must be 'default', 'close' or 'retry'", n.key)
+		}
 	}
 }
 

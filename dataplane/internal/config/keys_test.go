@@ -50,7 +50,6 @@ func TestEveryKeyOfTheReferenceIsKnown(t *testing.T) {
 
 func TestWhatDoesNotExistYetIsRefusedByName(t *testing.T) {
 	for _, text := range []string{
-		"cluster { port: 6222, write_timeout: retry }",
 		"gateway {}", "leafnodes {}", "websocket {}", "mqtt {}", "tls { cert_store: x }", "tls { ocsp_peer: true }",
 		"jetstream: true", "jetstream {}", "prof_port: 1",
 		"resolver_tls {}", "trusted: x",

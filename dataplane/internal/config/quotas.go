@@ -17,7 +17,7 @@ func (f *file) quotas(to *accounts.Quotas, users bool) func(node) {
 				read = func(m node) { f.problem(m, "%s is a limit of accounts, not of users", m.key) }
 			}
 			switch kind.Name {
-			case accounts.PendingBytes, accounts.MonthlyBytes, accounts.Weight:
+			case accounts.Weight:
 				read = f.unsupported
 			}
 			t.add(read, kind.Name, strings.ReplaceAll(kind.Name, "-", "_"))

@@ -174,6 +174,9 @@ func (c *Client) writeFailed(r egress.Reason) {
 	case egress.SlowConsumerDeadline:
 		c.countSlow()
 		c.Disconnect(slowDeadline)
+	case egress.SlowConsumerBudget:
+		c.countSlow()
+		c.Disconnect(slowBudget)
 	case egress.WriteError:
 		c.Disconnect(writeError)
 	}
@@ -249,7 +252,7 @@ func (c *Client) close() {
 func (c *Client) farewell() {
 	r := c.refusal.Load()
 	switch r {
-	case nil, clientClosed, readError, writeError, slowPending, slowDeadline:
+	case nil, clientClosed, readError, writeError, slowPending, slowDeadline, slowBudget:
 		return
 	}
 	_ = c.nc.SetReadDeadline(time.Time{}) // fails only if the connection is closed

@@ -2,10 +2,12 @@ package conn
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/egress"
+	"github.com/coveymq/covey/dataplane/internal/limit"
 )
 
 // lookupTimeout is how long a connect may wait for its account's claims.
@@ -135,7 +137,8 @@ func (c *Client) apply(id *account.Identity) {
 	if c.intent == nil && c.host.NewIntent != nil {
 		c.intent = c.host.NewIntent()
 	}
-	c.out.SetMeter(&meter{usage: id.Account.Usage, intent: c.intent})
+	c.out.SetBudget(&id.Account.Backlog)
+	c.out.SetMeter(&meter{usage: id.Account.Usage, month: &id.Account.Month, intent: c.intent})
 	c.host.wheel.schedule(c, firstPing)
 	c.nextPing.Store(time.Now().Add(firstPing).UnixNano())
 }
@@ -143,6 +146,7 @@ func (c *Client) apply(id *account.Identity) {
 // meter tells an account's billing words what one connection got.
 type meter struct {
 	usage  account.Usage
+	month  *atomic.Pointer[limit.Month]
 	intent Intent
 }
 
@@ -157,6 +161,9 @@ func (m *meter) Delivering(messages, bytes uint64) {
 func (m *meter) Delivered(messages, bytes uint64) {
 	if messages > 0 {
 		m.usage.Delivered(messages, bytes)
+		if month := m.month.Load(); month != nil {
+			month.Add(bytes)
+		}
 	}
 	if m.intent != nil {
 		m.intent.Clear()

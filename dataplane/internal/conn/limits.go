@@ -248,6 +248,7 @@ const foreignSlack = time.Second
 //
 //nolint:gochecknoglobals // a table of constants
 var (
+	slowBudget            = &account.Refusal{Reason: "Slow Consumer (Pending Bytes)", Log: "too many bytes were pending in the account, most of them here"}
 	rateExceeded          = &account.Refusal{Reason: "Rate Limit Exceeded", Log: "the client did more than a limit allows, whose policy is to close"}
 	deliveryExceeded      = &account.Refusal{Reason: "Rate Limit Exceeded", Log: "the client got more than a limit allows, whose policy is to close"}
 	subscriptionsExceeded = &account.Refusal{Reason: "Maximum Subscriptions Exceeded", Log: "the account has as many subscriptions as it may, and its policy is to close"}

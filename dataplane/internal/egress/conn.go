@@ -18,12 +18,16 @@ const (
 	WriteError Reason = iota + 1
 	SlowConsumerPending
 	SlowConsumerDeadline
+	SlowConsumerBudget // of all connections of the account, this one had the largest backlog
 )
 
 // Limits bound what one connection may hold.
 type Limits struct {
 	MaxPending    int64         // bytes queued; beyond them the connection is a slow consumer
-	WriteDeadline time.Duration // how long the kernel may refuse to take anything
+	WriteDeadline time.Duration // how long the kernel may take for what it is offered
+	// Patient gives a connection that takes a part of what it is offered the
+	// deadline anew: only who takes nothing at all is given up.
+	Patient bool
 	// MaxLane bounds what waits of one account, on a connection that accounts
 	// share: they take turns, and what is beyond the bound is dropped. 0 is for a
 	// connection of one.
@@ -54,6 +58,8 @@ const (
 	Routed
 	// Limited: deliveries must be counted against the connection's rates.
 	Limited
+	// Full: the connection has too large a backlog and loses what is meant for it.
+	Full
 	// Dedicated: a route of one account, which is not named on it.
 	Dedicated
 	// Internal: there is no connection; the Owner takes the messages.
@@ -89,6 +95,7 @@ type Conn struct {
 	Dropped               atomic.Uint64 // messages beyond MaxLane
 	OutMessages, OutBytes atomic.Uint64
 	stalls                atomic.Uint64
+	charged               atomic.Int64 // bytes in queue that the budget counts; changed with mu held
 
 	compressed atomic.Pointer[compressed] // nil if what is sent is not compressed
 
@@ -97,9 +104,11 @@ type Conn struct {
 	// Owned by whoever set writing.
 	sink                 sink // busy may be asked with mu held
 	vec                  *vector
-	heldLane             int    // how much of ctrl the sink holds
-	midFrame             bool   // the last byte written was inside a message
-	partFrames, partSize uint64 // of the segment that is partly written: what is counted already
+	heldLane             int       // how much of ctrl the sink holds
+	goal                 int       // bytes that must be through until then
+	until                time.Time // when the patience with them ends
+	midFrame             bool      // the last byte written was inside a message
+	partFrames, partSize uint64    // of the segment that is partly written: what is counted already
 
 	mu      sync.Mutex
 	queue   []segment // guarded by mu, as is all below
@@ -112,6 +121,8 @@ type Conn struct {
 	closed  bool
 	failed  bool
 	meter   Meter
+	budget  *Budget       // nil for none
+	relief  int64         // Full ends when no more than this waits; 0 unless Full
 	room    chan struct{} // closed when pending falls to half; nil if nobody waits
 	idle    chan struct{} // closed when nothing is left to write; nil if nobody waits
 	crowd   int16         // how often publishers met here lately; see crowded
@@ -215,11 +226,15 @@ func (c *Conn) send(segs []segment, total int, account string) (full bool) {
 			segs[i].own()
 		}
 		c.queue = append(c.queue, segs...)
+		c.charge(int64(total))
 		c.crowd = min(c.crowd+crowdMeet, crowdMax)
-		pending := c.pending
+		pending, budget := c.pending, c.budget
 		c.mu.Unlock()
+		if budget.over() {
+			budget.relieve()
+		}
 		if pending > c.limits.MaxPending {
-			c.giveUp(SlowConsumerPending)
+			c.overflow(budget)
 		}
 		return pending > c.limits.MaxPending/4*3
 	}
@@ -252,6 +267,12 @@ func (c *Conn) settle(left []segment, off, n int, all bool, err error) {
 		rest := c.queue[c.head:]
 		q := make([]segment, 0, len(left)+len(rest)+8)
 		c.queue, c.head = append(append(q, left...), rest...), 0
+		c.charge(size(left) - int64(off))
+		if budget := c.budget; budget.over() {
+			c.mu.Unlock()
+			budget.relieve()
+			c.mu.Lock()
+		}
 	}
 	if err != nil {
 		c.mu.Unlock()
@@ -282,7 +303,7 @@ func (c *Conn) drained() bool {
 		return false
 	}
 	c.freeVector()
-	c.writing = false
+	c.writing, c.goal = false, 0
 	if c.idle != nil {
 		close(c.idle)
 		c.idle = nil
@@ -297,6 +318,14 @@ func (c *Conn) abandon() {
 	discardOwned(c.queue[c.head:])
 	c.abandonLanes()
 	c.queue, c.head, c.off, c.ctrl = nil, 0, 0, nil
+	c.charge(-c.charged.Load())
+}
+
+func size(segs []segment) (n int64) {
+	for i := range segs {
+		n += int64(len(segs[i].buf))
+	}
+	return n
 }
 
 // writer writes the backlog. It ends when there is none.
@@ -327,6 +356,7 @@ func (c *Conn) answer(line []byte) {
 	s.buf = s.chunk.b
 	c.queue = append(c.queue, s)
 	c.pending += int64(len(line))
+	c.charge(int64(len(line)))
 	c.mu.Unlock()
 }
 

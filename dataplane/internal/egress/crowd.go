@@ -43,6 +43,7 @@ func (c *Conn) gather(segs []segment) bool {
 		segs[i].own()
 	}
 	c.queue = slices.Insert(c.queue, c.head, segs...)
+	c.charge(size(segs))
 	c.vec = newVector()
 	for i := 0; i < inlineRounds && c.round(false); i++ {
 	}

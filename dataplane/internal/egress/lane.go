@@ -110,6 +110,7 @@ func (c *Conn) take(l *lane) {
 		s := &l.segs[l.head]
 		moved += int64(len(s.buf))
 		c.queue = append(c.queue, *s)
+		c.charge(int64(len(s.buf)))
 		open := s.open
 		*s = segment{}
 		l.head++

@@ -20,11 +20,26 @@ func (c *Conn) freeVector() {
 func (c *Conn) flush(v *vector, lane int, wait bool) (int, error) {
 	var patience time.Duration
 	if wait {
-		patience = c.limits.WriteDeadline
+		patience = c.patience(v.bytes)
 	}
 	n, err := c.sink.flush(v, patience)
+	c.goal -= n
 	c.heldLane = min(max(lane-n, 0), c.sink.held())
 	return n, err
+}
+
+// patience returns how long the kernel may take nothing now. What is offered
+// together must be through in time, unless the limits are patient: then it is
+// enough that something is.
+func (c *Conn) patience(offered int) time.Duration {
+	if c.limits.Patient {
+		return c.limits.WriteDeadline
+	}
+	now := time.Now()
+	if c.goal <= 0 {
+		c.goal, c.until = offered, now.Add(c.limits.WriteDeadline)
+	}
+	return max(c.until.Sub(now), 1)
 }
 
 // write is the first write of a hand-over: segments that the batch still owns.
@@ -123,7 +138,7 @@ func (c *Conn) round(wait bool) bool {
 		close(c.room)
 		c.room = nil
 	}
-	if err == nil {
+	if err == nil || n > 0 && c.limits.Patient && isTimeout(err) {
 		return n > 0
 	}
 	reason := WriteError
@@ -164,6 +179,7 @@ func (c *Conn) consume(n, lane int, meter Meter) {
 	fromLane := min(n, lane)
 	c.ctrl = c.ctrl[:copy(c.ctrl, c.ctrl[fromLane:])]
 	n -= fromLane
+	c.charge(-int64(n))
 	var frames, size uint64
 	for n > 0 && n >= len(c.queue[c.head].buf)-c.off {
 		s := &c.queue[c.head]

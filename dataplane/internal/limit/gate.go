@@ -21,6 +21,8 @@ func (v Verdict) Admits() bool { return v.Limit == "" }
 type Gate struct {
 	in, out, subscribes, connects []valve
 
+	data *volume // nil for no bound
+
 	own []valve // those of them that are not the outer gate's
 }
 
@@ -40,6 +42,12 @@ const slowBurst = 50 * time.Millisecond
 // may be nothing. The previous gate's own buckets go on where they count the
 // same. It returns the outer one if there is nothing to count.
 func NewGate(outer *Gate, q accounts.Quotas, previous *Gate, now time.Time) *Gate {
+	return NewAccountGate(outer, q, previous, nil, now)
+}
+
+// NewAccountGate is NewGate with a count of bytes a month, which only an account
+// has.
+func NewAccountGate(outer *Gate, q accounts.Quotas, previous *Gate, month *Month, now time.Time) *Gate {
 	g := &Gate{}
 	if outer != nil {
 		*g = *outer
@@ -66,7 +74,9 @@ func NewGate(outer *Gate, q accounts.Quotas, previous *Gate, now time.Time) *Gat
 			g.own = append(g.own, v)
 		}
 	}
-	if len(g.own) == 0 {
+	if quota, ok := q[accounts.MonthlyBytes]; ok && month != nil {
+		g.data = &volume{month, quota}
+	} else if len(g.own) == 0 {
 		return outer
 	}
 	return g
@@ -107,16 +117,32 @@ func (g *Gate) bucket(name string, q accounts.Quota) *Bucket {
 
 // Publish asks about a message that a client published. A verdict that slows has
 // taken the tokens: after the wait they are the client's.
-func (g *Gate) Publish(size int, now time.Time) Verdict { return pass(g.in, int64(size), now) }
-
-// LimitsPublish reports whether Publish may ever say no.
-func (g *Gate) LimitsPublish() bool { return g != nil && len(g.in) > 0 }
+func (g *Gate) Publish(size int, now time.Time) Verdict {
+	if g.data == nil {
+		return pass(g.in, int64(size), now)
+	}
+	if v := g.data.ask(now); !v.Admits() {
+		return v
+	}
+	v := pass(g.in, int64(size), now)
+	if v.Admits() || v.Policy == accounts.Slow {
+		g.data.month.Add(uint64(size)) //nolint:gosec // a size
+	}
+	return v
+}
 
 // LimitsDelivery reports whether Deliver may ever say no.
-func (g *Gate) LimitsDelivery() bool { return g != nil && len(g.out) > 0 }
+func (g *Gate) LimitsDelivery() bool { return g != nil && (len(g.out) > 0 || g.data != nil) }
 
 // Deliver asks about a message for a client.
-func (g *Gate) Deliver(size int, now time.Time) Verdict { return pass(g.out, int64(size), now) }
+func (g *Gate) Deliver(size int, now time.Time) Verdict {
+	if g.data != nil {
+		if v := g.data.ask(now); !v.Admits() {
+			return v
+		}
+	}
+	return pass(g.out, int64(size), now)
+}
 
 // Subscribe asks about a subscription.
 func (g *Gate) Subscribe(now time.Time) Verdict { return pass(g.subscribes, 0, now) }

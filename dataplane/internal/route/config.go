@@ -57,6 +57,8 @@ type Config struct {
 	PingMax      int
 	// WriteDeadline is how long a peer may take nothing; 0 for the default.
 	WriteDeadline time.Duration
+	// Hasty gives a peer up that does not take all it is offered in that time.
+	Hasty bool
 	// NoAdvertise keeps our clients' addresses from the other brokers, and theirs
 	// from our clients.
 	NoAdvertise bool

@@ -122,7 +122,7 @@ func (m *Mesh) newLink(nc net.Conn, t *target, s slot) *link {
 		l.gossip = t.gossip
 	}
 	l.allowed = l.config.allowed
-	l.out = egress.New(nc, &m.host.Slots, &egress.Limits{MaxPending: maxPending, MaxLane: maxLane, WriteDeadline: l.config.WriteDeadline}, l.failed)
+	l.out = egress.New(nc, &m.host.Slots, &egress.Limits{MaxPending: maxPending, MaxLane: maxLane, WriteDeadline: l.config.WriteDeadline, Patient: !l.config.Hasty}, l.failed)
 	l.out.Owner = l
 	l.out.Overflow = l.overflow
 	l.out.Flags.Store(egress.Routed)

@@ -54,7 +54,7 @@ func (m *Mesh) Reload(next Config) error {
 func (c *Config) agrees(d *Config) bool {
 	return c.PoolSize == d.PoolSize && slices.Equal(c.Accounts, d.Accounts) && c.User == d.User && c.Password == d.Password &&
 		reflect.DeepEqual(c.Compression, d.Compression) && reflect.DeepEqual(c.Permissions, d.Permissions) && c.sameTLS(d) &&
-		c.PingInterval == d.PingInterval && c.PingMax == d.PingMax && c.WriteDeadline == d.WriteDeadline
+		c.PingInterval == d.PingInterval && c.PingMax == d.PingMax && c.WriteDeadline == d.WriteDeadline && c.Hasty == d.Hasty
 }
 
 // sameTLS says whether encryption is the same but for what is in the files.
