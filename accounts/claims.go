@@ -66,6 +66,7 @@ func SignAccount(spec AccountSpec, operator Signer) (string, error) {
 	claims.Limits.Subs = orUnlimited(spec.Limits.Subscriptions)
 	claims.Limits.Payload = orUnlimited(spec.Limits.PayloadBytes)
 	claims.Limits.Data = orUnlimited(spec.Limits.DataBytes)
+	claims.Tags.Add(QuotaTags(spec.Limits.Quotas)...)
 	if spec.Suspended {
 		claims.Limits.Conn, claims.Limits.LeafNodeConn = 0, 0
 	}

@@ -1,6 +1,9 @@
 package accounts
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/coveymq/covey/internal/errs"
 )
 
@@ -12,6 +15,7 @@ type Limits struct {
 	PayloadBytes  *int64 `json:"payload_bytes,omitempty"` // bytes of one message, headers included
 	LeafNodes     *int64 `json:"leaf_nodes,omitempty"`    // leaf node connections at the same time
 	DataBytes     *int64 `json:"data_bytes,omitempty"`    // bytes in one calendar month, UTC
+	Quotas        Quotas `json:"quotas,omitempty"`        // those that nats-server does not know
 }
 
 const (
@@ -40,6 +44,11 @@ func (l Limits) Validate() error {
 			return errs.New(errs.Invalid, "INVALID_LIMIT", "limits.%s is %d", f.name, *f.value).
 				WithField("limits."+f.name).
 				WithNext("use 0 to %d, or leave it out for no limit", f.most)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.Quotas)) {
+		if _, err := NewQuota(name, l.Quotas[name]); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -73,5 +82,6 @@ func orUnlimited(v *int64) int64 {
 func (l Limits) Equal(other Limits) bool {
 	same := func(a, b *int64) bool { return a == b || a != nil && b != nil && *a == *b }
 	return same(l.Connections, other.Connections) && same(l.Subscriptions, other.Subscriptions) &&
-		same(l.PayloadBytes, other.PayloadBytes) && same(l.LeafNodes, other.LeafNodes) && same(l.DataBytes, other.DataBytes)
+		same(l.PayloadBytes, other.PayloadBytes) && same(l.LeafNodes, other.LeafNodes) && same(l.DataBytes, other.DataBytes) &&
+		l.Quotas.Equal(other.Quotas)
 }

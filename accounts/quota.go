@@ -44,9 +44,9 @@ const (
 // Quota is one limit that nats-server does not know: an amount a second with a
 // burst, or an amount in all.
 type Quota struct {
-	Amount int64
-	Burst  int64  // of a rate; how much may come at once after a quiet time
-	Policy Policy // empty for a weight
+	Amount int64  `json:"amount"`
+	Burst  int64  `json:"burst,omitempty"`  // of a rate; how much may come at once after a quiet time
+	Policy Policy `json:"policy,omitempty"` // empty for a weight
 }
 
 // Quotas are quotas by their names. A name that is missing is not limited.

@@ -35,8 +35,9 @@ func startStock(t *testing.T) *stock {
 	_, directKey, direct := mustSeed(t, accounts.NewAccountKey)
 	s.role, s.direct = role, direct
 	limit := int64(10)
+	quotas := accounts.Quotas{accounts.MessagesIn: {Amount: 1000, Burst: 5000, Policy: accounts.Slow}}
 	s.spec = accounts.AccountSpec{
-		PublicKey: s.account, Name: "acme/orders", Limits: accounts.Limits{Connections: &limit, Subscriptions: &limit},
+		PublicKey: s.account, Name: "acme/orders", Limits: accounts.Limits{Connections: &limit, Subscriptions: &limit, Quotas: quotas},
 		Roles: []accounts.Role{{Name: accounts.DefaultRole, Keys: []string{roleKey}}}, Keys: []string{directKey},
 	}
 	text, err := accounts.SignOperator(accounts.OperatorSpec{Name: "covey", SigningKeys: []string{signing}, SystemAccount: system}, root)

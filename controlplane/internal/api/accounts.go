@@ -141,6 +141,9 @@ func applyLimit(to *accounts.Limits, from accounts.Limits, path string) error {
 	case "limits.data_bytes":
 		to.DataBytes = from.DataBytes
 	default:
+		if applyQuota(to, from, path) {
+			return nil
+		}
 		return errs.New(errs.Invalid, "INVALID_MASK", "%q is not a writable field of an account", path).WithField("update_mask").
 			WithNext("writable are display_name, limits, limits.<limit>, default_credential_ttl_seconds and delete_protection")
 	}

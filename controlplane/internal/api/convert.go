@@ -45,20 +45,36 @@ func accountProto(organization string, a store.Account) *apiv1.Account {
 }
 
 func limitsProto(l accounts.Limits) *apiv1.Limits {
-	return &apiv1.Limits{
+	out := &apiv1.Limits{
 		Connections: l.Connections, Subscriptions: l.Subscriptions, PayloadBytes: l.PayloadBytes,
 		LeafNodes: l.LeafNodes, DataBytes: l.DataBytes,
 	}
+	for _, f := range quotaFields(out) {
+		if q, ok := l.Quotas[f.name]; ok {
+			*f.value = quotaProto(q)
+		}
+	}
+	return out
 }
 
 func limitsFrom(l *apiv1.Limits) accounts.Limits {
 	if l == nil {
 		return accounts.Limits{}
 	}
-	return accounts.Limits{
+	out := accounts.Limits{
 		Connections: l.Connections, Subscriptions: l.Subscriptions, PayloadBytes: l.PayloadBytes,
 		LeafNodes: l.LeafNodes, DataBytes: l.DataBytes,
 	}
+	for _, f := range quotaFields(l) {
+		if *f.value == nil {
+			continue
+		}
+		if out.Quotas == nil {
+			out.Quotas = make(accounts.Quotas)
+		}
+		out.Quotas[f.name] = quotaFrom(f.name, *f.value)
+	}
+	return out
 }
 
 func userProto(organization string, u store.User) *apiv1.User {

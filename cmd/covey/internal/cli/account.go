@@ -236,6 +236,7 @@ func accountPairs(acc *apiv1.Account) []term.Pair {
 			pairs = append(pairs, term.Pair{Name: limit.name, Value: strconv.FormatInt(*limit.value, 10)})
 		}
 	}
+	pairs = append(pairs, quotaPairs(l)...)
 	if ttl := acc.GetDefaultCredentialTtlSeconds(); ttl > 0 {
 		pairs = append(pairs, term.Pair{Name: "credential life", Value: (time.Duration(ttl) * time.Second).String()})
 	}

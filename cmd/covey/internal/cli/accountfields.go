@@ -17,6 +17,7 @@ type accountFields struct {
 	credentialTTL time.Duration
 	protect       bool
 	limits        [5]string // by the index in limitFlags
+	quotas        []string  // name=amount/burst/policy
 }
 
 // limitFlags are the flags of Limits' fields, in the order of accountFields.
@@ -39,6 +40,7 @@ func (f *accountFields) flags(set *pflag.FlagSet) {
 	for i, l := range limitFlags() {
 		set.StringVar(&f.limits[i], l.flag, "", l.usage+": a number, or "+unlimited)
 	}
+	set.StringArrayVar(&f.quotas, "limit", nil, "name=amount[/burst[/slow|refuse|close]] or name="+unlimited+", again for each of "+quotaNames())
 }
 
 // message returns the fields whose flags were given, and their mask.
@@ -75,6 +77,12 @@ func (f *accountFields) message(set *pflag.FlagSet) (*apiv1.Account, *fieldmaskp
 			return nil, nil, term.Usagef("give a number from 0 on, or "+unlimited, "--%s %q is not a limit", l.flag, f.limits[i])
 		}
 		*values[i] = &n
+	}
+	if err := f.quotaFields(limits, mask); err != nil {
+		return nil, nil, err
+	}
+	if len(f.quotas) > 0 {
+		account.Limits = limits
 	}
 	return account, mask, nil
 }

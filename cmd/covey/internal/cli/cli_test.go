@@ -14,6 +14,7 @@ import (
 
 	"github.com/coveymq/covey/cmd/covey/internal/cli"
 	"github.com/coveymq/covey/cmd/covey/internal/contexts"
+	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -252,6 +253,30 @@ func TestUpdateSendsWhatFlagsNameAndNothingElse(t *testing.T) {
 		if code, _, stderr := u.run(append([]string{"account", "update", "orders"}, args...)...); code != 2 {
 			t.Errorf("%v: exit code %d: %s", args, code, stderr)
 		}
+	}
+}
+
+func TestLimitFlags(t *testing.T) {
+	u := newUser(t).withTenant()
+	u.mustRun("account", "update", "orders", "--limit", "msgs-in=1000/2000/refuse", "--limit", "subscriptions=10", "--limit", "pending=unlimited", "--limit", "bytes-out=5//close")
+	got := u.api.update
+	if diff := cmp.Diff([]string{"limits.msgs_in", "limits.total_subscriptions", "limits.pending_bytes", "limits.bytes_out"}, got.GetUpdateMask().GetPaths()); diff != "" {
+		t.Errorf("mask (-want +got):\n%s", diff)
+	}
+	l := got.GetAccount().GetLimits()
+	if q := l.GetMsgsIn(); q.GetAmount() != 1000 || q.GetBurst() != 2000 || q.GetPolicy() != apiv1.Quota_POLICY_REFUSE {
+		t.Errorf("msgs-in = %v", q)
+	}
+	if l.GetTotalSubscriptions().GetAmount() != 10 || l.GetPendingBytes() != nil || l.GetBytesOut().GetPolicy() != apiv1.Quota_POLICY_CLOSE {
+		t.Errorf("limits = %v", l)
+	}
+	for _, bad := range []string{"msgs-in", "speed=1", "msgs-in=x", "msgs-in=-1", "msgs-in=1/2/3", "msgs-in=1/2/slow/x", "msgs-in=1/2/unspecified"} {
+		if code, _, stderr := u.run("account", "update", "orders", "--limit", bad); code != 2 {
+			t.Errorf("--limit %s: exit code %d: %s", bad, code, stderr)
+		}
+	}
+	if code, _, _ := u.run("account", "update", "orders", "--limit", "connects=1", "--limit", "connects=2"); code != 2 {
+		t.Errorf("a limit that is given twice: exit code %d", code)
 	}
 }
 

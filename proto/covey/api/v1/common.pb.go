@@ -40,6 +40,67 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Policy is what becomes of what is over a quota.
+type Quota_Policy int32
+
+const (
+	// The default of the quota, which reads name.
+	Quota_POLICY_UNSPECIFIED Quota_Policy = 0
+	// The client is read no further until there is room: it loses nothing.
+	Quota_POLICY_SLOW Quota_Policy = 1
+	// It is not done, and the client is told.
+	Quota_POLICY_REFUSE Quota_Policy = 2
+	// Deliveries are left out.
+	Quota_POLICY_DROP Quota_Policy = 3
+	// The connection ends.
+	Quota_POLICY_CLOSE Quota_Policy = 4
+)
+
+// Enum value maps for Quota_Policy.
+var (
+	Quota_Policy_name = map[int32]string{
+		0: "POLICY_UNSPECIFIED",
+		1: "POLICY_SLOW",
+		2: "POLICY_REFUSE",
+		3: "POLICY_DROP",
+		4: "POLICY_CLOSE",
+	}
+	Quota_Policy_value = map[string]int32{
+		"POLICY_UNSPECIFIED": 0,
+		"POLICY_SLOW":        1,
+		"POLICY_REFUSE":      2,
+		"POLICY_DROP":        3,
+		"POLICY_CLOSE":       4,
+	}
+)
+
+func (x Quota_Policy) Enum() *Quota_Policy {
+	p := new(Quota_Policy)
+	*p = x
+	return p
+}
+
+func (x Quota_Policy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Quota_Policy) Descriptor() protoreflect.EnumDescriptor {
+	return file_covey_api_v1_common_proto_enumTypes[0].Descriptor()
+}
+
+func (Quota_Policy) Type() protoreflect.EnumType {
+	return &file_covey_api_v1_common_proto_enumTypes[0]
+}
+
+func (x Quota_Policy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Quota_Policy.Descriptor instead.
+func (Quota_Policy) EnumDescriptor() ([]byte, []int) {
+	return file_covey_api_v1_common_proto_rawDescGZIP(), []int{1, 0}
+}
+
 // Limits is what an account, or one user of it, may use at once. A field that
 // is absent is not limited at its layer; zero means none at all.
 type Limits struct {
@@ -53,9 +114,27 @@ type Limits struct {
 	// Leaf node connections at the same time.
 	LeafNodes *int64 `protobuf:"varint,4,opt,name=leaf_nodes,json=leafNodes,proto3,oneof" json:"leaf_nodes,omitempty"`
 	// Bytes of traffic in one calendar month, UTC.
-	DataBytes     *int64 `protobuf:"varint,5,opt,name=data_bytes,json=dataBytes,proto3,oneof" json:"data_bytes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	DataBytes *int64 `protobuf:"varint,5,opt,name=data_bytes,json=dataBytes,proto3,oneof" json:"data_bytes,omitempty"`
+	// Messages that clients publish, a second.
+	MsgsIn *Quota `protobuf:"bytes,6,opt,name=msgs_in,json=msgsIn,proto3" json:"msgs_in,omitempty"`
+	// Their bytes, headers included.
+	BytesIn *Quota `protobuf:"bytes,7,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`
+	// Messages that clients get, a second.
+	MsgsOut *Quota `protobuf:"bytes,8,opt,name=msgs_out,json=msgsOut,proto3" json:"msgs_out,omitempty"`
+	// Their bytes.
+	BytesOut *Quota `protobuf:"bytes,9,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
+	// Connections made, a second.
+	Connects *Quota `protobuf:"bytes,10,opt,name=connects,proto3" json:"connects,omitempty"`
+	// Subscriptions made, a second.
+	Subscribes *Quota `protobuf:"bytes,11,opt,name=subscribes,proto3" json:"subscribes,omitempty"`
+	// Subscriptions of all connections together.
+	TotalSubscriptions *Quota `protobuf:"bytes,12,opt,name=total_subscriptions,json=totalSubscriptions,proto3" json:"total_subscriptions,omitempty"`
+	// Bytes that wait for all connections together.
+	PendingBytes *Quota `protobuf:"bytes,13,opt,name=pending_bytes,json=pendingBytes,proto3" json:"pending_bytes,omitempty"`
+	// Connections of each user at the same time.
+	UserConnections *Quota `protobuf:"bytes,14,opt,name=user_connections,json=userConnections,proto3" json:"user_connections,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Limits) Reset() {
@@ -123,6 +202,133 @@ func (x *Limits) GetDataBytes() int64 {
 	return 0
 }
 
+func (x *Limits) GetMsgsIn() *Quota {
+	if x != nil {
+		return x.MsgsIn
+	}
+	return nil
+}
+
+func (x *Limits) GetBytesIn() *Quota {
+	if x != nil {
+		return x.BytesIn
+	}
+	return nil
+}
+
+func (x *Limits) GetMsgsOut() *Quota {
+	if x != nil {
+		return x.MsgsOut
+	}
+	return nil
+}
+
+func (x *Limits) GetBytesOut() *Quota {
+	if x != nil {
+		return x.BytesOut
+	}
+	return nil
+}
+
+func (x *Limits) GetConnects() *Quota {
+	if x != nil {
+		return x.Connects
+	}
+	return nil
+}
+
+func (x *Limits) GetSubscribes() *Quota {
+	if x != nil {
+		return x.Subscribes
+	}
+	return nil
+}
+
+func (x *Limits) GetTotalSubscriptions() *Quota {
+	if x != nil {
+		return x.TotalSubscriptions
+	}
+	return nil
+}
+
+func (x *Limits) GetPendingBytes() *Quota {
+	if x != nil {
+		return x.PendingBytes
+	}
+	return nil
+}
+
+func (x *Limits) GetUserConnections() *Quota {
+	if x != nil {
+		return x.UserConnections
+	}
+	return nil
+}
+
+// Quota is an amount a second with a burst, or an amount in all, and what
+// becomes of what is over it.
+type Quota struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Amount int64                  `protobuf:"varint,1,opt,name=amount,proto3" json:"amount,omitempty"`
+	// Of rates: how much may come at once after a quiet time. 0 is for one
+	// second's worth.
+	Burst         int64        `protobuf:"varint,2,opt,name=burst,proto3" json:"burst,omitempty"`
+	Policy        Quota_Policy `protobuf:"varint,3,opt,name=policy,proto3,enum=covey.api.v1.Quota_Policy" json:"policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quota) Reset() {
+	*x = Quota{}
+	mi := &file_covey_api_v1_common_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quota) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quota) ProtoMessage() {}
+
+func (x *Quota) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_common_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quota.ProtoReflect.Descriptor instead.
+func (*Quota) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_common_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Quota) GetAmount() int64 {
+	if x != nil {
+		return x.Amount
+	}
+	return 0
+}
+
+func (x *Quota) GetBurst() int64 {
+	if x != nil {
+		return x.Burst
+	}
+	return 0
+}
+
+func (x *Quota) GetPolicy() Quota_Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return Quota_POLICY_UNSPECIFIED
+}
+
 // SubjectRules allows or denies subjects. An empty allow list allows all that
 // is not denied.
 type SubjectRules struct {
@@ -135,7 +341,7 @@ type SubjectRules struct {
 
 func (x *SubjectRules) Reset() {
 	*x = SubjectRules{}
-	mi := &file_covey_api_v1_common_proto_msgTypes[1]
+	mi := &file_covey_api_v1_common_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -147,7 +353,7 @@ func (x *SubjectRules) String() string {
 func (*SubjectRules) ProtoMessage() {}
 
 func (x *SubjectRules) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_common_proto_msgTypes[1]
+	mi := &file_covey_api_v1_common_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -160,7 +366,7 @@ func (x *SubjectRules) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubjectRules.ProtoReflect.Descriptor instead.
 func (*SubjectRules) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_common_proto_rawDescGZIP(), []int{1}
+	return file_covey_api_v1_common_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *SubjectRules) GetAllow() []string {
@@ -191,7 +397,7 @@ type ResponsePermission struct {
 
 func (x *ResponsePermission) Reset() {
 	*x = ResponsePermission{}
-	mi := &file_covey_api_v1_common_proto_msgTypes[2]
+	mi := &file_covey_api_v1_common_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -203,7 +409,7 @@ func (x *ResponsePermission) String() string {
 func (*ResponsePermission) ProtoMessage() {}
 
 func (x *ResponsePermission) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_common_proto_msgTypes[2]
+	mi := &file_covey_api_v1_common_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -216,7 +422,7 @@ func (x *ResponsePermission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResponsePermission.ProtoReflect.Descriptor instead.
 func (*ResponsePermission) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_common_proto_rawDescGZIP(), []int{2}
+	return file_covey_api_v1_common_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ResponsePermission) GetMaxMessages() int32 {
@@ -245,7 +451,7 @@ type Permissions struct {
 
 func (x *Permissions) Reset() {
 	*x = Permissions{}
-	mi := &file_covey_api_v1_common_proto_msgTypes[3]
+	mi := &file_covey_api_v1_common_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -257,7 +463,7 @@ func (x *Permissions) String() string {
 func (*Permissions) ProtoMessage() {}
 
 func (x *Permissions) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_common_proto_msgTypes[3]
+	mi := &file_covey_api_v1_common_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -270,7 +476,7 @@ func (x *Permissions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Permissions.ProtoReflect.Descriptor instead.
 func (*Permissions) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_common_proto_rawDescGZIP(), []int{3}
+	return file_covey_api_v1_common_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Permissions) GetPublish() *SubjectRules {
@@ -314,7 +520,7 @@ type BrokerProgress struct {
 
 func (x *BrokerProgress) Reset() {
 	*x = BrokerProgress{}
-	mi := &file_covey_api_v1_common_proto_msgTypes[4]
+	mi := &file_covey_api_v1_common_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -326,7 +532,7 @@ func (x *BrokerProgress) String() string {
 func (*BrokerProgress) ProtoMessage() {}
 
 func (x *BrokerProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_common_proto_msgTypes[4]
+	mi := &file_covey_api_v1_common_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -339,7 +545,7 @@ func (x *BrokerProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrokerProgress.ProtoReflect.Descriptor instead.
 func (*BrokerProgress) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_common_proto_rawDescGZIP(), []int{4}
+	return file_covey_api_v1_common_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *BrokerProgress) GetBroker() string {
@@ -388,7 +594,7 @@ var File_covey_api_v1_common_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_common_proto_rawDesc = "" +
 	"\n" +
-	"\x19covey/api/v1/common.proto\x12\fcovey.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x02\n" +
+	"\x19covey/api/v1/common.proto\x12\fcovey.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x06\n" +
 	"\x06Limits\x12%\n" +
 	"\vconnections\x18\x01 \x01(\x03H\x00R\vconnections\x88\x01\x01\x12)\n" +
 	"\rsubscriptions\x18\x02 \x01(\x03H\x01R\rsubscriptions\x88\x01\x01\x12(\n" +
@@ -396,12 +602,34 @@ const file_covey_api_v1_common_proto_rawDesc = "" +
 	"\n" +
 	"leaf_nodes\x18\x04 \x01(\x03H\x03R\tleafNodes\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"data_bytes\x18\x05 \x01(\x03H\x04R\tdataBytes\x88\x01\x01B\x0e\n" +
+	"data_bytes\x18\x05 \x01(\x03H\x04R\tdataBytes\x88\x01\x01\x12,\n" +
+	"\amsgs_in\x18\x06 \x01(\v2\x13.covey.api.v1.QuotaR\x06msgsIn\x12.\n" +
+	"\bbytes_in\x18\a \x01(\v2\x13.covey.api.v1.QuotaR\abytesIn\x12.\n" +
+	"\bmsgs_out\x18\b \x01(\v2\x13.covey.api.v1.QuotaR\amsgsOut\x120\n" +
+	"\tbytes_out\x18\t \x01(\v2\x13.covey.api.v1.QuotaR\bbytesOut\x12/\n" +
+	"\bconnects\x18\n" +
+	" \x01(\v2\x13.covey.api.v1.QuotaR\bconnects\x123\n" +
+	"\n" +
+	"subscribes\x18\v \x01(\v2\x13.covey.api.v1.QuotaR\n" +
+	"subscribes\x12D\n" +
+	"\x13total_subscriptions\x18\f \x01(\v2\x13.covey.api.v1.QuotaR\x12totalSubscriptions\x128\n" +
+	"\rpending_bytes\x18\r \x01(\v2\x13.covey.api.v1.QuotaR\fpendingBytes\x12>\n" +
+	"\x10user_connections\x18\x0e \x01(\v2\x13.covey.api.v1.QuotaR\x0fuserConnectionsB\x0e\n" +
 	"\f_connectionsB\x10\n" +
 	"\x0e_subscriptionsB\x10\n" +
 	"\x0e_payload_bytesB\r\n" +
 	"\v_leaf_nodesB\r\n" +
-	"\v_data_bytes\"8\n" +
+	"\v_data_bytes\"\xd2\x01\n" +
+	"\x05Quota\x12\x16\n" +
+	"\x06amount\x18\x01 \x01(\x03R\x06amount\x12\x14\n" +
+	"\x05burst\x18\x02 \x01(\x03R\x05burst\x122\n" +
+	"\x06policy\x18\x03 \x01(\x0e2\x1a.covey.api.v1.Quota.PolicyR\x06policy\"g\n" +
+	"\x06Policy\x12\x16\n" +
+	"\x12POLICY_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vPOLICY_SLOW\x10\x01\x12\x11\n" +
+	"\rPOLICY_REFUSE\x10\x02\x12\x0f\n" +
+	"\vPOLICY_DROP\x10\x03\x12\x10\n" +
+	"\fPOLICY_CLOSE\x10\x04\"8\n" +
 	"\fSubjectRules\x12\x14\n" +
 	"\x05allow\x18\x01 \x03(\tR\x05allow\x12\x12\n" +
 	"\x04deny\x18\x02 \x03(\tR\x04deny\"X\n" +
@@ -433,26 +661,39 @@ func file_covey_api_v1_common_proto_rawDescGZIP() []byte {
 	return file_covey_api_v1_common_proto_rawDescData
 }
 
-var file_covey_api_v1_common_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_covey_api_v1_common_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_covey_api_v1_common_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_covey_api_v1_common_proto_goTypes = []any{
-	(*Limits)(nil),                // 0: covey.api.v1.Limits
-	(*SubjectRules)(nil),          // 1: covey.api.v1.SubjectRules
-	(*ResponsePermission)(nil),    // 2: covey.api.v1.ResponsePermission
-	(*Permissions)(nil),           // 3: covey.api.v1.Permissions
-	(*BrokerProgress)(nil),        // 4: covey.api.v1.BrokerProgress
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(Quota_Policy)(0),             // 0: covey.api.v1.Quota.Policy
+	(*Limits)(nil),                // 1: covey.api.v1.Limits
+	(*Quota)(nil),                 // 2: covey.api.v1.Quota
+	(*SubjectRules)(nil),          // 3: covey.api.v1.SubjectRules
+	(*ResponsePermission)(nil),    // 4: covey.api.v1.ResponsePermission
+	(*Permissions)(nil),           // 5: covey.api.v1.Permissions
+	(*BrokerProgress)(nil),        // 6: covey.api.v1.BrokerProgress
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 }
 var file_covey_api_v1_common_proto_depIdxs = []int32{
-	1, // 0: covey.api.v1.Permissions.publish:type_name -> covey.api.v1.SubjectRules
-	1, // 1: covey.api.v1.Permissions.subscribe:type_name -> covey.api.v1.SubjectRules
-	2, // 2: covey.api.v1.Permissions.responses:type_name -> covey.api.v1.ResponsePermission
-	5, // 3: covey.api.v1.BrokerProgress.acknowledge_time:type_name -> google.protobuf.Timestamp
-	5, // 4: covey.api.v1.BrokerProgress.serve_until_time:type_name -> google.protobuf.Timestamp
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	2,  // 0: covey.api.v1.Limits.msgs_in:type_name -> covey.api.v1.Quota
+	2,  // 1: covey.api.v1.Limits.bytes_in:type_name -> covey.api.v1.Quota
+	2,  // 2: covey.api.v1.Limits.msgs_out:type_name -> covey.api.v1.Quota
+	2,  // 3: covey.api.v1.Limits.bytes_out:type_name -> covey.api.v1.Quota
+	2,  // 4: covey.api.v1.Limits.connects:type_name -> covey.api.v1.Quota
+	2,  // 5: covey.api.v1.Limits.subscribes:type_name -> covey.api.v1.Quota
+	2,  // 6: covey.api.v1.Limits.total_subscriptions:type_name -> covey.api.v1.Quota
+	2,  // 7: covey.api.v1.Limits.pending_bytes:type_name -> covey.api.v1.Quota
+	2,  // 8: covey.api.v1.Limits.user_connections:type_name -> covey.api.v1.Quota
+	0,  // 9: covey.api.v1.Quota.policy:type_name -> covey.api.v1.Quota.Policy
+	3,  // 10: covey.api.v1.Permissions.publish:type_name -> covey.api.v1.SubjectRules
+	3,  // 11: covey.api.v1.Permissions.subscribe:type_name -> covey.api.v1.SubjectRules
+	4,  // 12: covey.api.v1.Permissions.responses:type_name -> covey.api.v1.ResponsePermission
+	7,  // 13: covey.api.v1.BrokerProgress.acknowledge_time:type_name -> google.protobuf.Timestamp
+	7,  // 14: covey.api.v1.BrokerProgress.serve_until_time:type_name -> google.protobuf.Timestamp
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_common_proto_init() }
@@ -466,13 +707,14 @@ func file_covey_api_v1_common_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_api_v1_common_proto_rawDesc), len(file_covey_api_v1_common_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   5,
+			NumEnums:      1,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_covey_api_v1_common_proto_goTypes,
 		DependencyIndexes: file_covey_api_v1_common_proto_depIdxs,
+		EnumInfos:         file_covey_api_v1_common_proto_enumTypes,
 		MessageInfos:      file_covey_api_v1_common_proto_msgTypes,
 	}.Build()
 	File_covey_api_v1_common_proto = out.File
