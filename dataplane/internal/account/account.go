@@ -20,6 +20,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/limit"
 	"github.com/coveymq/covey/dataplane/internal/permission"
 	"github.com/coveymq/covey/dataplane/internal/share"
+	"github.com/coveymq/covey/dataplane/internal/turn"
 )
 
 // Usage is the account's billing words.
@@ -131,6 +132,8 @@ type Account struct {
 	Usage Usage
 	// Month counts the data of the month; nil if there is no bound to it.
 	Month atomic.Pointer[limit.Month]
+	// Turns are the account's part in the processors.
+	Turns turn.Share
 	// Backlog is what waits for all members.
 	Backlog egress.Budget
 

@@ -172,10 +172,12 @@ func (a *Account) Subscribed() (accounts.Policy, bool) {
 // Unsubscribed counts one out.
 func (a *Account) Unsubscribed() { a.subscriptions.Add(-1) }
 
-// boundBacklog puts the account's budget of pending bytes in force.
+// boundBacklog puts the account's budget of pending bytes in force, and its
+// weight.
 func (a *Account) boundBacklog(s *State) {
 	q := s.Quotas[accounts.PendingBytes]
 	a.Backlog.Set(q.Amount, q.Policy == accounts.Drop)
+	a.Turns.SetWeight(s.Quotas[accounts.Weight].Amount)
 }
 
 // regate puts the account's rates in force. Call it with mu held, or before

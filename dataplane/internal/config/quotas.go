@@ -16,10 +16,6 @@ func (f *file) quotas(to *accounts.Quotas, users bool) func(node) {
 			if users && !kind.Users {
 				read = func(m node) { f.problem(m, "%s is a limit of accounts, not of users", m.key) }
 			}
-			switch kind.Name {
-			case accounts.Weight:
-				read = f.unsupported
-			}
 			t.add(read, kind.Name, strings.ReplaceAll(kind.Name, "-", "_"))
 		}
 		f.block(n, t)

@@ -18,6 +18,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/limit"
 	"github.com/coveymq/covey/dataplane/internal/permission"
 	"github.com/coveymq/covey/dataplane/internal/secure"
+	"github.com/coveymq/covey/dataplane/internal/turn"
 	"github.com/coveymq/covey/dataplane/internal/wire"
 )
 
@@ -53,6 +54,7 @@ type Client struct {
 	peek     [1]byte
 	identity *account.Identity
 	slowed   throttle
+	turn     *turn.Share // whose turn the reader has; nil if it has none
 
 	// Read and written by anyone.
 	shown      atomic.Pointer[shown] // who the client is, for others than the reader; nil before that is known
@@ -194,6 +196,7 @@ func (c *Client) countSlow() {
 func (c *Client) leave() {
 	if p := recover(); p != nil {
 		c.end(recovered)
+		c.endTurn(nil)
 		c.host.Log.Error("connection ended by a fault", "conn", c.id, "panic", p, "stack", string(debug.Stack()))
 	}
 	if c.refusal.Load() == nil {

@@ -27,6 +27,7 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 			return r
 		}
 	}
+	c.endTurn(w) // looking the account up may take long
 	c.greeted = true
 	c.greeting.CompareAndSwap(0, max(1, int64(time.Since(c.start))))
 	if r := c.authenticate(); r != nil {

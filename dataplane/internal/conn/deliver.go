@@ -107,6 +107,7 @@ func (w *worker) stage(flags uint32, sub *interest.Sub, m *egress.Message) bool 
 	if flags&egress.Traced != 0 {
 		traceDelivery(m, sub)
 	}
+	w.spent += 1 + m.Size>>workShift
 	w.batch.Deliver(sub.Dst, m, sub.Frame())
 	return true
 }

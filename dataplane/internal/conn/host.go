@@ -12,6 +12,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/egress"
 	"github.com/coveymq/covey/dataplane/internal/permission"
 	"github.com/coveymq/covey/dataplane/internal/secure"
+	"github.com/coveymq/covey/dataplane/internal/turn"
 )
 
 // Options are the limits and times of client connections, with nats-server's
@@ -83,8 +84,11 @@ type Host struct {
 	inside egress.Conn // stands for the broker where messages come from
 	beyond egress.Conn // stands for other brokers, likewise, for answers that go on to others
 	wheel  wheel
-	lame   atomic.Bool
-	epoch  atomic.Uint64 // of what Auth says; see Review
+
+	turns     turn.Turns
+	strangers turn.Share // of those who have not said who they are
+	lame      atomic.Bool
+	epoch     atomic.Uint64 // of what Auth says; see Review
 
 	cluster  atomic.Pointer[Cluster] // nil when standing alone
 	greeters greeters

@@ -12,6 +12,7 @@ import (
 
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/egress"
+	"github.com/coveymq/covey/dataplane/internal/turn"
 	"github.com/coveymq/covey/dataplane/internal/wire"
 )
 
@@ -46,6 +47,7 @@ func (c *Client) readable(fd uintptr) bool {
 	} else {
 		over = c.drainSecure(w, fd)
 	}
+	c.endTurn(w)
 	putWorker(w) // not after a panic: half a batch of this account would be in it
 	if c.slowed.wait > 0 {
 		return true
@@ -118,6 +120,7 @@ func (c *Client) readStream() {
 	w := getWorker(c.host)
 	b, used := c.open()
 	for c.refusal.Load() == nil {
+		c.endTurn(w)
 		n, err := c.nc.Read(b.B[used:])
 		if n > 0 {
 			b, used = c.work(w, b, used+n)
@@ -182,6 +185,14 @@ func (c *Client) work(w *worker, b *egress.Buffer, used int) (*egress.Buffer, in
 	w.batch.Begin(b)
 	from, r := c.operations(w, b.B[:used])
 	c.finishBatch(w)
+	for r == nil && w.spent >= turn.Quantum && c.slowed.wait == 0 {
+		c.nextTurn(w)
+		w.batch.Begin(b)
+		var n int
+		n, r = c.operations(w, b.B[from:used])
+		from += n
+		c.finishBatch(w)
+	}
 	if r != nil {
 		c.end(r)
 		return b, 0
@@ -241,8 +252,7 @@ func (c *Client) operations(w *worker, buf []byte) (int, *account.Refusal) {
 		if r := c.operate(w, &c.parser.Op); r != nil {
 			return pos, r
 		}
-		if w.owed > 0 {
-			c.slowed.wait, w.owed = max(w.owed, pauseMin), 0
+		if c.enough(w) {
 			return pos, nil
 		}
 	}
@@ -284,6 +294,9 @@ func (c *Client) finishBatch(w *worker) {
 	w.batch.Flush(c.out)
 	if c.told != nil {
 		c.hearNews()
+	}
+	if w.batch.Stalls() {
+		c.endTurn(w)
 	}
 	w.batch.Stall()
 }

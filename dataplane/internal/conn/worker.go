@@ -34,6 +34,7 @@ type worker struct {
 
 	// Of the batch.
 	messages, bytes uint64
+	spent           int         // work done since the last turn, see turn.Quantum
 	trace           *Tracing    // nil unless operations are logged
 	gate            *limit.Gate // what limits who is read; nil for nothing
 	now             time.Time   // zero until somebody asks, see clock
@@ -62,7 +63,7 @@ const scratchKeep = 64 << 10
 func putWorker(w *worker) {
 	w.host, w.tracing, w.crossed, w.inbound = nil, nil, false, false
 	w.message, w.stripped = egress.Message{}, egress.Message{}
-	w.gate = nil
+	w.gate, w.spent = nil, 0
 	if cap(w.scratch) > scratchKeep {
 		w.scratch = nil
 	}

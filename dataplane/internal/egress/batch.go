@@ -270,6 +270,9 @@ func (b *Batch) Stall() {
 	b.full = b.full[:0]
 }
 
+// Stalls reports whether Stall has something to wait for.
+func (b *Batch) Stalls() bool { return len(b.full) > 0 }
+
 // Forget takes the place of Stall where waiting would hold up others than who
 // published: on a route, which many accounts share.
 func (b *Batch) Forget() {
