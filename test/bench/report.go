@@ -136,8 +136,12 @@ func (r *Row) summarise() {
 }
 
 func (r *Row) figure(s Sample) float64 {
-	if r.Figure == BytesPerUnit {
+	switch r.Figure {
+	case BytesPerUnit:
 		return s.BytesPerUnit
+	case Harm:
+		return s.Harm
+	case CPUPerUnit:
 	}
 	return s.CPUPerUnitNS
 }
@@ -184,6 +188,7 @@ func medians(samples []Sample) Sample {
 		LoaderSeconds: of(func(s Sample) float64 { return s.LoaderSeconds }),
 		RSSPeak:       int64(of(func(s Sample) float64 { return float64(s.RSSPeak) })),
 		BytesPerUnit:  of(func(s Sample) float64 { return s.BytesPerUnit }),
+		Harm:          of(func(s Sample) float64 { return s.Harm }),
 		P50us:         of(func(s Sample) float64 { return s.P50us }),
 		P99us:         of(func(s Sample) float64 { return s.P99us }),
 		P999us:        of(func(s Sample) float64 { return s.P999us }),
@@ -252,8 +257,12 @@ func (r *Report) writeText(out io.Writer) error {
 		}
 		a, b := row.Subject.Median, row.Judge.Median
 		name := "ns CPU/" + row.Unit
-		if row.Figure == BytesPerUnit {
+		switch row.Figure {
+		case BytesPerUnit:
 			name = "bytes/" + row.Unit
+		case Harm:
+			name = "p99, % of alone"
+		case CPUPerUnit:
 		}
 		verdict := row.verdict()
 		if r.Self {

@@ -25,6 +25,7 @@ type Sample struct {
 	LoaderSeconds float64 `json:"loader_cpu_seconds"`
 	RSSPeak       int64   `json:"rss_peak_bytes"`
 	BytesPerUnit  float64 `json:"rss_bytes_per_unit"`
+	Harm          float64 `json:"harm,omitempty"`
 	P50us         float64 `json:"latency_p50_us"`
 	P99us         float64 `json:"latency_p99_us"`
 	P999us        float64 `json:"latency_p999_us"`
@@ -189,6 +190,9 @@ func (s *session) compare(ctx context.Context, w Workload, out io.Writer) (Row, 
 
 func (s Sample) line(w Workload) string {
 	text := fmt.Sprintf("%9.0f %s/s  %8.0f ns CPU each", s.UnitsPerSec, w.Unit, s.CPUPerUnitNS)
+	if w.Figure == Harm {
+		text += fmt.Sprintf("  p99 %.0f %% of alone", s.Harm)
+	}
 	if w.Figure == BytesPerUnit {
 		text += fmt.Sprintf("  %7.0f bytes each", s.BytesPerUnit)
 	}
@@ -265,6 +269,9 @@ func (b *bed) measure(w Workload, r load.Result) (Sample, error) {
 	if h := r.Latency; h != nil {
 		us := func(q float64) float64 { return float64(h.Quantile(q)) / float64(time.Microsecond) }
 		s.P50us, s.P99us, s.P999us = us(0.5), us(0.99), us(0.999)
+		if alone := r.Alone; alone != nil {
+			s.Harm = 100 * ratio(float64(h.Quantile(0.99)), float64(alone.Quantile(0.99)))
+		}
 	}
 	return s, nil
 }

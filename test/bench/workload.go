@@ -17,6 +17,9 @@ const (
 	CPUPerUnit Figure = "cpu"
 	// BytesPerUnit is the server's resident memory for each unit.
 	BytesPerUnit Figure = "bytes"
+	// Harm is what others do to a unit's latency: its 99th percentile in percent of
+	// what it is without them.
+	Harm Figure = "harm"
 )
 
 // Workload is one row of the comparison.
@@ -75,7 +78,7 @@ func Workloads() []Workload {
 		}
 	}
 	all[0].Unit = "publish"
-	return append(append(all, specialRows()...), tenantRows()...)
+	return append(append(all, specialRows()...), append(tenantRows(), neighbourRows()...)...)
 }
 
 func flowRows() []Workload {

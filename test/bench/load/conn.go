@@ -46,6 +46,8 @@ type Dialer struct {
 	Addr string
 	// TLS, if not nil, upgrades each connection after INFO.
 	TLS *tls.Config
+	// Name, if not empty, is who to be, with the same word for a password.
+	Name string
 	// Buffer is the size of the read buffer of each connection.
 	Buffer int
 	// Users, if any, are who the connections are, in turn; Dial takes the first.
@@ -107,6 +109,9 @@ func (c *Conn) handshake(ctx context.Context, d Dialer) error {
 		c.nc = secure
 	}
 	credentials := ""
+	if d.Name != "" {
+		credentials = fmt.Sprintf(`"user":%q,"pass":%q,`, d.Name, d.Name)
+	}
 	if len(d.Users) > 0 {
 		var err error
 		if credentials, err = d.Users[0].credentials(c.nonce); err != nil {

@@ -48,6 +48,8 @@ type Result struct {
 	Published, Delivered int64
 	Elapsed              time.Duration
 	Latency              *Histogram
+	// Alone is Latency without what is measured, if that was measured too.
+	Alone *Histogram
 }
 
 // RunFlows runs the flows side by side for the time given, waits for all

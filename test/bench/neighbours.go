@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/coveymq/covey/internal/lifecycle"
+	"github.com/coveymq/covey/test/bench/load"
+)
+
+// The two tenants of the tenant workloads.
+const (
+	quietUser = "quiet"
+	noisyUser = "noisy"
+)
+
+// tenants is the configuration of two accounts. Limits are of the noisy one, in a
+// block that only the subject knows.
+func tenants(limits string) string {
+	if limits != "" {
+		limits = "covey { " + limits + " }, "
+	}
+	return `accounts {
+  Q { users: [ { user: quiet, password: quiet } ] }
+  N { ` + limits + `users: [ { user: noisy, password: noisy } ] }
+}
+`
+}
+
+// flood is what the noisy tenant does.
+func flood() shape { return shape{flows: 1, fanout: 20, size: 128, window: 1024, batch: 64} }
+
+// floodLimit is for the flood that is limited: well below what it can do.
+const floodLimit = `msgs_in: "2000/200/slow"`
+
+func neighbourRows() []Workload {
+	row := func(name, title string, limit float64, of string) Workload {
+		return Workload{
+			Name: name, Section: "tenants", Title: title, Unit: "round trip", Figure: Harm, Target: 1, Limit: limit,
+			Unmetered: true, Setup: twoTenants(of), Run: neighbours,
+		}
+	}
+	limited := row("flood-limited", "the same with 2,000 messages a second allowed to that tenant, against ourselves without", 130, floodLimit)
+	limited.Against = twoTenants("")
+	return []Workload{
+		row("flood", "request-reply p99 beside a tenant that floods a fan-out of 20, against alone", 200, ""),
+		limited,
+	}
+}
+
+// twoTenants configures the quiet tenant and the noisy one.
+func twoTenants(limits string) func(*session) (*setup, error) {
+	return func(*session) (*setup, error) { return &setup{config: tenants(limits)}, nil }
+}
+
+// neighbours measures a quiet tenant alone, and then beside a noisy one.
+func neighbours(ctx context.Context, b *bed) (load.Result, error) {
+	b.dialer.Buffer = readBuffer
+	alone, err := b.quiet(ctx, b.ready)
+	if err != nil {
+		return alone, err
+	}
+	b.dialer.Name = noisyUser
+	flow, err := flood().flow(ctx, b, 0)
+	if err != nil {
+		return alone, err
+	}
+	var beside load.Result
+	g := lifecycle.NewGroup(ctx)
+	flooding, stop := context.WithCancel(ctx)
+	defer stop()
+	g.Side(func(context.Context) error {
+		for flooding.Err() == nil { // windows keep it bounded
+			if _, err := load.RunFlows(flooding, []*load.Flow{flow}, 100*b.duration); err != nil && flooding.Err() == nil {
+				return err
+			}
+		}
+		return nil
+	})
+	g.Side(func(ctx context.Context) error {
+		defer stop()
+		var err error
+		beside, err = b.quiet(ctx, func(ctx context.Context) error { return rest(ctx, settleTime) })
+		return err
+	})
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return beside, err
+	}
+	beside.Alone = alone.Latency
+	return beside, nil
+}
+
+// quiet lets the quiet tenant send requests, one after the other.
+func (b *bed) quiet(ctx context.Context, ready func(context.Context) error) (load.Result, error) {
+	b.dialer.Name = quietUser
+	responder, err := b.subscriber(ctx, load.RequestSubject, "")
+	if err != nil {
+		return load.Result{}, err
+	}
+	client, err := b.subscriber(ctx, load.InboxOf(0), "")
+	if err != nil {
+		return load.Result{}, err
+	}
+	if err := ready(ctx); err != nil {
+		return load.Result{}, err
+	}
+	result, err := load.RunRequests(ctx, []*load.Conn{client}, responder, requestSize, b.duration)
+	return result, errors.Join(err, responder.Close(), client.Close())
+}
