@@ -17,6 +17,7 @@ import (
 // is called does not count.
 type bed struct {
 	server   *proc.Server
+	far      *proc.Server // where subscribers are, across a route; nil for the same one
 	dialer   load.Dialer
 	duration time.Duration
 	scale    float64
@@ -45,7 +46,11 @@ func scaled(n int, by float64) int { return max(1, int(float64(n)*by)) }
 
 // dial opens a connection that close will end.
 func (b *bed) dial(ctx context.Context) (*load.Conn, error) {
-	c, err := b.dialer.Dial(ctx)
+	return b.dialTo(ctx, b.dialer)
+}
+
+func (b *bed) dialTo(ctx context.Context, d load.Dialer) (*load.Conn, error) {
+	c, err := d.Dial(ctx)
 	if err == nil {
 		b.conns = append(b.conns, c)
 	}
@@ -54,7 +59,7 @@ func (b *bed) dial(ctx context.Context) (*load.Conn, error) {
 
 // subscriber opens a connection with one subscription.
 func (b *bed) subscriber(ctx context.Context, subject, queue string) (*load.Conn, error) {
-	c, err := b.dial(ctx)
+	c, err := b.dialTo(ctx, b.subscribers())
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +74,7 @@ func (b *bed) ready(ctx context.Context) error {
 	if err := rest(ctx, settleTime); err != nil {
 		return err
 	}
-	mem, err := b.server.Memory()
+	mem, err := b.memory()
 	if err != nil {
 		return err
 	}
@@ -80,7 +85,7 @@ func (b *bed) ready(ctx context.Context) error {
 	if b.loaderBefore, err = loaderCPU(); err != nil {
 		return err
 	}
-	b.cpuBefore, err = b.server.CPU()
+	b.cpuBefore, err = b.cpu()
 	return err
 }
 

@@ -213,13 +213,20 @@ func (s *session) sample(ctx context.Context, side int, w Workload) (Sample, err
 	if w.TLS {
 		o.Config += s.secure
 	}
+	far, err := startFar(ctx, w, &o)
+	if err != nil {
+		return Sample{}, err
+	}
+	if far != nil {
+		defer far.Stop()
+	}
 	server, err := proc.Start(ctx, o)
 	if err != nil {
 		return Sample{}, err
 	}
 	defer server.Stop()
 	b := &bed{
-		server: server, dialer: load.Dialer{Addr: server.Addr, Users: given.users},
+		server: server, far: far, dialer: load.Dialer{Addr: server.Addr, Users: given.users},
 		duration: s.options.duration, scale: s.options.scale, setup: given,
 	}
 	if w.TLS {
@@ -238,7 +245,7 @@ func (s *session) sample(ctx context.Context, side int, w Workload) (Sample, err
 
 // measure reads what the server used since ready.
 func (b *bed) measure(w Workload, r load.Result) (Sample, error) {
-	cpu, err := b.server.CPU()
+	cpu, err := b.cpu()
 	if err != nil {
 		return Sample{}, err
 	}
@@ -246,7 +253,7 @@ func (b *bed) measure(w Workload, r load.Result) (Sample, error) {
 	if err != nil {
 		return Sample{}, err
 	}
-	mem, err := b.server.Memory()
+	mem, err := b.memory()
 	if err != nil {
 		return Sample{}, err
 	}

@@ -42,6 +42,9 @@ type Workload struct {
 	P50, P99, Rate float64
 	// TLS runs over TLS.
 	TLS bool
+	// Routed has the publishers at one server and the subscribers at another, and
+	// adds up what both use.
+	Routed bool
 	// Unmetered leaves out the subject with metering on: there is nothing to count.
 	Unmetered bool
 	// Setup says what the servers are given for this workload; nil for nothing.
@@ -78,7 +81,7 @@ func Workloads() []Workload {
 		}
 	}
 	all[0].Unit = "publish"
-	return append(append(all, specialRows()...), append(tenantRows(), neighbourRows()...)...)
+	return append(append(all, specialRows()...), append(append(tenantRows(), neighbourRows()...), routeRows()...)...)
 }
 
 func flowRows() []Workload {

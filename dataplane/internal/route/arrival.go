@@ -33,8 +33,9 @@ type arrival struct {
 
 const (
 	// turnDeliveries is how many deliveries of one account a batch may lead to
-	// before the rest of its messages waits: some tens of microseconds.
-	turnDeliveries = 1024
+	// before the rest of its messages waits: some milliseconds. Far less makes small
+	// writes of it, which cost more than the fan-out itself.
+	turnDeliveries = 16 << 10
 	// From holdAt on a peer of our kind is asked to hold the account's messages
 	// back, until less than resumeAt is left. From one that cannot be asked, more
 	// than backlogMax is not read: then all its accounts wait, as they would with
