@@ -60,12 +60,7 @@ const GlobalAccount = auth.GlobalAccount
 // New opens the listeners and, if the broker is to be enrolled, its state
 // directory and identity. The error says what is in the way and what to do.
 func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
-	if cfg.Host == "" {
-		cfg.Host = "127.0.0.1"
-	}
-	if cfg.Drain == (Drain{}) {
-		cfg.Drain = DefaultDrain()
-	}
+	cfg.setDefaults()
 	b := &Broker{cfg: cfg, started: time.Now(), hurry: make(chan struct{})}
 	if b.key, b.id, err = newServerKey(); err != nil {
 		return nil, err
@@ -78,19 +73,10 @@ func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
 			err = errors.Join(err, b.release())
 		}
 	}()
-	b.cfg.Limits = defaultLimits(cfg.Limits)
-	months := ""
-	if cfg.StateDir != "" {
-		months = filepath.Join(cfg.StateDir, "limits")
-	}
-	if b.months, err = limit.OpenMonths(months, b.started, cfg.Logger); err != nil {
+	if err = b.openMonths(); err != nil {
 		return nil, err
 	}
 	b.host = &conn.Host{Log: cfg.Logger}
-	if b.cfg.Clients == nil {
-		o := conn.DefaultOptions()
-		b.cfg.Clients = &o
-	}
 	b.host.SetOptions(*b.cfg.Clients)
 	if b.clients, err = listen(ctx, "NATS", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port))); err != nil {
 		return nil, err
@@ -115,6 +101,31 @@ func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+func (c *Config) setDefaults() {
+	if c.Host == "" {
+		c.Host = "127.0.0.1"
+	}
+	if c.Drain == (Drain{}) {
+		c.Drain = DefaultDrain()
+	}
+	if c.Clients == nil {
+		o := conn.DefaultOptions()
+		c.Clients = &o
+	}
+	c.Limits = defaultLimits(c.Limits)
+}
+
+// openMonths opens what accounts have used of this month, kept in the state
+// directory if there is one.
+func (b *Broker) openMonths() (err error) {
+	dir := ""
+	if b.cfg.StateDir != "" {
+		dir = filepath.Join(b.cfg.StateDir, "limits")
+	}
+	b.months, err = limit.OpenMonths(dir, b.started, b.cfg.Logger)
+	return err
 }
 
 // assemble builds accounts and authentication, by the control plane or alone.
