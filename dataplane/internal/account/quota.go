@@ -120,8 +120,8 @@ func (a *Account) seatUser(id *Identity, now time.Time) (*seatedUser, *Refusal) 
 func (a *Account) reseat(m Member, is *Identity, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	seat := m.Seat()
-	if seat.member != m {
+	seat := a.seat(m)
+	if seat == nil {
 		return // it left meanwhile
 	}
 	was := seat.user
@@ -133,14 +133,32 @@ func (a *Account) reseat(m Member, is *Identity, now time.Time) {
 	}
 }
 
-// Gate returns what limits the rates of a member; nil if nothing does.
-func (a *Account) Gate(m Member) *limit.Gate {
+// seat returns the place of a member, nil if it is none. Call it with mu held. A
+// connection that is about to leave is nobody first, and cannot leave before mu is
+// free; so while it says that it belongs here its seat is nobody else's to write.
+func (a *Account) seat(m Member) *Seat {
+	if id := m.Identity(); id == nil || id.Account != a {
+		return nil
+	}
+	if s := m.Seat(); s.member == m {
+		return s
+	}
+	return nil
+}
+
+// Gate returns what limits the rates of a member; nil if nothing does. It reports
+// false if m is not a member.
+func (a *Account) Gate(m Member) (*limit.Gate, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if user := m.Seat().user; user != nil && user.gate != nil {
-		return user.gate
+	seat := a.seat(m)
+	if seat == nil {
+		return nil, false
 	}
-	return a.gate
+	if seat.user != nil && seat.user.gate != nil {
+		return seat.user.gate, true
+	}
+	return a.gate, true
 }
 
 // Connecting asks the rates of the account and of the user whether a new

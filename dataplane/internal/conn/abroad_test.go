@@ -27,9 +27,8 @@ func (tr *traces) PublishTrace(_ *account.Account, _, _ string, event *conn.Mess
 // if that account allows it.
 func TestATraceEndsAtTheEdgeOfAnAccount(t *testing.T) {
 	for _, allow := range []bool{false, true} {
-		s := newSharers(t)
 		tr := &traces{}
-		s.host.Tracer = tr
+		s := newSharers(t, func(h *conn.Host) { h.Tracer = tr })
 		s.to.Claims.Imports[0].AllowTrace = s.to.Claims.Imports[0].IsStream() && allow
 		s.to.Claims.Imports[1].AllowTrace = s.to.Claims.Imports[1].IsStream() && allow
 		s.put(s.to)

@@ -43,7 +43,7 @@ func (c *Client) hide() {
 // the account has now. A connection that has more subscriptions than it may from
 // now on ends, as in nats-server.
 func (c *Client) Adopt(was, is *account.Identity) {
-	c.regate(is.Account)
+	defer c.regate()
 	if c.adopt(was, is) {
 		c.host.wheel.schedule(c, wheelTick) // the times may be others
 	}

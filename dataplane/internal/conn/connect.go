@@ -115,7 +115,7 @@ func (c *Client) join(id *account.Identity) error {
 		return err
 	}
 	c.maxPayload.Store(c.payloadLimit(id)) // the account tells members only
-	c.regate(id.Account)
+	c.regate()
 	c.admitted.Store(true)
 	return nil
 }

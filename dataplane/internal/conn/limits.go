@@ -28,15 +28,26 @@ type throttle struct {
 	carry bool          // there is something to work on before anything is read
 }
 
-// regate takes over what limits the client's rates from now on.
-func (c *Client) regate(acct *account.Account) {
+// regate takes over what limits the client's rates from now on, in the account
+// that it belongs to. One that moves meanwhile does so again when it has joined.
+func (c *Client) regate() {
 	for {
-		g := acct.Gate(c)
+		id := c.Identity()
+		if id == nil {
+			return
+		}
+		g, member := id.Account.Gate(c)
+		if !member {
+			return
+		}
 		c.gate.Store(g)
 		if g.LimitsDelivery() {
 			c.out.Flags.Or(egress.Limited)
 		}
-		if acct.Gate(c) == g {
+		if now := c.Identity(); now == nil || now.Account != id.Account {
+			continue
+		}
+		if again, _ := id.Account.Gate(c); again == g {
 			return
 		}
 	}

@@ -24,7 +24,7 @@ type sharers struct {
 	p, c     *client
 }
 
-func newSharers(t *testing.T) *sharers {
+func newSharers(t *testing.T, options ...func(*conn.Host)) *sharers {
 	t.Helper()
 	op := operatortest.New(t)
 	s := &sharers{t: t, from: op.Account("p"), to: op.Account("c")}
@@ -32,7 +32,11 @@ func newSharers(t *testing.T) *sharers {
 	s.take("s.>", "q")
 	s.source = operatortest.NewSource(s.from, s.to)
 	b, registry := enrolled(t, op, s.source, nil)
-	s.registry, s.host, s.p, s.c = registry, b.Host, b.dial(), b.dial()
+	s.registry, s.host = registry, b.Host
+	for _, o := range options {
+		o(s.host)
+	}
+	s.p, s.c = b.dial(), b.dial()
 	s.p.login(s.from.User("u", nil))
 	s.c.login(s.to.User("u", nil))
 	return s

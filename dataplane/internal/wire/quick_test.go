@@ -12,7 +12,6 @@ import (
 // What quick takes, it takes as the long way does; and it takes what clients
 // write.
 func TestQuickIsTheLongWay(t *testing.T) {
-	taken := 0
 	rapid.Check(t, func(t *rapid.T) {
 		n := strconv.Itoa(rapid.IntRange(0, 40).Draw(t, "size"))
 		size, _ := strconv.Atoi(n)
@@ -44,15 +43,11 @@ func TestQuickIsTheLongWay(t *testing.T) {
 			}
 			return
 		}
-		taken++
 		m, err := long.publish([]byte(line), len("PUB"), Pub)
 		if d := cmp.Diff(long, quick, cmp.AllowUnexported(Parser{})); err != nil || took != m || d != "" {
 			t.Fatalf("%q: %d bytes, want %d, %v: %s", line, took, m, err, d)
 		}
 	})
-	if taken == 0 {
-		t.Error("nothing was taken")
-	}
 	for _, line := range []string{"PUB a 2\r\nhi\r\n", "PUB foo.bar _INBOX.a 2\r\nhi\r\n", "PUB a 12 2\r\nhi\r\n", "PUB a 0\r\n\r\n"} {
 		p := Parser{MaxControlLine: 64, MaxPayload: 64}
 		if n := p.quick([]byte(line)); n != len(line) {
