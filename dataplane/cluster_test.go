@@ -205,37 +205,39 @@ func carries(t *testing.T, from, to member) {
 	t.Helper()
 	pub, far := dialURL(t, from), dialURL(t, to)
 	got := make(chan *nats.Msg, 100)
+	// Of its own: subscribers of an earlier call would be taken for these.
+	root := strings.ReplaceAll(nats.NewInbox(), ".", "-")
 	probe := func(m *nats.Msg) {
 		if string(m.Data) != "probe" {
 			got <- m
 		}
 	}
-	for _, s := range []string{"a.b", "a.*", "a.>"} {
+	for _, s := range []string{root + ".b", root + ".*", root + ".>"} {
 		_, err := far.Subscribe(s, probe)
 		must(t, err)
 	}
-	_, err := far.Subscribe("svc", func(m *nats.Msg) { _ = m.Respond(append([]byte("re: "), m.Data...)) })
+	_, err := far.Subscribe("svc."+root, func(m *nats.Msg) { _ = m.Respond(append([]byte("re: "), m.Data...)) })
 	must(t, err)
-	interested(t, pub, "a.b")
-	interested(t, pub, "svc")
-	must(t, pub.PublishMsg(&nats.Msg{Subject: "a.b", Reply: "back", Data: []byte("hello"), Header: nats.Header{"K": {"v"}}}))
+	interested(t, pub, root+".b")
+	interested(t, pub, "svc."+root)
+	must(t, pub.PublishMsg(&nats.Msg{Subject: root + ".b", Reply: "back", Data: []byte("hello"), Header: nats.Header{"K": {"v"}}}))
 	for range 3 {
 		select {
 		case m := <-got:
-			if m.Subject != "a.b" || m.Reply != "back" || string(m.Data) != "hello" || m.Header.Get("K") != "v" {
+			if m.Subject != root+".b" || m.Reply != "back" || string(m.Data) != "hello" || m.Header.Get("K") != "v" {
 				t.Errorf("got %q %v on %s", m.Data, m.Header, m.Subject)
 			}
 		case <-time.After(5 * time.Second):
 			t.Fatal("a message got lost")
 		}
 	}
-	r, err := pub.Request("svc", []byte("x"), 5*time.Second)
+	r, err := pub.Request("svc."+root, []byte("x"), 5*time.Second)
 	must(t, err)
 	if string(r.Data) != "re: x" {
 		t.Errorf("answer = %q", r.Data)
 	}
 	for len(got) > 0 {
-		if m := <-got; m.Subject == "a.b" {
+		if m := <-got; m.Subject == root+".b" {
 			t.Errorf("delivered once more: %s %q", m.Subject, m.Data)
 		}
 	}

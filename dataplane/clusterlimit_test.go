@@ -27,7 +27,9 @@ func TestConnectionsAreLimitedInTheWholeCluster(t *testing.T) {
 	second := coveyFile(t, clustered("", first)+common)
 	other := stockFile(t, clustered("", first)+common)
 	all := []member{first, second, other}
-	enter := func(m member) (*nats.Conn, error) { return nats.Connect(m.ClientURL(), asA, nats.NoReconnect(), nats.IgnoreDiscoveredServers()) }
+	enter := func(m member) (*nats.Conn, error) {
+		return nats.Connect(m.ClientURL(), asA, nats.NoReconnect(), nats.IgnoreDiscoveredServers())
+	}
 	var conns [3][]*nats.Conn
 	for i, m := range all {
 		for range limit / len(all) {
