@@ -63,7 +63,7 @@ func launch(t *testing.T, conf string, args ...string) *program {
 	if !strings.Contains(conf, "https") {
 		all = append(all, "-m", "-1")
 	}
-	p.caught = make(chan os.Signal, 1)
+	p.caught = make(chan os.Signal, 16) // more than a test sends
 	signal.Notify(p.caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	t.Cleanup(func() { signal.Stop(p.caught) })
 	ctx, cancel := context.WithCancel(context.Background())
@@ -101,7 +101,11 @@ func (p *program) write(t *testing.T, conf string) {
 func (p *program) signal(t *testing.T, sig syscall.Signal) {
 	t.Helper()
 	must(t, syscall.Kill(os.Getpid(), sig))
-	<-p.caught
+	for got := range p.caught { // another one may be there, which the program sent itself
+		if got == sig {
+			return
+		}
+	}
 }
 
 func (p *program) exit(t *testing.T) int {
