@@ -14,8 +14,9 @@ import (
 )
 
 // Quantum is how much work is done in one turn, in deliveries or what costs about
-// as much: some hundred microseconds. It bounds how long others wait.
-const Quantum = 2048
+// as much: some milliseconds. It bounds how long others wait. A shorter one would
+// end batches so early that a fan-out to many is written in very small pieces.
+const Quantum = 32768
 
 // Turns hands out turns. The zero value has one for each processor.
 type Turns struct {
