@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/coveymq/covey/dataplane/internal/effort"
 )
 
 // Secret is a password or token from a configuration. It prints itself
@@ -41,7 +43,9 @@ func (s Secret) hashed() bool {
 // depend on how much of it is right.
 func (s Secret) matches(shown string) bool {
 	if s.hashed() {
-		return bcrypt.CompareHashAndPassword([]byte(s), []byte(shown)) == nil
+		var err error
+		effort.Passwords.Do(func() { err = bcrypt.CompareHashAndPassword([]byte(s), []byte(shown)) })
+		return err == nil
 	}
 	want, got := sha256.Sum256([]byte(s)), sha256.Sum256([]byte(shown))
 	return subtle.ConstantTimeCompare(want[:], got[:]) == 1

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coveymq/covey/accounts"
 	"github.com/coveymq/covey/dataplane/internal/account"
+	"github.com/coveymq/covey/dataplane/internal/effort"
 	"github.com/coveymq/covey/dataplane/internal/permission"
 )
 
@@ -53,7 +54,9 @@ func (v *verified) user(token string) (*user, *account.Refusal) {
 	if u := v.find(hash); u != nil {
 		return u, nil
 	}
-	u, r := verify(token) // with no lock held
+	var u *user
+	var r *account.Refusal
+	effort.Signatures.Do(func() { u, r = verify(token) }) // with no lock held
 	if r == nil {
 		v.add(hash, u)
 	}
