@@ -47,10 +47,7 @@ type options struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	o, err := parse(os.Args[1:])
-	if err == nil {
-		err = run(ctx, o, os.Stdout)
-	}
+	err := start(ctx, os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
@@ -59,6 +56,19 @@ func main() {
 		stop()
 		os.Exit(1) //nolint:gocritic // stop was called
 	}
+}
+
+// start does what the command line says, or is the storm that one of the rows
+// needs.
+func start(ctx context.Context, args []string) error {
+	if len(args) == 1 && args[0] == stormCommand {
+		return runStorm(ctx, os.Stdin, os.Stdout)
+	}
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	return run(ctx, o, os.Stdout)
 }
 
 func parse(args []string) (options, error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/coveymq/covey/internal/lifecycle"
 	"github.com/coveymq/covey/test/bench/load"
@@ -56,7 +57,8 @@ func twoTenants(limits string) func(*session) (*setup, error) {
 // neighbours measures a quiet tenant alone, and then beside a noisy one.
 func neighbours(ctx context.Context, b *bed) (load.Result, error) {
 	b.dialer.Buffer = readBuffer
-	alone, err := b.quiet(ctx, b.ready)
+	b.dialer.Name = quietUser
+	alone, err := b.quiet(ctx, 0, b.ready)
 	if err != nil {
 		return alone, err
 	}
@@ -65,6 +67,7 @@ func neighbours(ctx context.Context, b *bed) (load.Result, error) {
 	if err != nil {
 		return alone, err
 	}
+	b.dialer.Name = quietUser
 	var beside load.Result
 	g := lifecycle.NewGroup(ctx)
 	flooding, stop := context.WithCancel(ctx)
@@ -80,7 +83,7 @@ func neighbours(ctx context.Context, b *bed) (load.Result, error) {
 	g.Side(func(ctx context.Context) error {
 		defer stop()
 		var err error
-		beside, err = b.quiet(ctx, func(ctx context.Context) error { return rest(ctx, settleTime) })
+		beside, err = b.quiet(ctx, 0, func(ctx context.Context) error { return rest(ctx, settleTime) })
 		return err
 	})
 	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
@@ -90,9 +93,9 @@ func neighbours(ctx context.Context, b *bed) (load.Result, error) {
 	return beside, nil
 }
 
-// quiet lets the quiet tenant send requests, one after the other.
-func (b *bed) quiet(ctx context.Context, ready func(context.Context) error) (load.Result, error) {
-	b.dialer.Name = quietUser
+// quiet lets whom the bed dials for send requests, one after the other, with a
+// pause of that length between them.
+func (b *bed) quiet(ctx context.Context, every time.Duration, ready func(context.Context) error) (load.Result, error) {
 	responder, err := b.subscriber(ctx, load.RequestSubject, "")
 	if err != nil {
 		return load.Result{}, err
@@ -104,6 +107,6 @@ func (b *bed) quiet(ctx context.Context, ready func(context.Context) error) (loa
 	if err := ready(ctx); err != nil {
 		return load.Result{}, err
 	}
-	result, err := load.RunRequests(ctx, []*load.Conn{client}, responder, requestSize, b.duration)
+	result, err := load.RunPacedRequests(ctx, []*load.Conn{client}, responder, requestSize, every, b.duration)
 	return result, errors.Join(err, responder.Close(), client.Close())
 }

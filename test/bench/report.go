@@ -189,6 +189,8 @@ func medians(samples []Sample) Sample {
 		RSSPeak:       int64(of(func(s Sample) float64 { return float64(s.RSSPeak) })),
 		BytesPerUnit:  of(func(s Sample) float64 { return s.BytesPerUnit }),
 		Harm:          of(func(s Sample) float64 { return s.Harm }),
+		Beside:        of(func(s Sample) float64 { return s.Beside }),
+		Failed:        of(func(s Sample) float64 { return s.Failed }),
 		P50us:         of(func(s Sample) float64 { return s.P50us }),
 		P99us:         of(func(s Sample) float64 { return s.P99us }),
 		P999us:        of(func(s Sample) float64 { return s.P999us }),

@@ -26,6 +26,8 @@ type Sample struct {
 	RSSPeak       int64   `json:"rss_peak_bytes"`
 	BytesPerUnit  float64 `json:"rss_bytes_per_unit"`
 	Harm          float64 `json:"harm,omitempty"`
+	Beside        float64 `json:"connects_beside_per_second,omitempty"` // of a storm
+	Failed        float64 `json:"failed_beside_per_second,omitempty"`
 	P50us         float64 `json:"latency_p50_us"`
 	P99us         float64 `json:"latency_p99_us"`
 	P999us        float64 `json:"latency_p999_us"`
@@ -193,6 +195,9 @@ func (s Sample) line(w Workload) string {
 	if w.Figure == Harm {
 		text += fmt.Sprintf("  p99 %.0f %% of alone", s.Harm)
 	}
+	if s.Beside > 0 {
+		text += fmt.Sprintf("  beside %.0f connects/s, %.0f failed/s", s.Beside, s.Failed)
+	}
 	if w.Figure == BytesPerUnit {
 		text += fmt.Sprintf("  %7.0f bytes each", s.BytesPerUnit)
 	}
@@ -272,6 +277,9 @@ func (b *bed) measure(w Workload, r load.Result) (Sample, error) {
 		LoaderSeconds: (loader - b.loaderBefore).Seconds(),
 		RSSPeak:       mem.Peak,
 		BytesPerUnit:  float64(mem.RSS-b.memBefore) / float64(units),
+	}
+	if storm := r.Beside; storm != nil && storm.Elapsed > 0 {
+		s.Beside, s.Failed = float64(storm.Connects)/storm.Elapsed.Seconds(), float64(storm.Failed)/storm.Elapsed.Seconds()
 	}
 	if h := r.Latency; h != nil {
 		us := func(q float64) float64 { return float64(h.Quantile(q)) / float64(time.Microsecond) }

@@ -50,6 +50,7 @@ func tenantRows() []Workload {
 			Name: "update", Title: "change of an account with 10,000 clients", Unit: "change", Figure: CPUPerUnit,
 			Target: 1, Limit: float64(50 * time.Millisecond), Setup: changingTenant, Run: changeIsInForce,
 		},
+		stormRow(),
 	}
 	for i := range rows {
 		rows[i].Section, rows[i].Unmetered = "tenants", true

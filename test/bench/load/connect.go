@@ -76,7 +76,9 @@ func connectOnce(ctx context.Context, d Dialer, h *Histogram) error {
 	if err != nil {
 		return err
 	}
-	h.Record(time.Since(start))
+	if h != nil {
+		h.Record(time.Since(start))
+	}
 	return c.Abort()
 }
 

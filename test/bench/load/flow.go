@@ -50,6 +50,8 @@ type Result struct {
 	Latency              *Histogram
 	// Alone is Latency without what is measured, if that was measured too.
 	Alone *Histogram
+	// Beside is a storm of connects that went on meanwhile, if there was one.
+	Beside *Storm
 }
 
 // RunFlows runs the flows side by side for the time given, waits for all

@@ -14,6 +14,12 @@ import (
 // responder, which answers each, for the time given. Delivered counts the
 // round trips.
 func RunRequests(ctx context.Context, clients []*Conn, responder *Conn, payload int, d time.Duration) (Result, error) {
+	return RunPacedRequests(ctx, clients, responder, payload, 0, d)
+}
+
+// RunPacedRequests is RunRequests with a pause of that length between the
+// requests of a client.
+func RunPacedRequests(ctx context.Context, clients []*Conn, responder *Conn, payload int, every, d time.Duration) (Result, error) {
 	base := time.Now()
 	total := Result{Latency: &Histogram{Base: base}}
 	hists := make([]*Histogram, len(clients))
@@ -23,7 +29,7 @@ func RunRequests(ctx context.Context, clients []*Conn, responder *Conn, payload 
 	for i, c := range clients {
 		hists[i] = &Histogram{Base: base}
 		wg.Go(func() {
-			errs[i] = ask(ctx, c, i, payload, base.Add(d), hists[i])
+			errs[i] = ask(ctx, c, i, payload, every, base.Add(d), hists[i])
 			if errs[i] != nil {
 				_ = responder.nc.SetReadDeadline(time.Unix(1, 0))
 			}
@@ -73,12 +79,12 @@ func respond(c *Conn) error {
 	}
 }
 
-func ask(ctx context.Context, c *Conn, i, payload int, until time.Time, h *Histogram) error {
+func ask(ctx context.Context, c *Conn, i, payload int, every time.Duration, end time.Time, h *Histogram) error {
 	request := fmt.Appendf(nil, "PUB %s %s %d\r\n%s\r\n", RequestSubject, InboxOf(i), payload, bytes.Repeat([]byte("x"), payload))
-	if err := c.nc.SetReadDeadline(until.Add(ioTimeout)); err != nil {
+	if err := c.nc.SetReadDeadline(end.Add(ioTimeout)); err != nil {
 		return err
 	}
-	for time.Now().Before(until) && ctx.Err() == nil {
+	for time.Now().Before(end) && ctx.Err() == nil {
 		sent := time.Now()
 		if err := c.Write(request); err != nil {
 			return fmt.Errorf("request: %w", err)
@@ -91,6 +97,9 @@ func ask(ctx context.Context, c *Conn, i, payload int, until time.Time, h *Histo
 			got += n.Messages
 		}
 		h.Record(time.Since(sent))
+		if every > 0 {
+			until(ctx, time.Now().Add(every))
+		}
 	}
 	return ctx.Err()
 }
