@@ -102,6 +102,7 @@ func (l *link) meet(i *info) *ending {
 func (l *link) settle(i *info) *ending {
 	l.pooled = l.config.PoolSize > 0 && i.PoolSize > 0
 	size := max(l.config.PoolSize, i.PoolSize)
+	l.pool = spread(l.config.PoolSize, i)
 	e := l.place(i, size)
 	if l.solicited() {
 		e = l.fits(i, size)
@@ -111,6 +112,18 @@ func (l *link) settle(i *info) *ending {
 		l.out.Flags.Or(egress.Dedicated)
 	}
 	return e
+}
+
+// spread is over how many connections accounts spread: as many as the peer says,
+// so that what we tell of an account goes over the connection on which the peer
+// tells of it. If they were two, a request could overtake the interest in its
+// answer: it goes where the other side's interest came from. Two of ours could
+// never agree by following each other, and both take the larger number.
+func spread(own int, peer *info) int {
+	if peer.Covey {
+		return max(own, peer.PoolSize)
+	}
+	return peer.PoolSize
 }
 
 // fits says whether the slot that we chose exists at the peer.

@@ -73,6 +73,7 @@ type link struct {
 	remote info // what the peer said of itself
 	slot   slot
 	pooled bool // there are several connections to that peer
+	pool   int  // over how many of them accounts spread
 	gossip int  // how the peer was told to us
 
 	// Owned by the reader.

@@ -180,7 +180,7 @@ func (m *Mesh) carries(l *link, key string) bool {
 	case l.config.dedicated(key):
 		return l.slot.account == key
 	}
-	return l.slot.account == "" && l.slot.index == poolIndex(key, l.config.PoolSize)
+	return l.slot.account == "" && l.slot.index == poolIndex(key, l.pool)
 }
 
 // poolIndex is the connection of an account, as nats-server computes it.
