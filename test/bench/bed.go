@@ -59,7 +59,11 @@ func (b *bed) dialTo(ctx context.Context, d load.Dialer) (*load.Conn, error) {
 
 // subscriber opens a connection with one subscription.
 func (b *bed) subscriber(ctx context.Context, subject, queue string) (*load.Conn, error) {
-	c, err := b.dialTo(ctx, b.subscribers())
+	return b.subscriberAt(ctx, b.subscribers(), subject, queue)
+}
+
+func (b *bed) subscriberAt(ctx context.Context, d load.Dialer, subject, queue string) (*load.Conn, error) {
+	c, err := b.dialTo(ctx, d)
 	if err != nil {
 		return nil, err
 	}

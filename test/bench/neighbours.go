@@ -100,9 +100,14 @@ func (b *bed) quiet(ctx context.Context, every time.Duration, ready func(context
 	if err != nil {
 		return load.Result{}, err
 	}
-	client, err := b.subscriber(ctx, load.InboxOf(0), "")
+	client, err := b.subscriberAt(ctx, b.dialer, load.InboxOf(0), "")
 	if err != nil {
 		return load.Result{}, err
+	}
+	if b.far != nil {
+		if err := b.crossedBoth("bench.quiet", quietUser); err != nil {
+			return load.Result{}, err
+		}
 	}
 	if err := ready(ctx); err != nil {
 		return load.Result{}, err

@@ -29,7 +29,22 @@ func routeRows() []Workload {
 			Name: "route-subs", Section: "routes", Title: "subscriptions told across a route", Unit: "subscription", Figure: BytesPerUnit,
 			Target: 0.40, Rate: 2, Routed: true, Unmetered: true, Run: tellAcross,
 		},
+		neighbourRow("route-flood", "request-reply p99 across a route beside a tenant that floods it with a fan-out of 20, against alone", 200, ""),
+		neighbourRow("route-flood-limited", "the same with 2,000 messages a second allowed to that tenant, against ourselves without", 130, floodLimit),
 	}
+}
+
+// neighbourRow is about two tenants on the one connection that there is between
+// two brokers: one sends requests across it while the other one floods it.
+func neighbourRow(name, title string, limit float64, of string) Workload {
+	w := Workload{
+		Name: name, Section: "routes", Title: title, Unit: "round trip", Figure: Harm, Target: 1, Limit: limit,
+		Routed: true, Unmetered: true, Setup: twoTenants(of), Run: neighbours,
+	}
+	if of != "" {
+		w.Against = twoTenants("")
+	}
+	return w
 }
 
 // startFar starts the other server of a cluster and makes o join it, if the
@@ -47,8 +62,8 @@ func startFar(ctx context.Context, w Workload, o *proc.Options) (*proc.Server, e
 		return nil, err
 	}
 	far := *o
-	far.Config += fmt.Sprintf("\ncluster { name: bench, listen: %q }\n", seed)
-	o.Config += fmt.Sprintf("\ncluster { name: bench, listen: \"127.0.0.1:-1\", routes: [\"nats-route://%s\"] }\n", seed)
+	far.Config += fmt.Sprintf("\ncluster { name: bench, pool_size: 1, listen: %q }\n", seed)
+	o.Config += fmt.Sprintf("\ncluster { name: bench, pool_size: 1, listen: \"127.0.0.1:-1\", routes: [\"nats-route://%s\"] }\n", seed)
 	return proc.Start(ctx, far)
 }
 
@@ -89,13 +104,23 @@ var errNotCrossed = errors.New("nothing comes across the route")
 
 // crossed waits until a message from the one server reaches a new subscriber at
 // the other. Interest is told in order, so all that was there before is known, too.
-func (b *bed) crossed(subject string) error {
-	near, err := nats.Connect("nats://" + b.server.Addr)
+func (b *bed) crossed(subject string, as ...nats.Option) error {
+	return cross(b.server, b.far, subject, as...)
+}
+
+// crossedBoth does so in both directions, for a tenant.
+func (b *bed) crossedBoth(subject, user string) error {
+	as := nats.UserInfo(user, user)
+	return errors.Join(b.crossed(subject, as), cross(b.far, b.server, subject, as))
+}
+
+func cross(from, to *proc.Server, subject string, as ...nats.Option) error {
+	near, err := nats.Connect("nats://"+from.Addr, as...)
 	if err != nil {
 		return err
 	}
 	defer near.Close()
-	far, err := nats.Connect("nats://" + b.far.Addr)
+	far, err := nats.Connect("nats://"+to.Addr, as...)
 	if err != nil {
 		return err
 	}
