@@ -93,6 +93,22 @@ func (s *Server) Client() *clientv3.Client { return s.client }
 // Stopped is closed when the store has ended, by Close or on its own.
 func (s *Server) Stopped() <-chan struct{} { return s.etcd.StopNotify() }
 
+// Size says how large the database's file is, and how much of it is in use; the
+// rest is for what is written next.
+func (s *Server) Size() (file, used int64) {
+	backend := s.etcd.Backend()
+	return backend.Size(), backend.SizeInUse()
+}
+
+// Defragment gives the file's room that is not in use back to the disk. Nothing
+// is read or written meanwhile.
+func (s *Server) Defragment() error {
+	if err := s.etcd.Backend().Defrag(); err != nil {
+		return fmt.Errorf("defragment store: %w", err)
+	}
+	return nil
+}
+
 // Close stops the store and waits until its files are closed.
 func (s *Server) Close() error {
 	var err error

@@ -51,6 +51,10 @@ func (c *Checker) add(key string, path []string, value []byte) error {
 		c.claims[path[1]] = true
 		return claimsOf(path[1], value)
 	}
+	value, err := unpack(value)
+	if err != nil {
+		return err
+	}
 	if version := versionOf(value); version > SchemaVersion {
 		return errNewer(version)
 	}

@@ -252,7 +252,7 @@ type AuditEntry struct {
 type requestRecord struct {
 	Stored
 	Attempt     string  `json:"attempt"`
-	Method      string  `json:"method"`
-	Fingerprint []byte  `json:"fingerprint"`
-	Outcome     Outcome `json:"outcome"`
+	Method      string  `json:"method,omitempty"`
+	Fingerprint []byte  `json:"fingerprint,omitempty"`
+	Outcome     Outcome `json:"outcome,omitzero"`
 }

@@ -17,9 +17,7 @@ package store
 import (
 	"hash/fnv"
 	"log/slog"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -36,13 +34,18 @@ type Store struct {
 	log     *slog.Logger
 	stripes [stripeCount]chan struct{} // one slot each: changes of one organization take turns here
 
-	fence  atomic.Int64 // revision of the store's schema record; a change commits only while it is there
-	leases requestLeases
+	fence   atomic.Int64  // revision of the store's schema record; a change commits only while it is there
+	named   requestLeases // of requests whose ids their callers chose
+	unnamed requestLeases // of the others
 }
 
 // New returns a store over an etcd.
 func New(kv clientv3.KV, lease clientv3.Lease, log *slog.Logger) *Store {
-	s := &Store{kv: kv, lease: lease, log: log.With("component", "store")}
+	s := &Store{
+		kv: kv, lease: lease, log: log.With("component", "store"),
+		named:   requestLeases{named: true, kept: namedKept, shared: namedShared},
+		unnamed: requestLeases{kept: unnamedKept, shared: unnamedShared},
+	}
 	for i := range s.stripes {
 		s.stripes[i] = make(chan struct{}, 1)
 	}
@@ -77,11 +80,4 @@ func Everything() Scope { return Scope{all: true} }
 // Covers reports whether the scope reaches into the organization.
 func (s Scope) Covers(organization string) bool {
 	return s.all || s.organization != "" && s.organization == organization
-}
-
-// requestLeases hands out one etcd lease for all request records of an hour.
-type requestLeases struct {
-	mu    sync.Mutex
-	id    clientv3.LeaseID // guarded by mu
-	since time.Time        // guarded by mu
 }

@@ -50,12 +50,19 @@ func (t *Tx) put(key string, value any, opts ...clientv3.OpOption) error {
 	if err != nil {
 		return fmt.Errorf("encode record %s: %w", key, err)
 	}
-	t.putText(key, mark(text), opts...)
+	marked := mark(text)
+	packed, err := pack(key, marked)
+	if err != nil {
+		return err
+	}
+	t.ops = append(t.ops, clientv3.OpPut(key, packed, opts...))
+	t.written = append(t.written, key+"="+marked)
 	return nil
 }
 
-func (t *Tx) putText(key, text string, opts ...clientv3.OpOption) {
-	t.ops = append(t.ops, clientv3.OpPut(key, text, opts...))
+// putText puts a text that is no record, as it is.
+func (t *Tx) putText(key, text string) {
+	t.ops = append(t.ops, clientv3.OpPut(key, text))
 	t.written = append(t.written, key+"="+text)
 }
 

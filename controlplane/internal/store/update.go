@@ -19,8 +19,6 @@ const (
 	retryAfter     = time.Second            // what callers are told when the store is not there
 	attemptsMax    = 20                     // tries of one change; contention between processes only
 	commitTimeout  = 5 * time.Second        // of one try at etcd
-	requestKept    = 24 * time.Hour         // how long a request id is remembered
-	leaseShared    = time.Hour              // how long one lease serves new request records
 	conflictPause  = 2 * time.Millisecond   // first pause after a conflict
 	conflictPauses = 250 * time.Millisecond // longest
 )
@@ -67,15 +65,16 @@ func Update[T any](ctx context.Context, s *Store, c Change, change func(ctx cont
 	if !c.Scope.Covers(c.Organization) {
 		return zero, Result{}, ErrNotFound
 	}
+	u := &update[T]{store: s, change: c, run: change, made: map[string]made[T]{}, leases: &s.named}
 	if c.RequestID == "" {
-		c.RequestID = accounts.NewUID(accounts.PrefixRequest, time.Now())
+		u.change.RequestID, u.leases = accounts.NewUID(accounts.PrefixRequest, time.Now()), &s.unnamed
 	}
 	release, err := s.takeTurn(ctx, c.Organization)
 	if err != nil {
 		return zero, Result{}, err
 	}
 	defer release()
-	return (&update[T]{store: s, change: c, run: change, made: map[string]T{}}).do(ctx)
+	return u.do(ctx)
 }
 
 func (s *Store) takeTurn(ctx context.Context, organization string) (func(), error) {
@@ -93,7 +92,13 @@ type update[T any] struct {
 	store  *Store
 	change Change
 	run    func(context.Context, *Tx) (T, Outcome, error)
-	made   map[string]T // what each try made, by its id: one of them may turn out to be in force
+	made   map[string]made[T] // what each try made, by its id: one of them may turn out to be in force
+	leases *requestLeases
+}
+
+type made[T any] struct {
+	value   T
+	outcome Outcome
 }
 
 func (u *update[T]) do(ctx context.Context) (T, Result, error) {
@@ -145,27 +150,28 @@ func (u *update[T]) try(ctx context.Context) (value T, result Result, done bool,
 		return value, Result{Outcome: outcome}, true, err
 	}
 	attempt := accounts.NewUID(accounts.PrefixRequest, time.Now())
-	lease, err := u.store.requestLease(ctx)
+	lease, err := u.leases.current(ctx, u.store.lease)
 	if err != nil {
 		return value, Result{}, true, err
 	}
 	if err := tx.appendAudit(ctx, u.change); err != nil {
 		return value, Result{}, true, err
 	}
-	err = tx.put(key, requestRecord{
-		Attempt: attempt, Method: u.change.Method, Fingerprint: u.change.Fingerprint, Outcome: outcome,
-	}, clientv3.WithLease(lease))
-	if err != nil {
+	request := requestRecord{Attempt: attempt}
+	if u.leases.named { // nobody else knows the others' ids, so nobody can ask again
+		request.Method, request.Fingerprint, request.Outcome = u.change.Method, u.change.Fingerprint, outcome
+	}
+	if err := tx.put(key, request, clientv3.WithLease(lease)); err != nil {
 		return value, Result{}, true, err
 	}
-	u.made[attempt] = value
+	u.made[attempt] = made[T]{value, outcome}
 	// A caller that hangs up must not leave it open whether etcd took the change.
 	commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
 	revision, ok, err := tx.commit(commitCtx)
 	switch {
 	case err != nil && refused(err):
-		u.store.forgetLease(err)
+		u.leases.forget(err)
 		return value, Result{}, true, unavailable("commit", err)
 	case err != nil:
 		return value, Result{}, false, err
@@ -181,8 +187,8 @@ func (u *update[T]) try(ctx context.Context) (value T, result Result, done bool,
 // replay answers from the record of an earlier try: our own, whose outcome was
 // open, or an earlier call's.
 func (u *update[T]) replay(earlier requestRecord) (T, Result, error) {
-	if value, ours := u.made[earlier.Attempt]; ours {
-		return value, Result{Revision: earlier.Revision, Outcome: earlier.Outcome}, nil
+	if m, ours := u.made[earlier.Attempt]; ours {
+		return m.value, Result{Revision: earlier.Revision, Outcome: m.outcome}, nil
 	}
 	var zero T
 	if earlier.Method != u.change.Method || !bytes.Equal(earlier.Fingerprint, u.change.Fingerprint) {
@@ -203,37 +209,6 @@ func refused(err error) bool {
 		}
 	}
 	return false
-}
-
-// requestLease returns the lease of the request records of this hour. It lives
-// for the hour that it is shared and 24 h more.
-func (s *Store) requestLease(ctx context.Context) (clientv3.LeaseID, error) {
-	l := &s.leases
-	l.mu.Lock()
-	id, since := l.id, l.since
-	l.mu.Unlock()
-	if id != 0 && time.Since(since) < leaseShared {
-		return id, nil
-	}
-	r, err := s.lease.Grant(ctx, int64((requestKept+leaseShared)/time.Second))
-	if err != nil {
-		return 0, unavailable("lease", err)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.id, l.since = r.ID, time.Now()
-	return l.id, nil
-}
-
-// forgetLease drops a lease that etcd does not know, so that the next change
-// takes a new one.
-func (s *Store) forgetLease(err error) {
-	if !errors.Is(err, rpctypes.ErrLeaseNotFound) {
-		return
-	}
-	s.leases.mu.Lock()
-	defer s.leases.mu.Unlock()
-	s.leases.id = 0
 }
 
 func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }

@@ -90,6 +90,10 @@ func (v *View) load(ctx context.Context, key string, into record) error {
 }
 
 func decode(key string, value []byte, revision int64, into record) error {
+	value, err := unpack(value)
+	if err != nil {
+		return fmt.Errorf("record %s: %w", key, err)
+	}
 	if version := versionOf(value); version > SchemaVersion {
 		return errNewer(version).WithCause(fmt.Errorf("record %s", key))
 	}
