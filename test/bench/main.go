@@ -11,6 +11,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -58,11 +59,10 @@ func main() {
 	}
 }
 
-// start does what the command line says, or is the storm that one of the rows
-// needs.
+// start does what the command line says, or is a child that one of the rows needs.
 func start(ctx context.Context, args []string) error {
-	if len(args) == 1 && args[0] == stormCommand {
-		return runStorm(ctx, os.Stdin, os.Stdout)
+	if len(args) == 1 && children()[args[0]] != nil {
+		return children()[args[0]](ctx, json.NewDecoder(os.Stdin), os.Stdout)
 	}
 	o, err := parse(args)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/coveymq/covey/internal/lifecycle"
 	"github.com/coveymq/covey/test/bench/load"
 )
 
@@ -28,8 +27,7 @@ func tenants(limits string) string {
 `
 }
 
-// flood is what the noisy tenant does.
-func flood() shape { return shape{flows: 1, fanout: 20, size: 128, window: 1024, batch: 64} }
+var errNoFlood = errors.New("the noisy tenant made no noise")
 
 // floodLimit is for the flood that is limited: well below what it can do.
 const floodLimit = `msgs_in: "2000/200/slow"`
@@ -62,32 +60,17 @@ func neighbours(ctx context.Context, b *bed) (load.Result, error) {
 	if err != nil {
 		return alone, err
 	}
-	b.dialer.Name = noisyUser
-	flow, err := flood().flow(ctx, b, 0)
+	noise, err := startFlood(ctx, b, noisyUser)
 	if err != nil {
 		return alone, err
 	}
-	b.dialer.Name = quietUser
-	var beside load.Result
-	g := lifecycle.NewGroup(ctx)
-	flooding, stop := context.WithCancel(ctx)
-	defer stop()
-	g.Side(func(context.Context) error {
-		for flooding.Err() == nil { // windows keep it bounded
-			if _, err := load.RunFlows(flooding, []*load.Flow{flow}, 100*b.duration); err != nil && flooding.Err() == nil {
-				return err
-			}
-		}
-		return nil
-	})
-	g.Side(func(ctx context.Context) error {
-		defer stop()
-		var err error
-		beside, err = b.quiet(ctx, 0, func(ctx context.Context) error { return rest(ctx, settleTime) })
-		return err
-	})
-	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+	beside, err := b.quiet(ctx, 0, func(ctx context.Context) error { return rest(ctx, settleTime) })
+	var done floodResult
+	if err := errors.Join(err, noise.end(&done)); err != nil {
 		return beside, err
+	}
+	if done.Delivered == 0 {
+		return beside, errNoFlood
 	}
 	beside.Alone = alone.Latency
 	return beside, nil

@@ -18,7 +18,24 @@ func (c *Client) enough(w *worker) bool {
 		return true
 	}
 	w.spent++
-	return w.spent >= turn.Quantum
+	return w.spent >= turn.Quantum && !c.goOn(w)
+}
+
+// goOn reports whether the batch may go on beyond a quantum: as long as nobody
+// has to wait for that. What is done meanwhile is not held against the account.
+func (c *Client) goOn(w *worker) bool {
+	switch {
+	case c.turn != nil:
+		if c.host.turns.Wanted() {
+			return false
+		}
+	case !c.host.turns.Try():
+		return false
+	default:
+		c.turn = c.share()
+	}
+	w.spent, w.now = 0, time.Time{}
+	return true
 }
 
 // nextTurn is called when a reader has worked for a quantum without a break: it

@@ -13,10 +13,11 @@ import (
 	"sync/atomic"
 )
 
-// Quantum is how much work is done in one turn, in deliveries or what costs about
-// as much: some milliseconds. It bounds how long others wait. A shorter one would
-// end batches so early that a fan-out to many is written in very small pieces.
-const Quantum = 32768
+// Quantum is how much work is done in one turn while others wait for one, in
+// deliveries or what costs about as much: about a millisecond. It bounds how long
+// they wait. A shorter one would end batches so early that a fan-out to many is
+// written in very small pieces.
+const Quantum = 8192
 
 // Turns hands out turns. The zero value has one for each processor.
 type Turns struct {
@@ -65,6 +66,20 @@ func (t *Turns) limit() int64 {
 	}
 	return n
 }
+
+// Try takes a turn if one is free. Each turn needs one End.
+func (t *Turns) Try() bool {
+	most := t.limit()
+	for n := t.taken.Load(); n < most; n = t.taken.Load() {
+		if t.taken.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+	return false
+}
+
+// Wanted reports whether anybody waits for a turn.
+func (t *Turns) Wanted() bool { return t.taken.Load() > t.limit() }
 
 // Begin takes a turn, and waits for it if need be. Each turn needs one End.
 func (t *Turns) Begin(s *Share) {

@@ -144,7 +144,9 @@ func TestNobodyIsLost(t *testing.T) {
 	for i := range 40 {
 		wg.Go(func() {
 			for range 500 {
-				turns.Begin(&shares[i%len(shares)])
+				if i%2 == 0 || !turns.Try() {
+					turns.Begin(&shares[i%len(shares)])
+				}
 				n := inside.Add(1)
 				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 				}
@@ -157,6 +159,35 @@ func TestNobodyIsLost(t *testing.T) {
 	if most.Load() > 3 {
 		t.Errorf("%d had a turn at once, of 3", most.Load())
 	}
+}
+
+// TestTryDoesNotWait takes a turn only while one is free, and says when others
+// wait.
+func TestTryDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var turns turn.Turns
+		var s turn.Share
+		turns.SetMost(2)
+		for i, want := range []bool{true, true, false} {
+			if turns.Try() != want {
+				t.Errorf("turn %d of two: to be had is %t", i+1, !want)
+			}
+		}
+		if turns.Wanted() {
+			t.Error("a turn is wanted, and nobody waits")
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { turns.Begin(&s) })
+		synctest.Wait()
+		if !turns.Wanted() {
+			t.Error("no turn is wanted, and somebody waits")
+		}
+		turns.End(&s, 1)
+		wg.Wait()
+		if turns.Wanted() || turns.Try() {
+			t.Error("who waited has no turn")
+		}
+	})
 }
 
 func BenchmarkUncontended(b *testing.B) {

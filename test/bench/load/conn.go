@@ -172,7 +172,7 @@ func (c *Conn) Close() error { return c.nc.Close() }
 
 // Abort ends the connection at once, leaving no socket in TIME_WAIT behind.
 func (c *Conn) Abort() error {
-	if tcp, ok := c.nc.(*net.TCPConn); ok {
+	if tcp, ok := c.nc.(interface{ SetLinger(sec int) error }); ok {
 		if err := tcp.SetLinger(0); err != nil {
 			return err
 		}

@@ -12,7 +12,7 @@ import (
 
 // RunRequests lets each client send requests one after the other to the
 // responder, which answers each, for the time given. Delivered counts the
-// round trips.
+// round trips. The connections serve for nothing else afterwards.
 func RunRequests(ctx context.Context, clients []*Conn, responder *Conn, payload int, d time.Duration) (Result, error) {
 	return RunPacedRequests(ctx, clients, responder, payload, 0, d)
 }
@@ -20,6 +20,9 @@ func RunRequests(ctx context.Context, clients []*Conn, responder *Conn, payload 
 // RunPacedRequests is RunRequests with a pause of that length between the
 // requests of a client.
 func RunPacedRequests(ctx context.Context, clients []*Conn, responder *Conn, payload int, every, d time.Duration) (Result, error) {
+	if err := wait(responder, clients); err != nil {
+		return Result{}, err
+	}
 	base := time.Now()
 	total := Result{Latency: &Histogram{Base: base}}
 	hists := make([]*Histogram, len(clients))
@@ -45,6 +48,20 @@ func RunPacedRequests(ctx context.Context, clients []*Conn, responder *Conn, pay
 	total.Delivered = int64(total.Latency.Count())
 	total.Published = total.Delivered
 	return total, errors.Join(errs...)
+}
+
+// wait lets a client that is alone, and its responder, wait in the kernel. Many
+// would be many threads, which keep each other waiting for processors.
+func wait(responder *Conn, clients []*Conn) error {
+	if len(clients) > 1 {
+		return nil
+	}
+	for _, c := range append([]*Conn{responder}, clients...) {
+		if err := c.block(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // RequestSubject is where the responder listens.
