@@ -28,6 +28,7 @@ type shares struct {
 	given   [4]bool
 	taken   map[int][4]bool // by the exporter's place
 	revoked map[int]bool    // whose tokens count no more
+	bare    map[int]bool    // by the exporter's place: imports come without tokens
 }
 
 // translate rewrites a literal subject by a pair of patterns, the model's way:
@@ -81,7 +82,7 @@ func (w *world) inForce(importer, exporter int, kind jwt.ExportType) []offer {
 	var out []offer
 	for i, o := range offers {
 		e := &w.tenants[exporter].shares
-		if o.kind == kind && e.given[i] && w.tenants[importer].shares.taken[exporter][i] && (!o.private || !e.revoked[importer]) {
+		if o.kind == kind && e.given[i] && w.tenants[importer].shares.taken[exporter][i] && (!o.private || !e.revoked[importer] && !w.tenants[importer].shares.bare[exporter]) {
 			out = append(out, o)
 		}
 	}
@@ -91,6 +92,7 @@ func (w *world) inForce(importer, exporter int, kind jwt.ExportType) []offer {
 // expect adds who gets a message that is published in an account, or came there
 // through a service.
 func (w *world) expect(s *sending, at int, subject []string, through bool) {
+	subject = w.rewritten(at, subject)
 	group := map[string][]receiver{}
 	w.hearers(s, group, at, subject)
 	for i := at + 1; i < len(w.tenants) && !through; i++ {
@@ -146,14 +148,17 @@ func (w *world) hearers(s *sending, group map[string][]receiver, of int, subject
 func (w *world) shareMuch(rt *rapid.T) {
 	for i, a := range w.tenants {
 		for o := range offers {
-			a.shares.given[o] = rapid.IntRange(0, 3).Draw(rt, "given") > 0
+			a.shares.given[o] = evenly(rt, 4, "given") > 0
 		}
 		for e := range i {
 			var taken [4]bool
 			for o := range taken {
-				taken[o] = rapid.IntRange(0, 3).Draw(rt, "taken") > 0
+				taken[o] = evenly(rt, 4, "taken") > 0
 			}
 			a.shares.taken[e] = taken
+		}
+		for m := range a.mapped {
+			a.mapped[m] = evenly(rt, 4, "mapped") == 0
 		}
 		w.claim(a)
 		w.source.Put(a.Key, a.Token())
@@ -162,17 +167,17 @@ func (w *world) shareMuch(rt *rapid.T) {
 
 // give lets a tenant export something, or not any more.
 func (w *world) give(rt *rapid.T) {
-	a := rapid.SampledFrom(w.tenants).Draw(rt, "tenant")
-	i := rapid.IntRange(0, len(offers)-1).Draw(rt, "offer")
+	a := oneOf(rt, w.tenants, "tenant")
+	i := evenly(rt, len(offers), "offer")
 	a.shares.given[i] = !a.shares.given[i]
 	w.share(rt, a)
 }
 
 // takeOver lets a tenant import something, or not any more.
 func (w *world) takeOver(rt *rapid.T) {
-	importer := rapid.IntRange(1, len(w.tenants)-1).Draw(rt, "importer")
-	exporter := rapid.IntRange(0, importer-1).Draw(rt, "exporter")
-	i := rapid.IntRange(0, len(offers)-1).Draw(rt, "offer")
+	importer := 1 + evenly(rt, len(w.tenants)-1, "importer")
+	exporter := evenly(rt, importer, "exporter")
+	i := evenly(rt, len(offers), "offer")
 	a := w.tenants[importer]
 	taken := a.shares.taken[exporter]
 	taken[i] = !taken[i]
@@ -182,10 +187,19 @@ func (w *world) takeOver(rt *rapid.T) {
 
 // unshare makes another tenant's token count no more, or again.
 func (w *world) unshare(rt *rapid.T) {
-	exporter := rapid.IntRange(0, len(w.tenants)-2).Draw(rt, "exporter")
-	importer := rapid.IntRange(exporter+1, len(w.tenants)-1).Draw(rt, "importer")
+	exporter := evenly(rt, len(w.tenants)-1, "exporter")
+	importer := exporter + 1 + evenly(rt, len(w.tenants)-1-exporter, "importer")
 	a := w.tenants[exporter]
 	a.shares.revoked[importer] = !a.shares.revoked[importer]
+	w.share(rt, a)
+}
+
+// lose lets an importer have no tokens of an exporter, or have them again.
+func (w *world) lose(rt *rapid.T) {
+	importer := 1 + evenly(rt, len(w.tenants)-1, "importer")
+	exporter := evenly(rt, importer, "exporter")
+	a := w.tenants[importer]
+	a.shares.bare[exporter] = !a.shares.bare[exporter]
 	w.share(rt, a)
 }
 
@@ -197,7 +211,8 @@ func (w *world) share(rt *rapid.T, a *tenant) {
 
 // claim writes what a tenant shares into its claims.
 func (w *world) claim(a *tenant) {
-	a.Claims.Exports, a.Claims.Imports = nil, nil
+	a.Claims.Exports, a.Claims.Imports, a.Claims.Mappings = nil, nil, jwt.Mapping{}
+	w.claimMappings(a)
 	for i, o := range offers {
 		if !a.shares.given[i] {
 			continue
@@ -216,7 +231,7 @@ func (w *world) claim(a *tenant) {
 				continue
 			}
 			im := &jwt.Import{Account: w.tenants[exporter].Key, Subject: jwt.Subject(o.remote), Type: o.kind, LocalSubject: jwt.RenamingSubject(o.local)}
-			if o.private {
+			if o.private && !a.shares.bare[exporter] {
 				act := jwt.NewActivationClaims(a.Key)
 				act.ImportSubject, act.ImportType = im.Subject, im.Type
 				im.Token = w.tenants[exporter].Activation(act)

@@ -21,30 +21,29 @@ import (
 )
 
 // TestIsolation runs random histories of connects, subscriptions, publishes,
-// suspensions, revocations, exports and imports over several accounts beside a naive model, and
-// compares, message by message, who got what: delivered if and only if the model
-// says so.
+// suspensions, revocations, exports, imports, activations and mappings over several accounts
+// that come and go, beside a naive model, and compares, message by message, who got
+// what: delivered if and only if the model says so.
 func TestIsolation(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newIsolation(t, rt)
 		defer w.close()
-		rt.Repeat(map[string]func(*rapid.T){
-			"connect":     w.connect,
-			"subscribe":   w.subscribe,
-			"unsubscribe": w.unsubscribe,
-			"publish":     w.publish,
-			"publish2":    w.publish, // more often
-			"publish3":    w.publish,
-			"publish4":    w.publish,
-			"subscribe2":  w.subscribe,
-			"disconnect":  w.disconnect,
-			"suspend":     w.suspend,
-			"revoke":      w.revoke,
-			"export":      w.give,
-			"import":      w.takeOver,
-			"import2":     w.takeOver,
-			"token":       w.unshare,
-		})
+		actions := []weighted{
+			{12, w.publish},
+			{5, w.subscribe},
+			{2, w.connect},
+			{2, w.unsubscribe},
+			{1, w.disconnect},
+			{1, w.suspend},
+			{1, w.revoke},
+			{2, w.give},
+			{3, w.takeOver},
+			{3, w.unshare},
+			{2, w.lose},
+			{2, w.remap},
+			{1, w.evict},
+		}
+		rt.Repeat(map[string]func(*rapid.T){"act": func(rt *rapid.T) { oftenOf(rt, actions)(rt) }})
 		for _, c := range w.live() {
 			c.sync(rt)
 		}
@@ -69,6 +68,7 @@ type tenant struct {
 	suspended bool
 	revoked   map[int]bool
 	shares    shares
+	mapped    [len(remaps)]bool
 }
 
 type connection struct {
@@ -99,7 +99,7 @@ func newIsolation(t *testing.T, rt *rapid.T) *world {
 	op := operatortest.New(t)
 	w := &world{t: t, source: operatortest.NewSource()}
 	for i := range 3 {
-		a := &tenant{Account: op.Account(fmt.Sprint(i)), revoked: map[int]bool{}, shares: shares{taken: map[int][4]bool{}, revoked: map[int]bool{}}}
+		a := &tenant{Account: op.Account(fmt.Sprint(i)), revoked: map[int]bool{}, shares: shares{taken: map[int][4]bool{}, revoked: map[int]bool{}, bare: map[int]bool{}}}
 		for u := range 2 {
 			a.users = append(a.users, a.User(fmt.Sprint(u), nil))
 		}
@@ -133,16 +133,16 @@ func (w *world) pick(rt *rapid.T) *connection {
 	if len(live) == 0 {
 		rt.Skip("nobody is there")
 	}
-	return rapid.SampledFrom(live).Draw(rt, "conn")
+	return oneOf(rt, live, "conn")
 }
 
 func (w *world) connect(rt *rapid.T) {
-	w.connectTo(rt, rapid.IntRange(0, len(w.tenants)-1).Draw(rt, "tenant"))
+	w.connectTo(rt, evenly(rt, len(w.tenants), "tenant"))
 }
 
 func (w *world) connectTo(rt *rapid.T, i int) {
 	a := w.tenants[i]
-	u := rapid.IntRange(0, 1).Draw(rt, "user")
+	u := evenly(rt, 2, "user")
 	c := &connection{client: w.broker.dial(), tenant: a, user: u, subs: map[string]subscribed{}, got: map[string]int{}}
 	c.send(credentials(c.client, a.users[u]) + "PING\r\n")
 	switch {
@@ -159,14 +159,17 @@ func (w *world) connectTo(rt *rapid.T, i int) {
 }
 
 func drawPattern(rt *rapid.T) string {
-	parts := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "*", "x"}), 0, 2).Draw(rt, "tokens")
-	return strings.Join(append(parts, rapid.SampledFrom([]string{"a", "b", "*", ">", ">"}).Draw(rt, "last")), ".")
+	var parts []string
+	for range evenly(rt, 3, "tokens") {
+		parts = append(parts, oneOf(rt, []string{"a", "b", "*", "x"}, "token"))
+	}
+	return strings.Join(append(parts, oneOf(rt, []string{"a", "b", "*", ">", ">"}, "last")), ".")
 }
 
 func (w *world) subscribe(rt *rapid.T) { w.subscribeOn(rt, w.pick(rt)) }
 
 func (w *world) subscribeOn(rt *rapid.T, c *connection) {
-	s := subscribed{drawPattern(rt), rapid.SampledFrom([]string{"", "q", "r"}).Draw(rt, "queue")}
+	s := subscribed{drawPattern(rt), oneOf(rt, []string{"", "", "q", "r"}, "queue")}
 	c.next++
 	sid := strconv.Itoa(c.next)
 	c.subs[sid] = s
@@ -179,7 +182,7 @@ func (w *world) unsubscribe(rt *rapid.T) {
 	if len(c.subs) == 0 {
 		rt.Skip("no subscription")
 	}
-	sid := rapid.SampledFrom(slices.Sorted(maps.Keys(c.subs))).Draw(rt, "sid")
+	sid := oneOf(rt, slices.Sorted(maps.Keys(c.subs)), "sid")
 	delete(c.subs, sid)
 	c.send("UNSUB " + sid + "\r\n")
 	c.sync(rt)
@@ -187,7 +190,10 @@ func (w *world) unsubscribe(rt *rapid.T) {
 
 func (w *world) publish(rt *rapid.T) {
 	c := w.pick(rt)
-	parts := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b"}), 1, 3).Draw(rt, "subject")
+	var parts []string
+	for range 1 + evenly(rt, 3, "tokens") {
+		parts = append(parts, oneOf(rt, []string{"a", "b"}, "token"))
+	}
 	s := &sending{id: fmt.Sprintf("m%d", len(w.sent))}
 	w.expect(s, slices.Index(w.tenants, c.tenant), parts, false)
 	w.sent = append(w.sent, s)
@@ -219,7 +225,7 @@ func (w *world) disconnect(rt *rapid.T) {
 
 // suspend ends everybody of an account, or lets it in again.
 func (w *world) suspend(rt *rapid.T) {
-	a := rapid.SampledFrom(w.tenants).Draw(rt, "tenant")
+	a := oneOf(rt, w.tenants, "tenant")
 	a.suspended = !a.suspended
 	a.Claims.Limits.Conn = map[bool]int64{true: 0, false: -1}[a.suspended]
 	w.apply(rt, a, func(*connection) bool { return a.suspended })
@@ -227,8 +233,8 @@ func (w *world) suspend(rt *rapid.T) {
 
 // revoke ends one user's connections, for good.
 func (w *world) revoke(rt *rapid.T) {
-	a := rapid.SampledFrom(w.tenants).Draw(rt, "tenant")
-	u := rapid.IntRange(0, 1).Draw(rt, "user")
+	a := oneOf(rt, w.tenants, "tenant")
+	u := evenly(rt, 2, "user")
 	a.revoked[u] = true
 	if a.Claims.Revocations == nil {
 		a.Claims.Revocations = jwt.RevocationList{}
