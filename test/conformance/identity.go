@@ -58,6 +58,8 @@ type userIdentity struct {
 //	user NAME ACCOUNT [option...]
 //	nkey NAME
 //	revoke ACCOUNT USER
+//
+// and those of addSharing.
 func newWorld(lines []string, now time.Time) (*world, error) {
 	operator, err := nkeys.CreateOperator()
 	if err != nil {
@@ -91,6 +93,9 @@ func (w *world) add(f []string, now time.Time) error {
 		// The cut-off is later than any credential of the play.
 		w.accounts[f[1]].claims.RevokeAt(w.users[f[2]].claims.Subject, now.Add(time.Hour))
 		return nil
+	}
+	if known, err := w.addSharing(f, now); known {
+		return err
 	}
 	return fmt.Errorf("unknown form")
 }
