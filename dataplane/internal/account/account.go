@@ -146,6 +146,8 @@ type Account struct {
 	// SlowConsumers counts members that were given up for being too slow.
 	SlowConsumers atomic.Uint64
 	subscriptions atomic.Int64 // of all members
+	// Routed counts messages to and from other brokers.
+	Routed struct{ Sent, Received egress.Tally }
 
 	applying sync.Mutex // held while a state is put in force; taken before mu
 	linking  sync.Mutex // held while links are; taken before mu

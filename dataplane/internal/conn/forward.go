@@ -69,7 +69,7 @@ func (w *worker) routeQueue(op *wire.Op, sub *interest.Sub) bool {
 }
 
 // forward stages the message for the routes that were noted.
-func (w *worker) forward(acct string, op *wire.Op) {
+func (w *worker) forward(acct *account.Account, op *wire.Op) {
 	if w.tracing != nil {
 		w.forwardTraced(acct, op)
 		return
@@ -80,10 +80,10 @@ func (w *worker) forward(acct string, op *wire.Op) {
 		if r.flags&egress.NoHeaders != 0 && m.Headers {
 			m = *w.withoutHeaders(op)
 		}
-		m.Routed, m.Account = true, acct
+		m.Routed, m.Account, m.Tally = true, acct.Key, &acct.Routed.Sent
 		head := w.head[:0]
 		if r.flags&egress.Dedicated == 0 {
-			head = append(append(head, acct...), ' ')
+			head = append(append(head, acct.Key...), ' ')
 		}
 		head = append(head, op.Subject...)
 		if len(r.queues) > 0 {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/egress"
 	"github.com/coveymq/covey/dataplane/internal/interest"
 	"github.com/coveymq/covey/dataplane/internal/wire"
@@ -68,6 +69,7 @@ func TestForwarding(t *testing.T) {
 	w := getWorker(&Host{})
 	defer putWorker(w)
 	parser := wire.Parser{MaxControlLine: 4096, MaxPayload: -1}
+	acct := &account.Account{Key: "A"}
 	publish := func(line string) {
 		if _, err := parser.Next([]byte(line)); err != nil || parser.Op.Kind == wire.None {
 			t.Fatalf("%q: %v", line, err)
@@ -77,7 +79,7 @@ func TestForwarding(t *testing.T) {
 		if !w.fanOut(local, &parser.Op) {
 			t.Error("nobody gets the message")
 		}
-		w.forward("A", &parser.Op)
+		w.forward(acct, &parser.Op)
 		w.batch.Flush(nil)
 	}
 	publish("PUB foo back 2\r\nhi\r\n")

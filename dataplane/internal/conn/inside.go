@@ -33,7 +33,7 @@ func (h *Host) Publish(a *account.Account, subject, reply string, header, body [
 	w.prepare(op)
 	delivered := w.fanOut(&h.inside, op)
 	if len(w.routed) > 0 {
-		w.forward(a.Key, op)
+		w.forward(a, op)
 	}
 	w.batch.Flush(nil)
 	w.batch.Forget()

@@ -423,7 +423,7 @@ func (t *tracing) nextHop() string {
 
 // forwardTraced is forward for a message that is traced: each broker that traces
 // is told its place.
-func (w *worker) forwardTraced(acct string, op *wire.Op) {
+func (w *worker) forwardTraced(acct *account.Account, op *wire.Op) {
 	t, all := w.tracing, w.routed
 	w.tracing = nil
 	for i := range all {

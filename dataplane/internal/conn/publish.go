@@ -60,7 +60,7 @@ func (c *Client) publishNow(w *worker, op *wire.Op) {
 		w.prepare(op)
 		delivered = w.fanOut(c.out, op) || delivered
 		if len(w.routed) > 0 {
-			w.forward(acct.Key, op)
+			w.forward(acct, op)
 		}
 	}
 	if links != nil && w.cross(c.out, acct, links, op, nil) {

@@ -151,7 +151,7 @@ func (w *worker) enter(from *egress.Conn, a *account.Account, c *carrier, size i
 		w.message.Size = size
 		delivered = w.fanOut(from, &c.op)
 		if len(w.routed) > 0 {
-			w.forward(a.Key, &c.op)
+			w.forward(a, &c.op)
 		}
 	}
 	w.crossed = false

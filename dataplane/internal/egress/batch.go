@@ -15,6 +15,8 @@ type Message struct {
 	// Account is whose message it is, if it is for a connection that accounts
 	// share.
 	Account string
+	// Tally counts the account's messages to such connections; nil for nothing.
+	Tally *Tally
 	// Routed says that the message goes to another broker: the verb is RMSG if it
 	// is not HMSG, and Subject has the rest of what stands before Tail, too.
 	Routed bool
@@ -42,6 +44,7 @@ type crammed struct {
 type stage struct {
 	dst     *Conn
 	account string // whose messages they are, if the destination is shared
+	tally   *Tally // of that account
 	segs    []segment
 	cur     *chunk
 	from    int // where the open segment starts in cur
@@ -103,7 +106,7 @@ func (b *Batch) add(c *Conn) *stage {
 func (b *Batch) Deliver(c *Conn, m *Message, sid string) {
 	s := b.to(c)
 	if s.account != m.Account {
-		b.turnTo(s, m.Account)
+		b.turnTo(s, m)
 	}
 	s.data = true
 	verb := verbPlain
@@ -206,6 +209,7 @@ func (b *Batch) handOver(s *stage) {
 		s.cut(false)
 		s.finishChunk()
 	}
+	s.count()
 	if s.dst.send(s.segs, s.total, s.account) {
 		b.full = append(b.full, crammed{s.dst, s.account})
 	}
@@ -214,11 +218,11 @@ func (b *Batch) handOver(s *stage) {
 }
 
 // turnTo stages another account's messages from now on.
-func (b *Batch) turnTo(s *stage, account string) {
+func (b *Batch) turnTo(s *stage, m *Message) {
 	if s.total > 0 {
 		b.handOver(s)
 	}
-	s.account = account
+	s.account, s.tally = m.Account, m.Tally
 }
 
 // Flush hands over all that is staged. Self, the connection that the batch was
@@ -238,7 +242,7 @@ func (b *Batch) Flush(self *Conn) {
 		b.handOver(own)
 	}
 	for i := range b.n {
-		b.dests[i].dst, b.dests[i].account = nil, ""
+		b.dests[i].dst, b.dests[i].account, b.dests[i].tally = nil, "", nil
 	}
 	b.n = 0
 	b.buffer = nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
+	"github.com/coveymq/covey/dataplane/internal/egress"
 )
 
 // nameTag is an account's name for people.
@@ -114,6 +115,8 @@ type MsgBytes struct {
 	Bytes uint64 `json:"bytes"`
 }
 
+func msgBytes(t *egress.Tally) MsgBytes { return MsgBytes{t.Messages.Load(), t.Bytes.Load()} }
+
 func (s *Server) accstatz(q *query) (any, error) {
 	unused := q.boolean("unused")
 	if q.err != nil {
@@ -123,10 +126,11 @@ func (s *Server) accstatz(q *query) (any, error) {
 }
 
 func statOf(a *account.Account, t account.Traffic, n int) AccountStat {
+	out, in := msgBytes(&a.Routed.Sent), msgBytes(&a.Routed.Received)
 	return AccountStat{
 		Account: a.Key, Name: nameTag(a), Conns: n, TotalConns: n, NumSubs: a.Index.Count(),
-		Sent:          DataStat{MsgBytes: MsgBytes{t.OutMessages, t.OutBytes}},
-		Received:      DataStat{MsgBytes: MsgBytes{t.InMessages, t.InBytes}},
+		Sent:          DataStat{MsgBytes: MsgBytes{t.OutMessages + out.Msgs, t.OutBytes + out.Bytes}, Routes: out},
+		Received:      DataStat{MsgBytes: MsgBytes{t.InMessages + in.Msgs, t.InBytes + in.Bytes}, Routes: in},
 		SlowConsumers: a.SlowConsumers.Load(),
 	}
 }

@@ -40,7 +40,7 @@ type Varz struct {
 	MaxControlLine   int           `json:"max_control_line"`
 	MaxPayload       int           `json:"max_payload"`
 	MaxPending       int64         `json:"max_pending"`
-	Cluster          struct{}      `json:"cluster"`
+	Cluster          ClusterVarz   `json:"cluster"`
 	Gateway          struct{}      `json:"gateway"`
 	Leaf             struct{}      `json:"leaf"`
 	MQTT             struct{}      `json:"mqtt"`
@@ -48,6 +48,7 @@ type Varz struct {
 	JetStream        struct{}      `json:"jetstream"`
 	TLSTimeout       float64       `json:"tls_timeout"`
 	WriteDeadline    time.Duration `json:"write_deadline"`
+	WriteTimeout     string        `json:"write_timeout,omitempty"`
 
 	Start            time.Time `json:"start"`
 	Now              time.Time `json:"now"`
@@ -111,7 +112,6 @@ func (s *Server) varz(*query) (any, error) {
 		ServerID: s.static.ServerID, ServerName: s.static.ServerName,
 		Version: s.static.Level, CoveyVersion: s.static.Version, Proto: info.Proto, Go: info.Go,
 		Host: info.Host, Port: info.Port, AuthRequired: s.host.Auth.Required(),
-		ConnectURLs:    info.ConnectURLs,
 		MaxConnections: o.MaxConnections, MaxSubscriptions: o.MaxSubscriptions,
 		PingInterval: o.PingInterval, PingMax: o.PingMax, HTTPHost: host, HTTPPort: port, HTTPBasePath: s.static.BasePath,
 		AuthTimeout: o.AuthTimeout.Seconds(), MaxControlLine: o.MaxControlLine, MaxPayload: o.MaxPayload,
@@ -119,6 +119,9 @@ func (s *Server) varz(*query) (any, error) {
 		Start: s.static.Started.UTC(), Now: now, Uptime: uptime(now.Sub(s.static.Started)),
 		Cores: runtime.NumCPU(), GoMaxProcs: runtime.GOMAXPROCS(0),
 		HTTPReqStats: s.counts(), ConfigLoadTime: config.at, ConfigDigest: config.digest, SystemAccount: s.host.SystemAccount,
+	}
+	if o.Egress.Patient {
+		v.WriteTimeout = "retry"
 	}
 	v.Tags, v.Metadata = config.labels.Tags, config.labels.Metadata
 	if s.static.TLS {
@@ -130,6 +133,7 @@ func (s *Server) varz(*query) (any, error) {
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
 		v.GoMemLimit = limit
 	}
+	s.cluster(&v)
 	s.measure(&v)
 	return v, nil
 }
@@ -148,9 +152,7 @@ func (s *Server) measure(v *Varz) {
 	v.StaleConnections = s.host.Totals.Stale.Load()
 	v.SlowConsumer.Clients, v.StaleConnection.Clients = v.SlowConsumers, v.StaleConnections
 	s.accounts.Each(func(a *account.Account) { v.Subscriptions += a.Index.Count() })
-	if s.mesh != nil {
-		v.Routes, v.Remotes = s.mesh.Count()
-	}
+	s.measureRoutes(v)
 }
 
 func splitPort(addr string) (string, int) {

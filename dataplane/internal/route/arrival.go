@@ -19,8 +19,10 @@ type arrival struct {
 	tenant *tenant
 
 	// Owned by the reader.
-	batch uint64 // the last one that the account was in
-	spent int    // deliveries in it
+	batch   uint64 // the last one that the account was in
+	spent   int    // deliveries in it
+	inMsgs  uint64 // in it
+	inBytes uint64
 
 	behind atomic.Bool // there is a backlog; set by the reader, cleared by who works it off
 
@@ -54,7 +56,10 @@ func (l *link) message(op *wire.Op, frame []byte) {
 	a := l.arrival(l.parser.Account)
 	if a.batch != l.batch {
 		a.batch, a.spent = l.batch, 0
+		l.met = append(l.met, a)
 	}
+	a.inMsgs++
+	a.inBytes += uint64(op.Size)
 	if a.spent >= turnDeliveries || a.behind.Load() {
 		a.postpone(frame)
 		return

@@ -94,6 +94,7 @@ type link struct {
 	registered bool
 	messages   uint64 // of the batch in hand
 	bytes      uint64
+	met        []*arrival // the accounts in it
 
 	// Read and written by anyone.
 	ended       atomic.Pointer[ending]
@@ -134,6 +135,7 @@ func (m *Mesh) newLink(nc net.Conn, t *target, s slot) *link {
 	m.nextID++
 	l.id = m.nextID
 	m.links[l] = true
+	m.counted[l] = true
 	m.mu.Unlock()
 	return l
 }
@@ -255,11 +257,7 @@ func (l *link) work(b *egress.Buffer, used int) (*egress.Buffer, int) {
 		}
 	}
 	l.in.Flush()
-	if l.messages > 0 {
-		l.inMsgs.Add(l.messages)
-		l.inBytes.Add(l.bytes)
-		l.messages, l.bytes = 0, 0
-	}
+	l.count()
 	need := max(l.parser.Need, readBuffer)
 	if !b.Shared() && need <= len(b.B) {
 		return b, copy(b.B, b.B[pos:used])
@@ -290,6 +288,7 @@ func (l *link) close() {
 	l.mesh.remove(l)
 	l.out.Close()
 	l.workers.Wait()
+	l.mesh.retire(l, e)
 	l.in.Release()
 	level := slog.LevelWarn
 	if e.quiet {

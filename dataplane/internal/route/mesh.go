@@ -37,6 +37,8 @@ type Mesh struct {
 	pending map[place]*link // solicited, and not yet accepted by the peer
 	targets map[string]*target
 	tenants map[string]*tenant
+	counted map[*link]bool // whose counters are not in past yet
+	past    Totals         // of links that are over
 }
 
 // peer is another broker, by its server id.
@@ -71,6 +73,7 @@ func New(cfg Config, l net.Listener, host *conn.Host) (*Mesh, error) {
 		pending: make(map[place]*link),
 		targets: make(map[string]*target),
 		tenants: make(map[string]*tenant),
+		counted: make(map[*link]bool),
 	}
 	m.cfg.Store(&cfg)
 	m.tellClients()
