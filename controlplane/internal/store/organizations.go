@@ -62,12 +62,11 @@ func loadKeys(ctx context.Context, v *View, prefix string, p Page) ([]string, st
 	if p.After != "" {
 		from = prefix + p.After + "\x00"
 	}
-	r, err := v.store.kv.Get(ctx, from, v.options(clientv3.WithKeysOnly(),
-		clientv3.WithRange(clientv3.GetPrefixRangeEnd(prefix)), clientv3.WithLimit(int64(p.Size)))...)
+	r, err := v.read(ctx, from, clientv3.WithKeysOnly(),
+		clientv3.WithRange(clientv3.GetPrefixRangeEnd(prefix)), clientv3.WithLimit(int64(p.Size)))
 	if err != nil {
 		return nil, "", unavailable("list", err)
 	}
-	v.at(r)
 	names := make([]string, len(r.Kvs))
 	for i, kv := range r.Kvs {
 		names[i] = strings.TrimPrefix(string(kv.Key), prefix)

@@ -55,12 +55,10 @@ func loadPage[T any, R interface {
 	if p.After != "" {
 		from = prefix + p.After + "\x00"
 	}
-	r, err := v.store.kv.Get(ctx, from, v.options(
-		clientv3.WithRange(clientv3.GetPrefixRangeEnd(prefix)), clientv3.WithLimit(int64(p.Size)))...)
+	r, err := v.read(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(prefix)), clientv3.WithLimit(int64(p.Size)))
 	if err != nil {
 		return nil, "", unavailable("list", err)
 	}
-	v.at(r)
 	items := make([]T, len(r.Kvs))
 	for i, kv := range r.Kvs {
 		if err := decode(string(kv.Key), kv.Value, kv.ModRevision, R(&items[i])); err != nil {

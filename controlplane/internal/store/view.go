@@ -39,12 +39,6 @@ func (s *Store) newView(organization string) *View {
 // Organization returns the id of the organization that the view is bound to.
 func (v *View) Organization() string { return v.org }
 
-func (v *View) at(r *clientv3.GetResponse) {
-	if v.rev == 0 {
-		v.rev = r.Header.Revision
-	}
-}
-
 func (v *View) options(more ...clientv3.OpOption) []clientv3.OpOption {
 	if v.rev != 0 {
 		more = append(more, clientv3.WithRev(v.rev))
@@ -52,13 +46,31 @@ func (v *View) options(more ...clientv3.OpOption) []clientv3.OpOption {
 	return more
 }
 
+// read reads at the view's revision, which the first read settles. The later
+// ones need no quorum: what a revision holds is the same on every member of etcd
+// that has it.
+func (v *View) read(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	if v.rev == 0 {
+		r, err := v.store.kv.Get(ctx, key, opts...)
+		if err == nil {
+			v.rev = r.Header.GetRevision()
+		}
+		return r, err
+	}
+	opts = v.options(opts...)
+	r, err := v.store.kv.Get(ctx, key, append(opts, clientv3.WithSerializable())...)
+	if errors.Is(err, rpctypes.ErrFutureRev) { // this member has not come so far
+		return v.store.kv.Get(ctx, key, opts...)
+	}
+	return r, err
+}
+
 // get reads one key; found is false when it is absent.
 func (v *View) get(ctx context.Context, key string) (value []byte, revision int64, err error) {
-	r, err := v.store.kv.Get(ctx, key, v.options()...)
+	r, err := v.read(ctx, key)
 	if err != nil {
 		return nil, 0, unavailable("read", err)
 	}
-	v.at(r)
 	if len(r.Kvs) == 0 {
 		v.keys[key] = 0
 		return nil, 0, nil
