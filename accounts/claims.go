@@ -37,6 +37,7 @@ type Role struct {
 	Name        string
 	Permissions Permissions
 	Keys        []string // public account nkeys
+	Carried     Carried
 }
 
 // DefaultRole is the name of the role that every account begins with. It
@@ -54,12 +55,16 @@ type AccountSpec struct {
 	Revocations Revocations
 	Exports     []Export
 	Imports     []Import
+	Carried     Carried
 }
 
 // SignAccount signs an account's claims with an operator signing key. The same
 // spec gives the same claims, apart from issue time and token id.
 func SignAccount(spec AccountSpec, operator Signer) (string, error) {
 	claims := jwt.NewAccountClaims(spec.PublicKey)
+	if err := carry(spec.Carried, &claims.Account); err != nil {
+		return "", err
+	}
 	claims.Name = spec.Name
 	claims.Limits.Conn = orUnlimited(spec.Limits.Connections)
 	claims.Limits.LeafNodeConn = orUnlimited(spec.Limits.LeafNodes)
@@ -70,21 +75,35 @@ func SignAccount(spec AccountSpec, operator Signer) (string, error) {
 	if spec.Suspended {
 		claims.Limits.Conn, claims.Limits.LeafNodeConn = 0, 0
 	}
-	for _, key := range spec.Keys {
-		claims.SigningKeys.Add(key)
-	}
-	for _, role := range spec.Roles {
-		for _, key := range role.Keys {
-			scope := jwt.NewUserScope()
-			scope.Key = key
-			scope.Role = role.Name
-			scope.Template.Permissions = role.Permissions.claims()
-			claims.SigningKeys.AddScopedSigner(scope)
-		}
+	if err := spec.keys(claims); err != nil {
+		return "", err
 	}
 	claims.Revocations = spec.Revocations.claims()
 	spec.sharing(claims)
 	return sign(claims, operator)
+}
+
+// keys puts signing keys into claims. The account's own key signs anyway.
+func (spec AccountSpec) keys(claims *jwt.AccountClaims) error {
+	claims.SigningKeys = jwt.SigningKeys{}
+	for _, key := range spec.Keys {
+		if key != spec.PublicKey {
+			claims.SigningKeys.Add(key)
+		}
+	}
+	for _, role := range spec.Roles {
+		for _, key := range role.Keys {
+			scope := jwt.NewUserScope()
+			scope.Role = role.Name
+			if err := carry(role.Carried, scope); err != nil {
+				return err
+			}
+			scope.Key = key
+			scope.Template.Permissions = role.Permissions.claims()
+			claims.SigningKeys.AddScopedSigner(scope)
+		}
+	}
+	return nil
 }
 
 // UserSpec is everything that a user's claims say.
@@ -94,6 +113,7 @@ type UserSpec struct {
 	AccountKey  string       // the account's public nkey
 	Permissions *Permissions // nil when the signing key is a role's
 	Expires     time.Time    // zero: never
+	Carried     Carried
 }
 
 // Token is a signed user JWT and what its issuer must remember of it.
@@ -107,14 +127,20 @@ type Token struct {
 // key when spec has no permissions, an unscoped one when it has.
 func SignUser(spec UserSpec, key Signer) (Token, error) {
 	claims := jwt.NewUserClaims(spec.PublicKey)
+	if spec.Permissions == nil {
+		claims.SetScoped(true)
+	}
+	if err := carry(spec.Carried, &claims.User); err != nil {
+		return Token{}, err
+	}
 	claims.Name = spec.Name
-	claims.IssuerAccount = spec.AccountKey
+	if key.PublicKey() != spec.AccountKey {
+		claims.IssuerAccount = spec.AccountKey
+	}
 	if !spec.Expires.IsZero() {
 		claims.Expires = spec.Expires.Unix()
 	}
-	if spec.Permissions == nil {
-		claims.SetScoped(true)
-	} else {
+	if spec.Permissions != nil {
 		claims.Permissions = spec.Permissions.claims()
 	}
 	text, err := sign(claims, key)

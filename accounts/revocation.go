@@ -117,15 +117,16 @@ func (r Revocations) fold(cutOff int64, now time.Time) Revocations {
 		return r
 	}
 	out := Revocations{CutOff: r.CutOff, CutOffUntil: r.CutOffUntil}
+	until := max(r.CutOffUntil, now.Add(CredentialTTLMax).Unix())
 	for _, e := range r.Entries {
 		if e.Issued > cutOff {
 			out.Entries = append(out.Entries, e)
 			continue
 		}
-		out.CutOff = cutOff
+		out.CutOff, until = cutOff, max(until, e.Until)
 	}
 	if out.CutOff != r.CutOff {
-		out.CutOffUntil = now.Add(CredentialTTLMax).Unix()
+		out.CutOffUntil = until
 	}
 	return out
 }

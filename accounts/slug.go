@@ -2,6 +2,7 @@ package accounts
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/coveymq/covey/internal/errs"
 )
@@ -86,6 +87,58 @@ func (k Kind) refuse(format string, args ...any) error {
 		WithField(k.Field).
 		WithNext("use %d to %d lower-case letters, digits and hyphens, beginning with a letter", k.Min, k.Max)
 }
+
+// The ids that names from elsewhere become.
+func (k Kind) from(name string, taken func(string) bool) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(name) {
+		switch {
+		case r >= 'a' && r <= 'z', b.Len() > 0 && r >= '0' && r <= '9':
+			b.WriteRune(r)
+		case b.Len() > 0 && !strings.HasSuffix(b.String(), "-"):
+			b.WriteByte('-')
+		}
+	}
+	id := b.String()
+	if len(id) > k.Max {
+		id = id[:k.Max]
+	}
+	id = strings.Trim(id, "-")
+	for len(id) < k.Min {
+		id += "x"
+	}
+	for n := 2; taken(id); n++ {
+		tail := fmt.Sprintf("-%d", n)
+		if base := strings.TrimSuffix(id, fmt.Sprintf("-%d", n-1)); len(base)+len(tail) <= k.Max {
+			id = base + tail
+			continue
+		}
+		id = strings.TrimRight(id[:k.Max-len(tail)], "-") + tail
+	}
+	return id
+}
+
+// OrganizationIDFrom makes an id of a name from elsewhere.
+func OrganizationIDFrom(name string) string {
+	return organizationKind().from(name, func(string) bool { return false })
+}
+
+// AccountIDFrom makes an id of a name from elsewhere, another than those taken.
+func AccountIDFrom(name string, taken func(string) bool) string {
+	return accountKind().from(name, taken)
+}
+
+// UserIDFrom is AccountIDFrom for users.
+func UserIDFrom(name string, taken func(string) bool) string { return userKind().from(name, taken) }
+
+// RoleFrom is AccountIDFrom for roles.
+func RoleFrom(name string, taken func(string) bool) string { return roleKind().from(name, taken) }
+
+// ExportIDFrom is AccountIDFrom for exports.
+func ExportIDFrom(name string, taken func(string) bool) string { return exportKind().from(name, taken) }
+
+// ImportIDFrom is AccountIDFrom for imports.
+func ImportIDFrom(name string, taken func(string) bool) string { return importKind().from(name, taken) }
 
 const displayNameMax = 120 // characters of a display name in bytes; enough for any title
 

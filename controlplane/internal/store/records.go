@@ -52,6 +52,9 @@ type Account struct {
 	CreateTime           time.Time       `json:"create_time"`
 	UpdateTime           time.Time       `json:"update_time"`
 
+	Carried   accounts.Carried `json:"carried,omitempty"`    // what its claims say that no field here does
+	OtherKeys []SigningKey     `json:"other_keys,omitempty"` // unscoped too, and sign nothing here
+
 	DeleteTime time.Time `json:"delete_time,omitzero"` // zero unless it is deleted
 	PurgeTime  time.Time `json:"purge_time,omitzero"`
 	Purging    bool      `json:"purging,omitempty"` // its end has begun; there is no way back
@@ -93,6 +96,7 @@ type Role struct {
 	Permissions   accounts.Permissions `json:"permissions"`
 	MaxTTLSeconds int64                `json:"max_ttl_seconds,omitempty"` // of its credentials; 0 is no bound
 	Keys          []SigningKey         `json:"keys"`                      // oldest first; exactly one is active
+	Carried       accounts.Carried     `json:"carried,omitempty"`
 	CreateTime    time.Time            `json:"create_time"`
 	UpdateTime    time.Time            `json:"update_time"`
 }
@@ -107,6 +111,7 @@ type User struct {
 	DisplayName string                `json:"display_name,omitempty"`
 	Role        string                `json:"role,omitempty"`
 	Permissions *accounts.Permissions `json:"permissions,omitempty"` // only without a role
+	Carried     accounts.Carried      `json:"carried,omitempty"`
 	Suspended   bool                  `json:"suspended,omitempty"`
 	CreateTime  time.Time             `json:"create_time"`
 	UpdateTime  time.Time             `json:"update_time"`
@@ -123,10 +128,18 @@ type Credential struct {
 	TokenID    string    `json:"token_id"`
 	IssuerKey  string    `json:"issuer_key"`
 	IssueTime  time.Time `json:"issue_time"`
-	ExpireTime time.Time `json:"expire_time"`
+	ExpireTime time.Time `json:"expire_time"` // zero is never: only of what was taken over
 	RevokeTime time.Time `json:"revoke_time,omitzero"`
 	Superseded bool      `json:"superseded,omitempty"` // renewed; its own JWT is good until it expires
 	Requester  string    `json:"requester"`
+}
+
+// Lapse is the second at which nothing of the credential can be good any more.
+func (c Credential) Lapse() int64 {
+	if c.ExpireTime.IsZero() {
+		return accounts.Never
+	}
+	return c.ExpireTime.Unix()
 }
 
 // Revocations is what an account refuses. What is refused only as long as a

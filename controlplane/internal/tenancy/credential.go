@@ -81,6 +81,7 @@ func (s *Service) issue(ctx context.Context, tx *store.Tx, a store.Account, u st
 	}
 	spec := accounts.UserSpec{
 		PublicKey: public, Name: u.ID, AccountKey: a.PublicKey, Permissions: u.Permissions, Expires: tx.Now.Add(ttl),
+		Carried: u.Carried,
 	}
 	signer, err := s.issuer(ctx, a, u, role)
 	if err != nil {
@@ -260,7 +261,7 @@ func (s *Service) revoke(ctx context.Context, tx *store.Tx, method, target, acco
 	for _, c := range dead {
 		issued := c.IssueTime.Unix()
 		r.Revocations = r.With(accounts.Revocation{
-			PublicKey: c.PublicKey, At: max(tx.Now.Unix(), issued), Issued: issued, Until: c.ExpireTime.Unix(),
+			PublicKey: c.PublicKey, At: max(tx.Now.Unix(), issued), Issued: issued, Until: c.Lapse(),
 		})
 	}
 	if r.Revocations, err = s.compact(ctx, tx, account, r.Revocations); err != nil {

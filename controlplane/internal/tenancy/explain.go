@@ -142,7 +142,11 @@ func (s *Service) explainCredentials(ctx context.Context, v *store.View, x *expl
 			x.add("credential", Refuses, "issue another", "the credential is %s", states[life])
 			return nil
 		}
-		x.add("credential", Allows, "", "the credential is good until %s", c.ExpireTime.Format(time.RFC3339))
+		until := "for ever"
+		if !c.ExpireTime.IsZero() {
+			until = "until " + c.ExpireTime.Format(time.RFC3339)
+		}
+		x.add("credential", Allows, "", "the credential is good %s", until)
 		x.noteOld(u, c)
 		return nil
 	}

@@ -138,6 +138,11 @@ func (r *renewal) account(ctx context.Context, tx *store.Tx, t *tally, id string
 	if err := r.row(ctx, t, rowName(a.PublicKey, useDirect), &a.SealedDirect); err != nil {
 		return err
 	}
+	for i := range a.OtherKeys {
+		if err := r.row(ctx, t, rowName(a.PublicKey, useDirect+"/"+a.OtherKeys[i].PublicKey), &a.OtherKeys[i].SealedSeed); err != nil {
+			return err
+		}
+	}
 	if *t > 0 {
 		if err := tx.PutAccount(a); err != nil {
 			return err

@@ -230,7 +230,10 @@ func (s *Service) IssuersOf(ctx context.Context, v *store.View, account string) 
 	if err != nil {
 		return nil, err
 	}
-	keys := Issuers{a.DirectKey: true}
+	keys := Issuers{a.DirectKey: true, a.PublicKey: true}
+	for _, k := range a.OtherKeys {
+		keys[k.PublicKey] = true
+	}
 	for _, r := range roles {
 		for _, k := range liveKeys(r) {
 			keys[k] = true

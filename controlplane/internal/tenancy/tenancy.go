@@ -112,10 +112,13 @@ func Etag(revision int64) string {
 func (s *Service) publish(ctx context.Context, tx *store.Tx, method, target string, a store.Account, roles []store.Role, r store.Revocations, changes ...shareChange) (store.Operation, error) {
 	spec := accounts.AccountSpec{
 		PublicKey: a.PublicKey, Name: tx.Organization() + "/" + a.ID, Limits: a.Limits, Suspended: a.Suspended || a.Deleted(),
-		Keys: []string{a.DirectKey}, Revocations: r.All(),
+		Keys: []string{a.DirectKey}, Revocations: r.All(), Carried: a.Carried,
+	}
+	for _, k := range a.OtherKeys {
+		spec.Keys = append(spec.Keys, k.PublicKey)
 	}
 	for _, role := range roles {
-		spec.Roles = append(spec.Roles, accounts.Role{Name: role.Name, Permissions: role.Permissions, Keys: liveKeys(role)})
+		spec.Roles = append(spec.Roles, accounts.Role{Name: role.Name, Permissions: role.Permissions, Keys: liveKeys(role), Carried: role.Carried})
 	}
 	if err := sharing(ctx, tx, a.ID, &spec, changes); err != nil {
 		return store.Operation{}, err

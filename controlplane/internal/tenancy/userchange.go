@@ -103,7 +103,7 @@ func (s *Service) SetUserSuspended(ctx context.Context, tx *store.Tx, method, ac
 		for _, c := range live {
 			issued := c.IssueTime.Unix()
 			entries = entries.With(accounts.Revocation{
-				PublicKey: c.PublicKey, At: max(tx.Now.Unix(), issued), Issued: issued, Until: c.ExpireTime.Unix(),
+				PublicKey: c.PublicKey, At: max(tx.Now.Unix(), issued), Issued: issued, Until: c.Lapse(),
 			})
 		}
 		r.Suspended[id] = entries.Entries

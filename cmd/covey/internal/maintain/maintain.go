@@ -4,7 +4,6 @@ package maintain
 
 import (
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -17,7 +16,7 @@ import (
 
 // Commands are the subcommands of `covey admin`.
 func Commands(streams *term.Streams) []*cobra.Command {
-	return []*cobra.Command{verify(streams), restore(streams)}
+	return []*cobra.Command{verify(streams), restore(streams), importCommand(streams)}
 }
 
 func verify(streams *term.Streams) *cobra.Command {
@@ -39,8 +38,7 @@ func verify(streams *term.Streams) *cobra.Command {
 }
 
 func restore(streams *term.Streams) *cobra.Command {
-	cfg := controlplane.Config{Logger: slog.New(slog.NewTextHandler(streams.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))}
-	var endpoints, password string
+	var flags storeFlags
 	cmd := &cobra.Command{
 		Use: "restore FILE", Short: "Write a backup into an empty store", Args: term.Exactly("FILE"),
 		Long: `Write a backup into an empty store: the etcd in a new data directory, or one
@@ -49,17 +47,9 @@ custody.key of the installation into the data directory before the control plane
 starts. ` + "`covey up`" + ` keeps its control plane in the folder controlplane of its own.`,
 		Example: "  covey admin restore covey.backup --data /var/lib/covey\n  covey admin restore covey.backup --data /var/lib/covey --etcd-endpoints https://etcd1:2379,https://etcd2:2379",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if cfg.DataDir == "" {
-				return term.Usagef("give the data directory of the control plane that is to run on it", "--data is missing")
-			}
-			if endpoints != "" {
-				cfg.Etcd.Endpoints = strings.Split(endpoints, ",")
-			}
-			if password != "" {
-				var err error
-				if cfg.Etcd.Password, err = controlplane.ReadSecret(password); err != nil {
-					return err
-				}
+			cfg, err := flags.config(streams)
+			if err != nil {
+				return err
 			}
 			f, err := open(args[0])
 			if err != nil {
@@ -73,14 +63,7 @@ starts. ` + "`covey up`" + ` keeps its control plane in the folder controlplane 
 			return tell(streams, args[0], got)
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&cfg.DataDir, "data", "", "data directory of the control plane")
-	f.StringVar(&endpoints, "etcd-endpoints", "", "comma-separated URLs of an etcd; empty is the one in the data directory")
-	f.StringVar(&cfg.Etcd.CAFile, "etcd-ca", "", "CA file for etcd")
-	f.StringVar(&cfg.Etcd.CertFile, "etcd-cert", "", "client certificate file for etcd")
-	f.StringVar(&cfg.Etcd.KeyFile, "etcd-key", "", "client key file for etcd")
-	f.StringVar(&cfg.Etcd.User, "etcd-user", "", "user of etcd")
-	f.StringVar(&password, "etcd-password-file", "", "file with the user's password")
+	flags.add(cmd.Flags())
 	return cmd
 }
 
