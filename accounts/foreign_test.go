@@ -35,7 +35,10 @@ func TestForeignUserIsIssuedAsItWas(t *testing.T) {
 		"limits":      func(u *jwt.UserClaims) { u.Subs, u.Limits.Payload, u.BearerToken = 3, 100, true },
 		"none at all": func(u *jwt.UserClaims) { u.Subs = 0 },
 		"from":        func(u *jwt.UserClaims) { u.Src.Add("10.0.0.0/8"); u.AllowedConnectionTypes.Add("WEBSOCKET") },
-		"times":       func(u *jwt.UserClaims) { u.Times = []jwt.TimeRange{{Start: "08:00:00", End: "18:00:00"}}; u.Locale = "UTC" },
+		"times": func(u *jwt.UserClaims) {
+			u.Times = []jwt.TimeRange{{Start: "08:00:00", End: "18:00:00"}}
+			u.Locale = "UTC"
+		},
 		"permissions": func(u *jwt.UserClaims) {
 			u.Pub.Allow.Add("a.>")
 			u.Sub.Deny.Add("b queue")

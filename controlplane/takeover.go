@@ -17,11 +17,11 @@ import (
 	"github.com/coveymq/covey/internal/errs"
 )
 
-// What TakeOver takes: see there.
-type (
-	ForeignRoot    = tenancy.ForeignRoot
-	ForeignAccount = tenancy.ForeignAccount
-)
+// ForeignRoot is a trust root that was made elsewhere.
+type ForeignRoot = tenancy.ForeignRoot
+
+// ForeignAccount is an account that was made elsewhere, with everything in it.
+type ForeignAccount = tenancy.ForeignAccount
 
 // Takeover is an operator's accounts that were made elsewhere. Root is nil when
 // they are to be signed by the operator that the store has.
