@@ -22,10 +22,10 @@ const (
 
 // throttle is where a client stands that is slowed down. Owned by the reader.
 type throttle struct {
-	wait  time.Duration // not 0: read no more before that has passed
-	due   time.Time     // when the operation at hand may be done; zero if none waits
-	since *limit.Gate   // who said so
-	carry bool          // there is something to work on before anything is read
+	wait   time.Duration // not 0: read no more before that has passed
+	ticket limit.Ticket  // of the operation at hand; nobody's if it waits for nothing
+	since  *limit.Gate   // who gave it
+	carry  bool          // there is something to work on before anything is read
 }
 
 // regate takes over what limits the client's rates from now on, in the account
@@ -89,7 +89,7 @@ func (c *Client) within(w *worker, op *wire.Op) (bool, *account.Refusal) {
 	case v.Admits():
 		return true, nil
 	case v.Policy == accounts.Slow:
-		c.slowed.due, c.slowed.since = w.clock().Add(v.Wait), w.gate
+		c.slowed.ticket, c.slowed.since = v.Ticket, w.gate
 		c.slowed.wait = max(v.Wait, pauseMin)
 		return false, nil
 	}
@@ -111,15 +111,15 @@ func (c *Client) within(w *worker, op *wire.Op) (bool, *account.Refusal) {
 // now: then they are asked.
 func (c *Client) waitedFor(w *worker) bool {
 	s := &c.slowed
-	if s.due.IsZero() {
+	if !s.ticket.Held() {
 		return false
 	}
-	if left := s.due.Sub(w.clock()); left > 0 && s.since == w.gate {
+	if left := s.ticket.Left(w.clock()); left > 0 && s.since == w.gate {
 		s.wait = max(left, pauseMin)
 		return false
 	}
 	done := s.since == w.gate
-	s.due, s.since = time.Time{}, nil
+	s.ticket, s.since = limit.Ticket{}, nil
 	return done
 }
 
@@ -234,6 +234,7 @@ func (w *worker) mayDeliver(from *egress.Conn, dst *Client, op *wire.Op, size in
 		if v.Wait <= foreignSlack {
 			return true
 		}
+		g.Dropped(size)
 	case accounts.Close:
 		dst.Disconnect(deliveryExceeded)
 	default:

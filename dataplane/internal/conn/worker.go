@@ -53,7 +53,7 @@ func getWorker(h *Host) *worker {
 	if !ok {
 		w = &worker{}
 	}
-	w.host = h
+	w.host, w.now = h, time.Time{}
 	return w
 }
 

@@ -11,6 +11,7 @@ type Verdict struct {
 	Limit  string          // that was reached; empty if none was
 	Policy accounts.Policy // what is to be done about it
 	Wait   time.Duration   // how long Slow takes, or until it is worth trying again
+	Ticket Ticket          // of who is slowed
 }
 
 // Admits reports whether there is nothing in the way now.
@@ -23,7 +24,8 @@ type Gate struct {
 
 	data *volume // nil for no bound
 
-	own []valve // those of them that are not the outer gate's
+	own   []valve // those of them that are not the outer gate's
+	rates []Rate  // the same ones
 }
 
 // valve is one bucket of a gate.
@@ -51,7 +53,7 @@ func NewAccountGate(outer *Gate, q accounts.Quotas, previous *Gate, month *Month
 	g := &Gate{}
 	if outer != nil {
 		*g = *outer
-		g.own = nil
+		g.own, g.rates = nil, nil
 	}
 	for _, to := range []struct {
 		name  string
@@ -72,6 +74,7 @@ func NewAccountGate(outer *Gate, q accounts.Quotas, previous *Gate, month *Month
 			}
 			*to.list = insert(*to.list, v)
 			g.own = append(g.own, v)
+			g.rates = append(g.rates, Rate{to.name, quota.Amount, v.bucket})
 		}
 	}
 	if quota, ok := q[accounts.MonthlyBytes]; ok && month != nil {
@@ -144,6 +147,15 @@ func (g *Gate) Deliver(size int, now time.Time) Verdict {
 	return pass(g.out, int64(size), now)
 }
 
+// Dropped gives back what Deliver took for a message, with a verdict that slows,
+// that was not delivered then: who cannot be slowed must not use up what others
+// will need.
+func (g *Gate) Dropped(size int) {
+	for i := range g.out {
+		g.out[i].bucket.Return(g.out[i].amount(int64(size)))
+	}
+}
+
 // Subscribe asks about a subscription.
 func (g *Gate) Subscribe(now time.Time) Verdict { return pass(g.subscribes, 0, now) }
 
@@ -156,8 +168,8 @@ func pass(list []valve, bytes int64, now time.Time) (slowest Verdict) {
 		v := &list[i]
 		n := v.amount(bytes)
 		if v.policy == accounts.Slow {
-			if wait := v.bucket.Reserve(n, now); wait > slowest.Wait {
-				slowest = Verdict{v.name, v.policy, wait}
+			if wait, ticket := v.bucket.Reserve(n, now); wait > slowest.Wait {
+				slowest = Verdict{v.name, v.policy, wait, ticket}
 			}
 			continue
 		}
@@ -165,7 +177,7 @@ func pass(list []valve, bytes int64, now time.Time) (slowest Verdict) {
 			for j := range i {
 				list[j].bucket.Return(list[j].amount(bytes))
 			}
-			return Verdict{v.name, v.policy, wait}
+			return Verdict{Limit: v.name, Policy: v.policy, Wait: wait}
 		}
 	}
 	return slowest

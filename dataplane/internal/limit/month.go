@@ -52,7 +52,7 @@ func (v *volume) ask(now time.Time) Verdict {
 	if used < v.quota.Amount {
 		return Verdict{}
 	}
-	return Verdict{accounts.MonthlyBytes, v.quota.Policy, time.Unix(ends, 0).Sub(now)}
+	return Verdict{Limit: accounts.MonthlyBytes, Policy: v.quota.Policy, Wait: time.Unix(ends, 0).Sub(now)}
 }
 
 // Months are the counts of all accounts that have a bound, in a file that is
