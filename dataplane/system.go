@@ -49,7 +49,7 @@ func (b *Broker) joinSystem(ctx context.Context) error {
 	c := system.Config{
 		ID: b.id, Name: b.cfg.ServerName, Address: b.host.Info.Host, Version: Level,
 		Account: func() string { return b.host.SystemAccount },
-		Host:    b.host, Accounts: b.accounts, Monitor: b.monitor, Peers: b.peers, Peer: b.peer(), Log: b.cfg.Logger,
+		Host:    b.host, Accounts: b.accounts, Monitor: b.monitor, Peers: b.peers, Peer: b.peer(), Kin: b.kin(), Log: b.cfg.Logger,
 		Reload: func(ctx context.Context) error {
 			if b.reload == nil {
 				return errNoFile
@@ -104,6 +104,14 @@ func (b *Broker) peer() func(id string) bool {
 		return nil
 	}
 	return b.mesh.Has
+}
+
+// kin says which servers of the cluster are of our kind; nil outside of one.
+func (b *Broker) kin() func() []string {
+	if b.mesh == nil {
+		return nil
+	}
+	return b.mesh.Kin
 }
 
 // syncInterval is how often a broker that holds all accounts asks the others for

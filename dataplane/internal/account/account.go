@@ -141,6 +141,7 @@ type Account struct {
 	links   atomic.Pointer[Links]
 	answers atomic.Pointer[answers] // nil until its services were asked; written under mu
 	sweeper *sweeper                // immutable once others see the account; nil without a registry
+	rated   *Rated                  // likewise
 	updated atomic.Int64            // Unix nanosecond of when the state came into force
 
 	// SlowConsumers counts members that were given up for being too slow.

@@ -206,13 +206,16 @@ func (a *Account) regate(s *State, now time.Time) {
 	} else if a.Month.Load() == nil {
 		a.Month.Store(a.months.Of(a.Key))
 	}
-	a.gate = limit.NewAccountGate(nil, s.Quotas, a.gate, a.Month.Load(), now)
+	previous := a.gate
+	a.gate = limit.NewAccountGate(nil, s.Quotas, previous, a.Month.Load(), now)
+	a.rated.begin(a, a.gate, previous, now)
 }
 
-// keep says where the data of the month is kept. Call it before anybody knows
-// the account.
-func (a *Account) keep(m *limit.Months) {
-	a.months = m
+// keep says where the data of the month is kept, and who looks after rates. Call
+// it before anybody knows the account.
+func (a *Account) keep(m *limit.Months, rated *Rated) {
+	a.months, a.rated = m, rated
+	a.gate = nil // its rates begin here
 	a.Month.Store(nil)
 	a.regate(a.State(), time.Now())
 }

@@ -42,6 +42,7 @@ type Registry struct {
 	verified atomic.Pointer[Verified]
 	linker   linker
 	sweeper  *sweeper
+	rated    *Rated
 	// Defaults are the limits of accounts that do not state their own; set before
 	// the first account is loaded.
 	Defaults accounts.Quotas
@@ -71,7 +72,7 @@ func NewRegistry(operatorKey string, source Source, usage func(string) (Usage, e
 	r := &Registry{
 		source: source, usage: usage, log: log,
 		accounts: make(map[string]*Account), loading: make(map[string]*load),
-		linker: linker{wake: make(chan struct{}, 1)}, sweeper: newSweeper(),
+		linker: linker{wake: make(chan struct{}, 1)}, sweeper: newSweeper(), rated: newRated(),
 	}
 	t := &trust{root: operatorKey, keys: make(map[string]bool)}
 	if operatorKey != "" {
@@ -194,7 +195,7 @@ func (r *Registry) load(ctx context.Context, key string) (*Account, error) {
 		return nil, fmt.Errorf("%w: usage of %s: %w", ErrUnavailable, key, err)
 	}
 	a := New(key, usage, s)
-	a.keep(r.Months)
+	a.keep(r.Months, r.rated)
 	a.idle, a.sweeper = time.Now(), r.sweeper
 	r.complain(a)
 	return a, nil
@@ -202,7 +203,7 @@ func (r *Registry) load(ctx context.Context, key string) (*Account, error) {
 
 // Add puts an account from a configuration file in.
 func (r *Registry) Add(a *Account) {
-	a.keep(r.Months)
+	a.keep(r.Months, r.rated)
 	a.sweeper = r.sweeper
 	if r.watch != nil {
 		r.watch.Loaded(a)
@@ -260,6 +261,7 @@ func (r *Registry) unload(a *Account) {
 		r.watch.Unloaded(a)
 	}
 	r.linker.forget(a.Key)
+	r.rated.note(a, false)
 	r.mu.Lock()
 	if r.accounts[a.Key] == a {
 		delete(r.accounts, a.Key)

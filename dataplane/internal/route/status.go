@@ -3,6 +3,7 @@ package route
 import (
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -114,6 +115,20 @@ func (m *Mesh) Has(id string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.peers[id] != nil
+}
+
+// Kin returns the peers that are of our kind, in order.
+func (m *Mesh) Kin() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var ids []string
+	for id, p := range m.peers {
+		if p.info.Covey {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // Count returns how many links stand, and to how many peers.

@@ -77,6 +77,7 @@ func (s *Service) Connected(c *conn.Client, token string) {
 	a := c.Identity().Account
 	s.meet(a)
 	s.changed(a)
+	s.joinedRates(a)
 	subject := "$SYS.ACCOUNT." + a.Key + ".CONNECT"
 	if s.listened(subject) == nil {
 		return

@@ -12,6 +12,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/monitor"
+	"github.com/coveymq/covey/dataplane/internal/ration"
 	"github.com/coveymq/covey/dataplane/internal/resolver"
 	"github.com/coveymq/covey/internal/lifecycle"
 )
@@ -29,6 +30,9 @@ type Config struct {
 	Peers func() int
 	// Peer reports whether a server is one of them; nil without a cluster.
 	Peer func(id string) bool
+	// Kin returns those of them that are of our kind, in order; nil without a
+	// cluster.
+	Kin func() []string
 	// Resolver is where claims come from; nil if it is a control plane, or if there
 	// are none. Full says that it holds all accounts, and other brokers ask it;
 	// Interval is how often it asks others for what it may not have, Timeout how
@@ -50,6 +54,7 @@ type Service struct {
 	packs    *conn.Inbox // other brokers' claims
 	answers  *conn.Inbox // of authorization services
 	asks     asks
+	rates    *ration.Table
 	callouts callouts
 	packing  atomic.Bool      // claims are being sent to another broker
 	group    *lifecycle.Group // set by Run, before any request is handled
@@ -81,7 +86,7 @@ const (
 func New(cfg Config) *Service {
 	return &Service{
 		cfg: cfg, queries: cfg.Host.NewInbox(queriesMax), pings: cfg.Host.NewInbox(pingsMax), packs: cfg.Host.NewInbox(packsMax), answers: cfg.Host.NewInbox(calloutsMax),
-		dirty: make(map[*account.Account]bool), wake: make(chan struct{}, 1),
+		rates: ration.NewTable(), dirty: make(map[*account.Account]bool), wake: make(chan struct{}, 1),
 	}
 }
 
@@ -148,6 +153,9 @@ func (s *Service) Run(ctx context.Context) error {
 	s.group.Go(s.answers.Run)
 	s.group.Go(s.announceConnections)
 	s.group.Go(s.keepTime)
+	if s.cfg.Kin != nil {
+		s.group.Go(s.divideRates)
+	}
 	if s.cfg.Full {
 		s.group.Go(s.packs.Run)
 		s.group.Go(s.syncStores)

@@ -52,6 +52,9 @@ func (s *Service) subscriptions() []subscription {
 	on(s.queries, "$SYS.REQ.SERVER."+s.cfg.ID+".KICK", s.kick)
 	on(s.queries, "$SYS.REQ.SERVER."+s.cfg.ID+".LDM", s.lameDuckClient)
 	on(s.pings, s.inbox("*"), s.asks.answered)
+	if s.cfg.Kin != nil {
+		on(s.pings, ratesSubject, s.hearRates)
+	}
 	s.claimSubscriptions(on)
 	if s.cfg.Full {
 		on(s.packs, s.packInbox(), s.merge)

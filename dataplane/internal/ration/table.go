@@ -1,0 +1,218 @@
+package ration
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/coveymq/covey/dataplane/internal/limit"
+)
+
+// Account is one whose rates are divided.
+type Account interface {
+	// Rates returns its rates as they are now.
+	Rates() []limit.Rate
+	// Members returns how many connections it has here.
+	Members() int
+}
+
+// Word is what a broker says of one account.
+type Word struct {
+	Account string `json:"account"`
+	// Gone says that it has no connections there any more.
+	Gone bool `json:"gone,omitempty"`
+	// Rates are its demands by the rates' names.
+	Rates map[string]Demand `json:"rates,omitempty"`
+}
+
+// Interval is how often Tick is to be called. What one broker says must reach the
+// others in less.
+const Interval = 100 * time.Millisecond
+
+const (
+	// settling is for how many Ticks an account that is new here keeps what it
+	// began with: until the others have heard of it, and said what they know.
+	settling = 3
+	// refresh is after how many Ticks everything is said again of accounts that are
+	// shared, in case that somebody missed it, and presence of the others; stale is
+	// after how many nothing is believed any more.
+	refresh  = 50
+	presence = 12 * refresh
+	stale    = 3 * refresh
+	// hungry is for how many Ticks who was short counts as such.
+	hungry = 10
+	// smoothing is how much of a Tick's use goes into the average.
+	smoothing = 0.2
+	// A use is said again when it changed by a tenth, or by a fiftieth of the rate.
+	changeOfUse, changeOfRate = 0.1, 0.02
+)
+
+// Table is a broker's view of all accounts whose rates are divided.
+type Table struct {
+	mu       sync.Mutex
+	kin      []string // the other brokers that divide rates; guarded by mu, as is all below
+	accounts map[string]*entry
+	active   map[*entry]bool // those that have to be looked at with each Tick
+	ticks    uint64
+}
+
+// entry is an account that has connections here.
+type entry struct {
+	key     string
+	account Account
+	born    uint64 // the Tick
+	meters  map[string]*meter
+	others  map[string]*other // by broker
+	tell    bool              // with the next Tick, whatever changed
+}
+
+// other is what another broker said.
+type other struct {
+	word  Word
+	heard uint64 // the Tick
+}
+
+// meter measures the demand of one rate.
+type meter struct {
+	used   float64 // a second
+	at     uint64  // the Tick of the last sample
+	fed    uint64  // the last Tick that somebody was short in; 0 for never
+	told   Demand
+	before int64 // the part that was right at the last Tick
+}
+
+// NewTable returns a table of no accounts.
+func NewTable() *Table {
+	return &Table{accounts: make(map[string]*entry), active: make(map[*entry]bool)}
+}
+
+// Joined notes that an account has a connection here. If it had none it has what
+// an account begins with, until the others have said what they know of it.
+func (t *Table) Joined(key string, a Account, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.kin) == 0 {
+		return
+	}
+	if e := t.accounts[key]; e != nil && e.account == a {
+		return
+	}
+	t.add(key, a, t.ticks)
+	for _, r := range a.Rates() {
+		r.SetPart(min(r.Part(), t.begin()), now)
+	}
+}
+
+func (t *Table) add(key string, a Account, born uint64) {
+	if old := t.accounts[key]; old != nil {
+		delete(t.active, old)
+	}
+	e := &entry{key: key, account: a, born: born, meters: make(map[string]*meter), others: make(map[string]*other), tell: true}
+	t.accounts[key], t.active[e] = e, true
+}
+
+// Kin says which other brokers divide rates now, and calls each for all accounts
+// with rates and connections when they are others than before: who came has to
+// hear of them. What those said who left is forgotten. It returns what part of
+// its rates an account begins with.
+func (t *Table) Kin(kin []string, each func(func(key string, a Account))) int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if slices.Equal(kin, t.kin) {
+		return t.begin()
+	}
+	t.kin = slices.Clone(kin)
+	each(func(key string, a Account) {
+		if e := t.accounts[key]; (e == nil || e.account != a) && len(kin) > 0 {
+			t.add(key, a, t.ticks-settling) // it was here before the others were
+		}
+	})
+	for _, e := range t.accounts {
+		maps.DeleteFunc(e.others, func(id string, _ *other) bool { return !slices.Contains(kin, id) })
+		e.tell, t.active[e] = true, true
+	}
+	return t.begin()
+}
+
+func (t *Table) begin() int64 { return limit.Whole / int64(len(t.kin)+1) }
+
+// Hear notes what another broker says.
+func (t *Table) Hear(from string, words []Word, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, w := range words {
+		e := t.accounts[w.Account]
+		switch {
+		case e == nil:
+			continue // who comes here is heard of, and told
+		case w.Gone:
+			delete(e.others, from)
+		default:
+			e.tell = e.tell || e.others[from] == nil
+			e.others[from] = &other{w, t.ticks}
+		}
+		t.active[e] = true
+		e.divide(t.ticks, now, false)
+	}
+}
+
+// Tick measures, puts in force what follows from what all have said, and returns
+// what the others are to hear.
+func (t *Table) Tick(now time.Time) []Word {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ticks++
+	again := t.ticks%refresh == 0
+	if t.ticks%presence == 0 {
+		for _, e := range t.accounts {
+			t.active[e] = true
+		}
+	}
+	var words []Word
+	for e := range t.active {
+		if e.account.Members() == 0 || len(e.account.Rates()) == 0 {
+			t.drop(e, now)
+			words = append(words, Word{Account: e.key, Gone: true})
+			continue
+		}
+		if e.measure(t.ticks) || e.tell || again {
+			e.tell = false
+			words = append(words, e.word())
+		}
+		maps.DeleteFunc(e.others, func(_ string, o *other) bool { return t.ticks-o.heard > stale })
+		if e.divide(t.ticks, now, true) && len(e.others) == 0 {
+			delete(t.active, e) // it is alone, until somebody says otherwise
+			e.rest()
+		}
+	}
+	return words
+}
+
+// drop forgets an account that has no connections any more. Who connects next
+// begins with what anybody begins with.
+func (t *Table) drop(e *entry, now time.Time) {
+	delete(t.active, e)
+	delete(t.accounts, e.key)
+	for _, r := range e.account.Rates() {
+		r.SetPart(t.begin(), now)
+	}
+}
+
+// Look looks for what Tick and Joined do not see: accounts that have no
+// connections any more but were shared with nobody, and those that got rates
+// after their connections. Each calls for all with rates and connections.
+func (t *Table) Look(each func(func(key string, a Account))) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, e := range t.accounts {
+		if e.account.Members() == 0 {
+			t.active[e] = true
+		}
+	}
+	each(func(key string, a Account) {
+		if e := t.accounts[key]; (e == nil || e.account != a) && len(t.kin) > 0 {
+			t.add(key, a, t.ticks)
+		}
+	})
+}
