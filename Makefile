@@ -58,8 +58,8 @@ fuzz: ## Every fuzz target for FUZZTIME (default 10s)
 	done
 
 .PHONY: bench
-bench: build judges ## The broker beside stock nats-server: ROUNDS=5 SECONDS_EACH=1 ONLY=names BENCHFLAGS='-sections tls,tenants'
-	$(GO) run ./test/bench -subject $(BIN)/covey-broker -judge $(BIN)/nats-server -rounds $(ROUNDS) -seconds $(SECONDS_EACH) $(if $(ONLY),-only '$(ONLY)') $(BENCHFLAGS)
+bench: build judges ## The broker beside stock nats-server: ROUNDS=5 SECONDS_EACH=1 ONLY=names ACCOUNTS=5000 BENCHFLAGS='-sections tls,controlplane'
+	$(GO) run ./test/bench -subject $(BIN)/covey-broker -judge $(BIN)/nats-server -rounds $(ROUNDS) -seconds $(SECONDS_EACH) $(if $(ONLY),-only '$(ONLY)') $(if $(ACCOUNTS),-accounts $(ACCOUNTS)) $(BENCHFLAGS)
 
 .PHONY: microbench
 microbench: ## Every Go benchmark COUNT times; BASE=old.txt compares with an earlier run

@@ -30,6 +30,7 @@ const (
 type Options struct {
 	TLS        *TLSFiles // of clients and peers; nil is none
 	QuotaBytes int64     // 0 is etcd's default
+	Fsync      bool      // as in life: a crash of the machine loses nothing
 }
 
 // Cluster is a real etcd cluster: each member is a process of its own, which is
@@ -60,7 +61,7 @@ func NewCluster(tb testing.TB, size int, o Options) *Cluster {
 	addrs := freeAddrs(tb, 2*size)
 	for i := range size {
 		m := &Member{spec: memberSpec{
-			Name: fmt.Sprintf("m%d", i), Dir: filepath.Join(dir, fmt.Sprint(i)), QuotaBytes: o.QuotaBytes, TLS: o.TLS,
+			Name: fmt.Sprintf("m%d", i), Dir: filepath.Join(dir, fmt.Sprint(i)), QuotaBytes: o.QuotaBytes, TLS: o.TLS, Fsync: o.Fsync,
 			Client: scheme + "://" + addrs[2*i], Peer: scheme + "://" + addrs[2*i+1],
 		}}
 		if initial != "" {

@@ -18,6 +18,7 @@ type memberSpec struct {
 	Name, Dir, Client, Peer, Initial string
 	QuotaBytes                       int64
 	TLS                              *TLSFiles
+	Fsync                            bool
 }
 
 // Main makes this process a member of a cluster if it was started as one, and
@@ -52,7 +53,7 @@ func serve(text string) error {
 	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{*client}, []url.URL{*client}
 	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{*peer}, []url.URL{*peer}
 	cfg.TickMs, cfg.ElectionMs = 50, 500
-	cfg.UnsafeNoFsync = true // a killed process loses nothing of it
+	cfg.UnsafeNoFsync = !spec.Fsync // a killed process loses nothing of it
 	cfg.QuotaBackendBytes = spec.QuotaBytes
 	cfg.LogLevel, cfg.LogOutputs = "fatal", []string{os.DevNull}
 	if spec.TLS != nil {

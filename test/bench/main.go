@@ -4,9 +4,11 @@
 // that whatever else the machine does falls on both. The primary figure is the
 // server's own processor time for each delivery.
 //
-//	go run ./test/bench -subject PATH [-judge PATH] [-sections NAME,...] [-only NAME,...] [-rounds N] [-seconds S]
+//	go run ./test/bench -subject PATH [-judge PATH] [-sections NAME,...] [-only NAME,...] [-rounds N] [-seconds S] [-accounts N]
 //
-// It writes a table, JSON and a chart under test/bench/results.
+// It writes a table, JSON and a chart under test/bench/results. The section
+// controlplane is of another kind: three control planes under load, with a table
+// and a chart of their own.
 package main
 
 import (
@@ -43,6 +45,9 @@ type options struct {
 	subjectConfig  string // file, for the subject only
 	out            string
 	name           string
+	accounts       int  // to make for the section controlplane
+	planes         bool // run that section
+	brokers        bool // and any of the others
 }
 
 func main() {
@@ -82,17 +87,18 @@ func parse(args []string) (options, error) {
 	fs.IntVar(&o.rounds, "rounds", 5, "samples of each server for each workload")
 	fs.Float64Var(&seconds, "seconds", 2, "length of one sample")
 	fs.Float64Var(&o.scale, "scale", 1, "factor on the number of connections and subscriptions of the large workloads")
-	fs.StringVar(&sections, "sections", "", "sections to run, separated by commas, of "+strings.Join(sectionNames(), ", ")+"; empty means all")
+	fs.StringVar(&sections, "sections", "", "sections to run, separated by commas, of "+strings.Join(append(sectionNames(), planesSection), ", ")+"; empty means all")
 	fs.BoolVar(&o.metered, "metered", true, "run the subject once more with metering on; needs covey and covey-controlplane beside it")
 	fs.StringVar(&o.config, "config", "", "file whose text is added to the configuration of both servers")
 	fs.StringVar(&o.subjectConfig, "subject-config", "", "file whose text is added to the configuration of the subject only (metering, for one)")
 	fs.StringVar(&o.out, "out", "test/bench/results", "folder of the results; empty writes none")
+	fs.IntVar(&o.accounts, "accounts", 5000, "accounts to make under each condition of the section "+planesSection)
 	fs.StringVar(&o.name, "name", "", "base name of the result files; empty means latest if all workloads run, else partial")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
-	if o.rounds < 1 || o.rounds > roundsMax || seconds <= 0 || seconds > secondsMax || o.scale <= 0 || o.scale > 1 {
-		return o, errors.New("rounds, seconds or scale out of range")
+	if o.accounts < 1 || o.rounds < 1 || o.rounds > roundsMax || seconds <= 0 || seconds > secondsMax || o.scale <= 0 || o.scale > 1 {
+		return o, errors.New("rounds, seconds, scale or accounts out of range")
 	}
 	o.duration = time.Duration(seconds * float64(time.Second))
 	if only != "" {
@@ -101,6 +107,9 @@ func parse(args []string) (options, error) {
 	if sections != "" {
 		o.sections = strings.Split(sections, ",")
 	}
+	o.planes = only == "" && (sections == "" || slices.Contains(o.sections, planesSection))
+	o.sections = slices.DeleteFunc(o.sections, func(name string) bool { return name == planesSection })
+	o.brokers = sections == "" || len(o.sections) > 0
 	if o.name == "" {
 		o.name = "latest"
 		if only != "" || sections != "" {
@@ -112,6 +121,20 @@ func parse(args []string) (options, error) {
 }
 
 func run(ctx context.Context, o options, out io.Writer) error {
+	if !o.planes {
+		return compareBrokers(ctx, o, out)
+	}
+	var err error
+	if o.brokers {
+		err = compareBrokers(ctx, o, out)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return errors.Join(err, loadPlanes(ctx, o, out))
+}
+
+func compareBrokers(ctx context.Context, o options, out io.Writer) error {
 	workloads, err := choose(o)
 	if err != nil {
 		return err
