@@ -91,6 +91,10 @@ chaos: build judges ## Meshes under SCHEDULES=200 random fault schedules; SEED=n
 soak: build ## Wear the broker out for SECONDS (default 600) and look at what is left
 	$(TESTENV) $(GO) test -count=1 -timeout 0 -v ./test/soak -run TestSoak -soak $(SECONDS)s
 
+.PHONY: collector-test
+collector-test: $(BIN)/collector ## Metrics and usage through a real OpenTelemetry Collector (building it takes minutes)
+	COVEY_COLLECTOR=$(BIN)/collector $(GO) test -count=1 -v -run Collector ./dataplane/internal/telemetry ./dataplane/internal/meter/export
+
 .PHONY: release
 release: ## Static programs for PLATFORMS and their checksums into dist/
 	@rm -rf dist && mkdir -p dist
@@ -153,3 +157,7 @@ $(BIN)/nats-server-2.10: tools/judges/v2.10/go.mod
 $(BIN)/nats: tools/judges/go.mod
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 $(GO) build -C tools/judges -o $@ github.com/nats-io/natscli/nats
+
+$(BIN)/collector: tools/judges/collector/go.mod tools/judges/collector/main.go
+	@mkdir -p $(BIN)
+	CGO_ENABLED=0 $(GO) build -C tools/judges/collector -o $@ .
