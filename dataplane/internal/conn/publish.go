@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
+	"github.com/coveymq/covey/dataplane/internal/interest"
+	"github.com/coveymq/covey/dataplane/internal/permission"
 	"github.com/coveymq/covey/dataplane/internal/subject"
 	"github.com/coveymq/covey/dataplane/internal/wire"
 )
@@ -48,13 +50,12 @@ func (c *Client) publishNow(w *worker, op *wire.Op) {
 	if c.connect.Pedantic && !subject.ValidLiteral(op.Subject) {
 		c.complain(w, "Invalid Publish Subject")
 	}
-	if !c.mayPublish(w, op) {
+	if !c.find(w, op, acct.Index, links == nil) {
 		return
 	}
 	c.ok(w)
 	w.messages++
 	w.bytes += uint64(op.Size)
-	acct.Index.Match(op.Subject, &w.result)
 	delivered := !w.tracing.diverts() && c.ask(op)
 	if !w.result.Empty() {
 		w.prepare(op)
@@ -63,24 +64,54 @@ func (c *Client) publishNow(w *worker, op *wire.Op) {
 			w.forward(acct, op)
 		}
 	}
-	if links != nil && w.cross(c.out, acct, links, op, nil) {
-		delivered = true
+	if links != nil {
+		w.known = known{} // the subject may be rewritten in another way the next time
+		delivered = w.cross(c.out, acct, links, op, nil) || delivered
 	}
 	if !delivered && len(op.Reply) > 0 && c.connect.NoResponders {
 		c.noResponders(w, op)
 	}
 }
 
+// known is what it depends on that w.result is what a PUB finds whose line is that
+// of the operation before, and that it is allowed. The zero value is for when it
+// is not.
+type known struct {
+	index   *interest.Index
+	version uint64
+	perms   *permission.Set
+}
+
+// find puts into w.result who is to hear of a message, and reports whether it may
+// be published. Again says that what is known of the operation before may hold.
+func (c *Client) find(w *worker, op *wire.Op, index *interest.Index, again bool) bool {
+	perms := c.perms.Load()
+	now := known{index, index.Version(), perms}
+	if again && w.known == now {
+		return true
+	}
+	w.known = now
+	if !c.mayPublish(w, op, perms) {
+		return false
+	}
+	index.Match(op.Subject, &w.result)
+	return true
+}
+
 // mayPublish checks the subject and the reply, and tells the client if they are
-// not allowed.
-func (c *Client) mayPublish(w *worker, op *wire.Op) bool {
+// not allowed. What is not allowed once and for all is forgotten again.
+func (c *Client) mayPublish(w *worker, op *wire.Op, p *permission.Set) bool {
 	if reserved(op.Subject) && c.reservedSubject(op.Subject) {
 		return c.publishViolation(w, op.Subject)
 	}
-	if p := c.perms.Load(); p != nil && !p.Publish(op.Subject) && (p.Responses() == nil || !c.mayReply(op.Subject)) {
-		return c.publishViolation(w, op.Subject)
+	if p != nil && !p.Publish(op.Subject) {
+		w.known = known{}
+		if p.Responses() == nil || !c.mayReply(op.Subject) {
+			return c.publishViolation(w, op.Subject)
+		}
 	}
 	if reserved(op.Reply) && reservedReply(op.Reply) {
+		w.known = known{}
 		text := fmt.Sprintf("Permissions Violation for Publish with Reply of %q", op.Reply)
 		c.complain(w, text)
 		w.tracing.refused(text)
@@ -102,6 +133,7 @@ func reservedReply(r []byte) bool {
 }
 
 func (c *Client) publishViolation(w *worker, subj []byte) bool {
+	w.known = known{}
 	text := fmt.Sprintf("Permissions Violation for Publish to %q", subj)
 	c.complain(w, text)
 	w.tracing.refused(text)

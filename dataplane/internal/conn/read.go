@@ -217,6 +217,17 @@ func (c *Client) work(w *worker, b *egress.Buffer, used int) (*egress.Buffer, in
 	return next, n
 }
 
+// next parses the operation at pos. Those before it are in buf as well.
+func (c *Client) next(w *worker, buf []byte, pos int) (int, error) {
+	if pos > 0 {
+		if n := c.parser.Again(buf[pos:]); n > 0 {
+			return n, nil
+		}
+	}
+	w.known = known{}
+	return c.parser.Next(buf[pos:])
+}
+
 // operations parses and handles all complete operations in buf. It returns how
 // many bytes they took, and why the connection must end, if it must.
 func (c *Client) operations(w *worker, buf []byte) (int, *account.Refusal) {
@@ -227,7 +238,7 @@ func (c *Client) operations(w *worker, buf []byte) (int, *account.Refusal) {
 				return pos, r
 			}
 		}
-		n, err := c.parser.Next(buf[pos:])
+		n, err := c.next(w, buf, pos)
 		if err != nil {
 			return pos, refusalOf(err)
 		}

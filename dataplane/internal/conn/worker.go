@@ -43,6 +43,8 @@ type worker struct {
 	refusal         limit.Verdict
 	refusedSubject  []byte // of the first of them
 
+	known known // of the line of the operation before
+
 	tracing *tracing // of the message in hand; nil unless its header asks for it
 }
 
@@ -63,7 +65,7 @@ const scratchKeep = 64 << 10
 func putWorker(w *worker) {
 	w.host, w.tracing, w.crossed, w.inbound = nil, nil, false, false
 	w.message, w.stripped = egress.Message{}, egress.Message{}
-	w.gate, w.spent = nil, 0
+	w.gate, w.spent, w.known = nil, 0, known{}
 	if cap(w.scratch) > scratchKeep {
 		w.scratch = nil
 	}

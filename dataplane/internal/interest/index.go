@@ -19,6 +19,7 @@ type Index struct {
 	literal table // subjects without wildcards
 	wild    level // a trie of the others
 	wilds   atomic.Int64
+	version atomic.Uint64 // counts changes, each when it is done
 
 	mu      sync.Mutex
 	count   int64   // local subscriptions; guarded by mu, as is all below
@@ -43,6 +44,9 @@ func (x *Index) Count() int64 {
 	return x.count
 }
 
+// Version changes with whatever a Match that began before would not find.
+func (x *Index) Version() uint64 { return x.version.Load() }
+
 // Changes returns how many subscriptions were ever added and removed.
 func (x *Index) Changes() (added, removed uint64) {
 	x.mu.Lock()
@@ -58,6 +62,7 @@ func (x *Index) Add(sub *Sub) bool {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	defer x.version.Add(1)
 	if !subject.HasWildcard(sub.Subject()) {
 		x.added(x.literal.put(x.seed, sub.Subject()), sub)
 		return true
@@ -132,6 +137,7 @@ func (x *Index) Remove(sub *Sub) bool {
 	if sub.home == nil {
 		return false
 	}
+	defer x.version.Add(1)
 	if !subject.HasWildcard(sub.Subject()) {
 		e := x.literal.get(x.seed, []byte(sub.Subject()))
 		if x.removed(e, sub); e.unused() {

@@ -138,9 +138,12 @@ func TestIndexIsALinearScan(t *testing.T) {
 		var r interest.Result
 		t.Repeat(map[string]func(*rapid.T){
 			"add": func(t *rapid.T) {
-				sub := draw(t)
+				sub, before := draw(t), x.Version()
 				if !x.Add(sub) {
 					t.Fatalf("Add(%q) = false", sub.Subject())
+				}
+				if x.Version() == before {
+					t.Fatalf("Add(%q) left the version as it was", sub.Subject())
 				}
 				model = append(model, sub)
 			},
@@ -186,9 +189,12 @@ func TestIndexIsALinearScan(t *testing.T) {
 }
 
 func removeOne(t *rapid.T, x *interest.Index, model scan) scan {
-	i := rapid.IntRange(0, len(model)-1).Draw(t, "i")
+	i, before := rapid.IntRange(0, len(model)-1).Draw(t, "i"), x.Version()
 	if !x.Remove(model[i]) {
 		t.Fatalf("Remove(%q) = false", model[i].Subject())
+	}
+	if x.Version() == before {
+		t.Fatalf("Remove(%q) left the version as it was", model[i].Subject())
 	}
 	if x.Remove(model[i]) {
 		t.Fatalf("a second Remove(%q) = true", model[i].Subject())

@@ -36,8 +36,9 @@ type Parser struct {
 	// nothing; 0 when that is not known.
 	Need int
 
-	skip    Kind // not None while the rest of an ignored line is outstanding
-	scanned int  // how much of an incomplete line is known to hold no LF
+	skip    Kind    // not None while the rest of an ignored line is outstanding
+	scanned int     // how much of an incomplete line is known to hold no LF
+	last    pubLine // that quick took; empty if it was another kind of operation
 }
 
 // Next parses one operation from the front of buf. It returns how many bytes
@@ -46,6 +47,7 @@ type Parser struct {
 func (p *Parser) Next(buf []byte) (int, error) {
 	p.Op.Kind = None
 	p.Need = 0
+	p.last.bytes = nil
 	if p.skip != None {
 		return p.skipLine(buf, 0)
 	}

@@ -1,5 +1,7 @@
 package wire
 
+import "bytes"
+
 // quick parses a PUB as clients write it: upper case, one blank between the
 // parts, CRLF behind them, and all of it there. It returns how many bytes it
 // took; 0 says that this is another kind of line, of which nothing is known yet
@@ -34,6 +36,33 @@ func (p *Parser) quick(buf []byte) int {
 		Kind: Pub, Subject: buf[verbLen:subject:subject], Reply: reply, HeaderLen: -1, Size: size,
 		Body: buf[body:end:end], Tail: buf[from:end:end],
 	}
+	p.last = pubLine{bytes: buf[:body:body], subject: subject, from: from}
+	return end
+}
+
+// pubLine is the control line of a PUB.
+type pubLine struct {
+	bytes   []byte // with the CRLF
+	subject int    // where the subject ends
+	from    int    // where what goes on to subscribers as it is begins
+}
+
+// Again parses one operation from the front of buf if it is a PUB whose line is
+// that of the operation before, to the byte: publishers often send many messages
+// to one subject. It returns how many bytes that took; 0 says that Next has to
+// look. The bytes that were given to the call before must be there still.
+func (p *Parser) Again(buf []byte) int {
+	l := &p.last
+	body := len(l.bytes)
+	if body == 0 || len(buf) < body || !bytes.Equal(buf[:body], l.bytes) {
+		return 0
+	}
+	end := body + p.Op.Size + len(CRLF)
+	if len(buf) < end || buf[end-2] != '\r' || buf[end-1] != '\n' {
+		return 0
+	}
+	p.Op.Subject = buf[len("PUB "):l.subject:l.subject]
+	p.Op.Body, p.Op.Tail = buf[body:end:end], buf[l.from:end:end]
 	return end
 }
 
