@@ -3,6 +3,7 @@ package accounts
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -36,6 +37,7 @@ func SignOperator(spec OperatorSpec, root Signer) (string, error) {
 type Role struct {
 	Name        string
 	Permissions Permissions
+	Limits      Limits   // of each of its users
 	Keys        []string // public account nkeys
 	Carried     Carried
 }
@@ -91,19 +93,50 @@ func (spec AccountSpec) keys(claims *jwt.AccountClaims) error {
 			claims.SigningKeys.Add(key)
 		}
 	}
+	limited := make(map[string]bool)
 	for _, role := range spec.Roles {
-		for _, key := range role.Keys {
-			scope := jwt.NewUserScope()
-			scope.Role = role.Name
-			if err := carry(role.Carried, scope); err != nil {
-				return err
+		scope, err := role.scope()
+		if err != nil {
+			return err
+		}
+		if len(role.Limits.Quotas) > 0 {
+			name := strings.ToLower(scope.Role)
+			if name == "" || limited[name] {
+				return errs.New(errs.Invalid, "INVALID_CLAIMS", "limits of the role %q would be those of another role called %q", role.Name, scope.Role).
+					WithNext("give its users the limits, or a role of another name")
 			}
-			scope.Key = key
-			scope.Template.Permissions = role.Permissions.claims()
-			claims.SigningKeys.AddScopedSigner(scope)
+			limited[name] = true
+			claims.Tags.Add(RoleQuotaTags(name, role.Limits.Quotas)...)
+		}
+		for _, key := range role.Keys {
+			of := *scope
+			of.Key = key
+			claims.SigningKeys.AddScopedSigner(&of)
 		}
 	}
 	return nil
+}
+
+// scope is what claims say of a role, but for its key.
+func (r *Role) scope() (*jwt.UserScope, error) {
+	scope := jwt.NewUserScope()
+	scope.Role = r.Name
+	if err := carry(r.Carried, scope); err != nil {
+		return nil, err
+	}
+	scope.Template.Permissions = r.Permissions.claims()
+	limitUser(&scope.Template.Limits, r.Limits)
+	return scope, nil
+}
+
+// limitUser puts into the claims of a user what its limits say.
+func limitUser(to *jwt.Limits, l Limits) {
+	if l.Subscriptions != nil {
+		to.Subs = *l.Subscriptions
+	}
+	if l.PayloadBytes != nil {
+		to.Payload = *l.PayloadBytes
+	}
 }
 
 // UserSpec is everything that a user's claims say.
@@ -112,6 +145,7 @@ type UserSpec struct {
 	Name        string
 	AccountKey  string       // the account's public nkey
 	Permissions *Permissions // nil when the signing key is a role's
+	Limits      Limits       // of the user alone
 	Expires     time.Time    // zero: never
 	Carried     Carried
 }
@@ -142,7 +176,9 @@ func SignUser(spec UserSpec, key Signer) (Token, error) {
 	}
 	if spec.Permissions != nil {
 		claims.Permissions = spec.Permissions.claims()
+		limitUser(&claims.Limits, spec.Limits)
 	}
+	claims.Tags.Add(QuotaTags(spec.Limits.Quotas)...)
 	text, err := sign(claims, key)
 	if err != nil {
 		return Token{}, err

@@ -54,6 +54,28 @@ func (l Limits) Validate() error {
 	return nil
 }
 
+// ForUsers checks that the limits are such as a role or a user may have.
+func (l Limits) ForUsers() error {
+	if err := l.Validate(); err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name  string
+		value *int64
+		next  string
+	}{
+		{"connections", l.Connections, "use limits.user_connections, or give it to the account"},
+		{"leaf_nodes", l.LeafNodes, "give it to the account"},
+		{"data_bytes", l.DataBytes, "give it to the account"},
+	} {
+		if f.value != nil {
+			return errs.New(errs.Invalid, "QUOTA_OF_ACCOUNTS", "the limit %s is of accounts, not of users", f.name).
+				WithField("limits."+f.name).WithNext("%s", f.next)
+		}
+	}
+	return l.Quotas.ForUsers()
+}
+
 // NamedLimit is one limit by its name. Value is nil when it is not limited.
 type NamedLimit struct {
 	Name  string

@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/coveymq/covey/controlplane/internal/store"
-	"github.com/coveymq/covey/controlplane/internal/tenancy"
 	"github.com/coveymq/covey/internal/errs"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
@@ -26,9 +25,7 @@ func (s *users) BatchCreateUsers(ctx context.Context, req *apiv1.BatchCreateUser
 	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.BatchCreateUsersResponse, error) {
 		resp := &apiv1.BatchCreateUsersResponse{}
 		for _, in := range req.GetUsers() {
-			u, err := s.tenancy.CreateUser(ctx, tx, n.account, in.GetUserId(), tenancy.UserFields{
-				DisplayName: in.GetUser().GetDisplayName(), Role: in.GetUser().GetRole(), Permissions: permissionsFrom(in.GetUser().GetPermissions()),
-			})
+			u, err := s.tenancy.CreateUser(ctx, tx, n.account, in.GetUserId(), userFieldsFrom(in.GetUser()))
 			if err != nil {
 				return nil, err
 			}

@@ -57,6 +57,14 @@ func limitsProto(l accounts.Limits) *apiv1.Limits {
 	return out
 }
 
+// userLimitsProto is limitsProto for users and roles, most of which have none.
+func userLimitsProto(l accounts.Limits) *apiv1.Limits {
+	if l.Equal(accounts.Limits{}) {
+		return nil
+	}
+	return limitsProto(l)
+}
+
 func limitsFrom(l *apiv1.Limits) accounts.Limits {
 	if l == nil {
 		return accounts.Limits{}
@@ -81,6 +89,7 @@ func userProto(organization string, u store.User) *apiv1.User {
 	out := &apiv1.User{
 		Name: tenancy.UserName(organization, u.Account, u.ID), Uid: u.UID, DisplayName: u.DisplayName, Role: u.Role,
 		CreateTime: timestamp(u.CreateTime), UpdateTime: timestamp(u.UpdateTime), Etag: tenancy.Etag(u.Revision),
+		Limits: userLimitsProto(u.Limits),
 	}
 	out.State = apiv1.User_STATE_ACTIVE
 	if u.Suspended {

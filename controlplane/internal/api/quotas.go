@@ -25,6 +25,7 @@ func quotaFields(l *apiv1.Limits) []quotaField {
 		{accounts.Subscriptions, "total_subscriptions", &l.TotalSubscriptions},
 		{accounts.PendingBytes, "pending_bytes", &l.PendingBytes},
 		{accounts.UserConnections, "user_connections", &l.UserConnections},
+		{accounts.Weight, "weight", &l.Weight},
 	}
 }
 
@@ -65,4 +66,10 @@ func applyQuota(to *accounts.Limits, from accounts.Limits, path string) bool {
 		return true
 	}
 	return false
+}
+
+// applyUserLimit puts one limit of a role or a user into to. It reports whether the
+// path names one; that it may not have it is for who validates to say.
+func applyUserLimit(to *accounts.Limits, from accounts.Limits, path string) bool {
+	return applyLimit(to, from, path) == nil
 }

@@ -18,6 +18,7 @@ func roleProto(organization, account string, r store.Role) *apiv1.Role {
 	out := &apiv1.Role{
 		Name: tenancy.RoleName(organization, account, r.Name), DisplayName: r.DisplayName, MaxCredentialTtlSeconds: r.MaxTTLSeconds,
 		CreateTime: timestamp(r.CreateTime), UpdateTime: timestamp(r.UpdateTime), Etag: tenancy.Etag(r.Revision),
+		Limits: userLimitsProto(r.Limits),
 	}
 	if !r.Permissions.Empty() {
 		out.Permissions = permissionsProto(r.Permissions)
@@ -36,7 +37,7 @@ func roleProto(organization, account string, r store.Role) *apiv1.Role {
 }
 
 func roleFieldsFrom(in *apiv1.Role) tenancy.RoleFields {
-	f := tenancy.RoleFields{DisplayName: in.GetDisplayName(), MaxTTL: seconds(in.GetMaxCredentialTtlSeconds())}
+	f := tenancy.RoleFields{DisplayName: in.GetDisplayName(), MaxTTL: seconds(in.GetMaxCredentialTtlSeconds()), Limits: limitsFrom(in.GetLimits())}
 	if p := permissionsFrom(in.GetPermissions()); p != nil {
 		f.Permissions = *p
 	}
@@ -140,9 +141,13 @@ func (s *roles) UpdateRole(ctx context.Context, req *apiv1.UpdateRoleRequest) (*
 					f.Permissions = in.Permissions
 				case "max_credential_ttl_seconds":
 					f.MaxTTL = in.MaxTTL
+				case "limits":
+					f.Limits = in.Limits
 				default:
-					return errs.New(errs.Invalid, "INVALID_MASK", "%q is not a writable field of a role", path).
-						WithField("update_mask").WithNext("writable are display_name, permissions and max_credential_ttl_seconds")
+					if !applyUserLimit(&f.Limits, in.Limits, path) {
+						return errs.New(errs.Invalid, "INVALID_MASK", "%q is not a writable field of a role", path).
+							WithField("update_mask").WithNext("writable are display_name, permissions, max_credential_ttl_seconds and limits")
+					}
 				}
 			}
 			return nil

@@ -14,15 +14,19 @@ type users struct {
 	*Server
 }
 
+func userFieldsFrom(u *apiv1.User) tenancy.UserFields {
+	return tenancy.UserFields{
+		DisplayName: u.GetDisplayName(), Role: u.GetRole(), Permissions: permissionsFrom(u.GetPermissions()), Limits: limitsFrom(u.GetLimits()),
+	}
+}
+
 // CreateUser implements apiv1.UserServiceServer.
 func (s *users) CreateUser(ctx context.Context, req *apiv1.CreateUserRequest) (*apiv1.CreateUserResponse, error) {
 	n, err := parseName(req.GetParent())
 	if err != nil {
 		return nil, err
 	}
-	fields := tenancy.UserFields{
-		DisplayName: req.GetUser().GetDisplayName(), Role: req.GetUser().GetRole(), Permissions: permissionsFrom(req.GetUser().GetPermissions()),
-	}
+	fields := userFieldsFrom(req.GetUser())
 	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.CreateUserResponse, error) {
 		u, err := s.tenancy.CreateUser(ctx, tx, n.account, req.GetUserId(), fields)
 		if err != nil {
@@ -97,22 +101,26 @@ func (s *users) UpdateUser(ctx context.Context, req *apiv1.UpdateUserRequest) (*
 // applyUserMask puts the fields that a mask names into f. A role and
 // permissions take each other's place, unless the mask names both.
 func applyUserMask(f *tenancy.UserFields, in *apiv1.User, paths []string) error {
-	permissions := permissionsFrom(in.GetPermissions())
+	from := userFieldsFrom(in)
 	named := map[string]bool{}
 	for _, path := range paths {
 		named[path] = true
 		switch path {
 		case "*":
-			*f = tenancy.UserFields{DisplayName: in.GetDisplayName(), Role: in.GetRole(), Permissions: permissions}
+			*f = from
 		case "display_name":
-			f.DisplayName = in.GetDisplayName()
+			f.DisplayName = from.DisplayName
 		case "role":
-			f.Role = in.GetRole()
+			f.Role = from.Role
 		case "permissions":
-			f.Permissions = permissions
+			f.Permissions = from.Permissions
+		case "limits":
+			f.Limits = from.Limits
 		default:
-			return errs.New(errs.Invalid, "INVALID_MASK", "%q is not a writable field of a user", path).
-				WithField("update_mask").WithNext("writable are display_name, role and permissions")
+			if !applyUserLimit(&f.Limits, from.Limits, path) {
+				return errs.New(errs.Invalid, "INVALID_MASK", "%q is not a writable field of a user", path).
+					WithField("update_mask").WithNext("writable are display_name, role, permissions and limits")
+			}
 		}
 	}
 	switch {

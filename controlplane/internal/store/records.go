@@ -95,6 +95,7 @@ type Role struct {
 	DisplayName   string               `json:"display_name,omitempty"`
 	Permissions   accounts.Permissions `json:"permissions"`
 	MaxTTLSeconds int64                `json:"max_ttl_seconds,omitempty"` // of its credentials; 0 is no bound
+	Limits        accounts.Limits      `json:"limits,omitzero"`           // of each of its users
 	Keys          []SigningKey         `json:"keys"`                      // oldest first; exactly one is active
 	Carried       accounts.Carried     `json:"carried,omitempty"`
 	CreateTime    time.Time            `json:"create_time"`
@@ -111,6 +112,7 @@ type User struct {
 	DisplayName string                `json:"display_name,omitempty"`
 	Role        string                `json:"role,omitempty"`
 	Permissions *accounts.Permissions `json:"permissions,omitempty"` // only without a role
+	Limits      accounts.Limits       `json:"limits,omitzero"`
 	Carried     accounts.Carried      `json:"carried,omitempty"`
 	Suspended   bool                  `json:"suspended,omitempty"`
 	CreateTime  time.Time             `json:"create_time"`

@@ -80,7 +80,7 @@ func (s *Service) issue(ctx context.Context, tx *store.Tx, a store.Account, u st
 		return Issued{}, err
 	}
 	spec := accounts.UserSpec{
-		PublicKey: public, Name: u.ID, AccountKey: a.PublicKey, Permissions: u.Permissions, Expires: tx.Now.Add(ttl),
+		PublicKey: public, Name: u.ID, AccountKey: a.PublicKey, Permissions: u.Permissions, Limits: u.Limits, Expires: tx.Now.Add(ttl),
 		Carried: u.Carried,
 	}
 	signer, err := s.issuer(ctx, a, u, role)

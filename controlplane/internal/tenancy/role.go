@@ -18,6 +18,7 @@ type RoleFields struct {
 	DisplayName string
 	Permissions accounts.Permissions
 	MaxTTL      time.Duration // of credentials; zero is no bound
+	Limits      accounts.Limits
 }
 
 // RoleName returns the resource name of a role.
@@ -40,11 +41,15 @@ func (f RoleFields) validate() error {
 	if err := accounts.ValidateTTL("role.max_credential_ttl_seconds", f.MaxTTL); err != nil {
 		return err
 	}
+	if err := f.Limits.ForUsers(); err != nil {
+		return err
+	}
 	return f.Permissions.Validate("role.permissions")
 }
 
 func (f RoleFields) apply(r *store.Role, now time.Time) {
 	r.DisplayName, r.Permissions, r.MaxTTLSeconds, r.UpdateTime = f.DisplayName, f.Permissions, int64(f.MaxTTL/time.Second), now
+	r.Limits = f.Limits
 }
 
 // CreateRole makes a role with its first key.
@@ -124,7 +129,7 @@ func (s *Service) changeRole(ctx context.Context, tx *store.Tx, method, account,
 }
 
 // UpdateRole changes writable fields. Brokers hear of it when permissions
-// change.
+// or limits change.
 func (s *Service) UpdateRole(ctx context.Context, tx *store.Tx, method, account, name, etag string, change func(*RoleFields) error) (RoleChange, error) {
 	if _, err := liveAccount(ctx, tx, account); err != nil {
 		return RoleChange{}, err
@@ -136,14 +141,14 @@ func (s *Service) UpdateRole(ctx context.Context, tx *store.Tx, method, account,
 	if err := checkEtag(etag, r.Revision); err != nil {
 		return RoleChange{}, err
 	}
-	f := RoleFields{DisplayName: r.DisplayName, Permissions: r.Permissions, MaxTTL: time.Duration(r.MaxTTLSeconds) * time.Second}
+	f := RoleFields{DisplayName: r.DisplayName, Permissions: r.Permissions, MaxTTL: time.Duration(r.MaxTTLSeconds) * time.Second, Limits: r.Limits}
 	if err := change(&f); err != nil {
 		return RoleChange{}, err
 	}
 	if err := f.validate(); err != nil {
 		return RoleChange{}, err
 	}
-	if reflect.DeepEqual(f.Permissions, r.Permissions) {
+	if reflect.DeepEqual(f.Permissions, r.Permissions) && f.Limits.Equal(r.Limits) {
 		f.apply(&r, tx.Now)
 		return RoleChange{Role: r}, tx.PutRole(account, r)
 	}

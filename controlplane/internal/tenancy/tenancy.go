@@ -118,7 +118,7 @@ func (s *Service) publish(ctx context.Context, tx *store.Tx, method, target stri
 		spec.Keys = append(spec.Keys, k.PublicKey)
 	}
 	for _, role := range roles {
-		spec.Roles = append(spec.Roles, accounts.Role{Name: role.Name, Permissions: role.Permissions, Keys: liveKeys(role), Carried: role.Carried})
+		spec.Roles = append(spec.Roles, accounts.Role{Name: role.Name, Permissions: role.Permissions, Limits: role.Limits, Keys: liveKeys(role), Carried: role.Carried})
 	}
 	if err := sharing(ctx, tx, a.ID, &spec, changes); err != nil {
 		return store.Operation{}, err

@@ -14,6 +14,7 @@ type UserFields struct {
 	DisplayName string
 	Role        string
 	Permissions *accounts.Permissions
+	Limits      accounts.Limits
 }
 
 // UserName returns the resource name of a user.
@@ -27,14 +28,14 @@ func (s *Service) CreateUser(ctx context.Context, tx *store.Tx, account, id stri
 	if err := accounts.ValidateUserID(id); err != nil {
 		return store.User{}, err
 	}
+	if f.Role == "" && f.Permissions == nil {
+		f.Role = accounts.DefaultRole
+	}
 	if err := f.validate(); err != nil {
 		return store.User{}, err
 	}
 	if _, err := liveAccount(ctx, tx, account); err != nil {
 		return store.User{}, err
-	}
-	if f.Role == "" && f.Permissions == nil {
-		f.Role = accounts.DefaultRole
 	}
 	if err := checkRole(ctx, tx, account, f.Role); err != nil {
 		return store.User{}, err
@@ -57,7 +58,7 @@ func checkRole(ctx context.Context, tx *store.Tx, account, role string) error {
 func newUser(ctx context.Context, tx *store.Tx, account, id string, f UserFields) (store.User, error) {
 	u := store.User{
 		ID: id, UID: accounts.NewUID(accounts.PrefixUser, tx.Now), Account: account, DisplayName: f.DisplayName,
-		Role: f.Role, Permissions: f.Permissions, CreateTime: tx.Now, UpdateTime: tx.Now,
+		Role: f.Role, Permissions: f.Permissions, Limits: f.Limits, CreateTime: tx.Now, UpdateTime: tx.Now,
 	}
 	err := tx.CreateUser(ctx, u)
 	if errors.Is(err, store.ErrExists) {
@@ -70,7 +71,14 @@ func (f UserFields) validate() error {
 	if err := accounts.ValidateDisplayName("user.display_name", f.DisplayName); err != nil {
 		return err
 	}
+	if err := f.Limits.ForUsers(); err != nil {
+		return err
+	}
 	if f.Role != "" {
+		if f.Limits.Subscriptions != nil || f.Limits.PayloadBytes != nil {
+			return errs.New(errs.Invalid, "ROLE_AND_LIMITS", "a user with a role has its subscriptions and payload from there").
+				WithField("user.limits").WithNext("give the limit to the role, or to the user permissions of its own instead of the role")
+		}
 		if f.Permissions != nil {
 			return errs.New(errs.Invalid, "ROLE_AND_PERMISSIONS", "a user with a role has no permissions of its own").
 				WithField("user.permissions").WithNext("leave out either the role or the permissions")

@@ -29,21 +29,21 @@ func (s *Service) UpdateUser(ctx context.Context, tx *store.Tx, method, account,
 	if err != nil {
 		return UserChange{}, err
 	}
-	f := UserFields{DisplayName: u.DisplayName, Role: u.Role, Permissions: u.Permissions}
+	f := UserFields{DisplayName: u.DisplayName, Role: u.Role, Permissions: u.Permissions, Limits: u.Limits}
 	if err := change(&f); err != nil {
-		return UserChange{}, err
-	}
-	if err := f.validate(); err != nil {
 		return UserChange{}, err
 	}
 	if f.Role == "" && f.Permissions == nil {
 		f.Role = accounts.DefaultRole
 	}
+	if err := f.validate(); err != nil {
+		return UserChange{}, err
+	}
 	if err := checkRole(ctx, tx, account, f.Role); err != nil {
 		return UserChange{}, err
 	}
-	same := f.Role == u.Role && reflect.DeepEqual(f.Permissions, u.Permissions)
-	u.DisplayName, u.Role, u.Permissions, u.UpdateTime = f.DisplayName, f.Role, f.Permissions, tx.Now
+	same := f.Role == u.Role && reflect.DeepEqual(f.Permissions, u.Permissions) && f.Limits.Equal(u.Limits)
+	u.DisplayName, u.Role, u.Permissions, u.Limits, u.UpdateTime = f.DisplayName, f.Role, f.Permissions, f.Limits, tx.Now
 	if err := tx.PutUser(u); err != nil || same || keep {
 		return UserChange{User: u}, err
 	}

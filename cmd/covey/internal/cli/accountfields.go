@@ -69,20 +69,29 @@ func (f *accountFields) message(set *pflag.FlagSet) (*apiv1.Account, *fieldmaskp
 		}
 		account.Limits = limits
 		mask.Paths = append(mask.Paths, l.path)
-		if f.limits[i] == unlimited {
-			continue
+		n, err := parseLimit(l.flag, f.limits[i])
+		if err != nil {
+			return nil, nil, err
 		}
-		n, err := strconv.ParseInt(f.limits[i], 10, 64)
-		if err != nil || n < 0 {
-			return nil, nil, term.Usagef("give a number from 0 on, or "+unlimited, "--%s %q is not a limit", l.flag, f.limits[i])
-		}
-		*values[i] = &n
+		*values[i] = n
 	}
-	if err := f.quotaFields(limits, mask); err != nil {
+	if err := readQuotas(f.quotas, limits, mask); err != nil {
 		return nil, nil, err
 	}
 	if len(f.quotas) > 0 {
 		account.Limits = limits
 	}
 	return account, mask, nil
+}
+
+// parseLimit reads a number; nil is for no limit.
+func parseLimit(flag, text string) (*int64, error) {
+	if text == unlimited {
+		return nil, nil //nolint:nilnil // no limit is an answer
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return nil, term.Usagef("give a number from 0 on, or "+unlimited, "--%s %q is not a limit", flag, text)
+	}
+	return &n, nil
 }

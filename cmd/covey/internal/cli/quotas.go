@@ -27,6 +27,7 @@ func quotaFields(l *apiv1.Limits) []quotaField {
 		{"subscriptions", "limits.total_subscriptions", &l.TotalSubscriptions},
 		{"pending", "limits.pending_bytes", &l.PendingBytes},
 		{"user-connections", "limits.user_connections", &l.UserConnections},
+		{"weight", "limits.weight", &l.Weight},
 	}
 }
 
@@ -38,11 +39,11 @@ func quotaNames() string {
 	return strings.Join(names, ", ")
 }
 
-// quotaFields puts what --limit says into limits and the mask.
-func (f *accountFields) quotaFields(limits *apiv1.Limits, mask *fieldmaskpb.FieldMask) error {
+// readQuotas puts what --limit says into limits and the mask.
+func readQuotas(texts []string, limits *apiv1.Limits, mask *fieldmaskpb.FieldMask) error {
 	fields := quotaFields(limits)
 	seen := make(map[string]bool)
-	for _, text := range f.quotas {
+	for _, text := range texts {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok {
 			return term.Usagef("for example --limit msgs-in=1000/2000/slow", "--limit %q names no amount", text)

@@ -37,11 +37,13 @@ type roleFields struct {
 	rules   ruleFlags
 	display string
 	maxTTL  time.Duration
+	limits  limitFields
 }
 
 func (f *roleFields) flags(cmd *cobra.Command) {
 	f.rules.flags(cmd)
 	cmd.Flags().StringVar(&f.display, "display-name", "", "name for people")
+	f.limits.flags(cmd)
 	cmd.Flags().DurationVar(&f.maxTTL, "max-credential-ttl", 0, "longest life of its credentials; 0 sets no bound")
 }
 
@@ -60,9 +62,10 @@ func (f *roleFields) message(cmd *cobra.Command) (*apiv1.Role, *fieldmaskpb.Fiel
 	if cmd.Flags().Changed("max-credential-ttl") {
 		mask.Paths = append(mask.Paths, "max_credential_ttl_seconds")
 	}
+	limits, err := f.limits.message(cmd, mask)
 	return &apiv1.Role{
-		DisplayName: f.display, MaxCredentialTtlSeconds: int64(f.maxTTL / time.Second), Permissions: f.rules.message(),
-	}, mask, nil
+		DisplayName: f.display, MaxCredentialTtlSeconds: int64(f.maxTTL / time.Second), Permissions: f.rules.message(), Limits: limits,
+	}, mask, err
 }
 
 // roleChanged is the answer of a write to a role.
@@ -213,6 +216,7 @@ func rolePairs(r *apiv1.Role) []term.Pair {
 	if ttl := r.GetMaxCredentialTtlSeconds(); ttl > 0 {
 		pairs = append(pairs, term.Pair{Name: "credential life at most", Value: (time.Duration(ttl) * time.Second).String()})
 	}
+	pairs = append(pairs, limitPairs(r.GetLimits())...)
 	for _, k := range r.GetKeys() {
 		pairs = append(pairs, term.Pair{Name: "key " + k.GetPublicKey(), Value: stateWord(k.GetState())})
 	}

@@ -41,7 +41,12 @@ func TestRoleUpdateSendsWhatFlagsNameAndNothingElse(t *testing.T) {
 	if r := u.api.widened; len(r.GetUpdateMask().GetPaths()) != 2 || r.GetRole().GetPermissions() != nil {
 		t.Errorf("sent %v", r)
 	}
-	for _, wrong := range [][]string{{"role", "update", "shop"}, {"role", "update", "shop", "--allow-all", "--allow-pub", "x"}} {
+	u.mustRun("role", "update", "shop", "--limit", "msgs-in=10/20/refuse", "--payload", "unlimited")
+	if r := u.api.widened; cmp.Diff([]string{"limits.payload_bytes", "limits.msgs_in"}, r.GetUpdateMask().GetPaths()) != "" ||
+		r.GetRole().GetLimits().GetMsgsIn().GetBurst() != 20 || r.GetRole().GetLimits().PayloadBytes != nil {
+		t.Errorf("sent %v", r)
+	}
+	for _, wrong := range [][]string{{"role", "update", "shop"}, {"role", "update", "shop", "--limit", "speed=1"}, {"role", "update", "shop", "--subscriptions", "-1"}, {"role", "update", "shop", "--allow-all", "--allow-pub", "x"}} {
 		if code, _, _ := u.run(wrong...); code != 2 {
 			t.Errorf("%v: exit code %d", wrong, code)
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/coveymq/covey/cmd/covey/internal/term"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
@@ -35,19 +36,34 @@ func (a *App) withUser(flags scope, id string, f func(*session, string) error) e
 type userFields struct {
 	displayName, role string
 	rules             ruleFlags
+	limits            limitFields
 }
 
 func (f *userFields) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.displayName, "display-name", "", "name for people")
 	cmd.Flags().StringVar(&f.role, "role", "", "role whose permissions apply (default: the account's)")
 	f.rules.flags(cmd)
+	f.limits.flags(cmd)
 	for _, rule := range ruleFlagNames() {
 		cmd.MarkFlagsMutuallyExclusive("role", rule)
 	}
 }
 
-func (f *userFields) message() *apiv1.User {
-	return &apiv1.User{DisplayName: f.displayName, Role: f.role, Permissions: f.rules.message()}
+// message returns the fields, and the mask of those whose flags were given.
+func (f *userFields) message(cmd *cobra.Command) (*apiv1.User, *fieldmaskpb.FieldMask, error) {
+	mask := &fieldmaskpb.FieldMask{}
+	for _, field := range []struct {
+		path  string
+		given bool
+	}{
+		{"display_name", cmd.Flags().Changed("display-name")}, {"role", cmd.Flags().Changed("role")}, {"permissions", f.rules.given(cmd)},
+	} {
+		if field.given {
+			mask.Paths = append(mask.Paths, field.path)
+		}
+	}
+	limits, err := f.limits.message(cmd, mask)
+	return &apiv1.User{DisplayName: f.displayName, Role: f.role, Permissions: f.rules.message(), Limits: limits}, mask, err
 }
 
 func (a *App) userCreate(in *scope) *cobra.Command {
@@ -56,10 +72,14 @@ func (a *App) userCreate(in *scope) *cobra.Command {
 		Use: "create USER", Short: "Create a user; issue it a credential afterwards", Args: term.Exactly("USER"),
 		Example: "  covey user create billing --allow-pub 'invoices.>' --allow-sub '_INBOX.>'",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			user, _, err := fields.message(cmd)
+			if err != nil {
+				return err
+			}
 			return a.withUser(*in, args[0], func(s *session, name string) error {
 				parent, id := splitName(name)
 				resp, err := apiv1.NewUserServiceClient(s).CreateUser(cmd.Context(), &apiv1.CreateUserRequest{
-					Parent: parent, UserId: id, User: fields.message(), RequestId: uuid.NewString(),
+					Parent: parent, UserId: id, User: user, RequestId: uuid.NewString(),
 				})
 				if err != nil {
 					return err
@@ -144,5 +164,6 @@ func userPairs(u *apiv1.User) []term.Pair {
 		{Name: "role", Value: u.GetRole()},
 	}
 	pairs = append(pairs, permissionPairs(u.GetPermissions())...)
+	pairs = append(pairs, limitPairs(u.GetLimits())...)
 	return append(pairs, term.Pair{Name: "created", Value: stamp(u.GetCreateTime())})
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/coveymq/covey/cmd/covey/internal/term"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
@@ -45,22 +44,14 @@ Credentials carry what their user might do when they were issued. When that
 changes they are revoked, unless --keep-credentials leaves them until they
 expire; --dry-run says how many.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			mask := &fieldmaskpb.FieldMask{}
-			for _, field := range []struct {
-				path  string
-				given bool
-			}{
-				{"display_name", cmd.Flags().Changed("display-name")}, {"role", cmd.Flags().Changed("role")}, {"permissions", fields.rules.given(cmd)},
-			} {
-				if field.given {
-					mask.Paths = append(mask.Paths, field.path)
-				}
+			user, mask, err := fields.message(cmd)
+			if err != nil {
+				return err
 			}
 			if len(mask.GetPaths()) == 0 {
 				return term.Usagef("see `covey user update --help`", "nothing to change")
 			}
 			return a.withUser(*in, args[0], func(s *session, name string) error {
-				user := fields.message()
 				user.Name, user.Etag = name, etag
 				resp, err := apiv1.NewUserServiceClient(s).UpdateUser(cmd.Context(), &apiv1.UpdateUserRequest{
 					User: user, UpdateMask: mask, KeepCredentials: keep, ValidateOnly: dryRun, RequestId: uuid.NewString(),

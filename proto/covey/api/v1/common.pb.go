@@ -133,8 +133,11 @@ type Limits struct {
 	PendingBytes *Quota `protobuf:"bytes,13,opt,name=pending_bytes,json=pendingBytes,proto3" json:"pending_bytes,omitempty"`
 	// Connections of each user at the same time.
 	UserConnections *Quota `protobuf:"bytes,14,opt,name=user_connections,json=userConnections,proto3" json:"user_connections,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Of an account: its part in the processors when they are short, from 1 to
+	// 1000; 1 if absent. Only the amount counts.
+	Weight        *Quota `protobuf:"bytes,15,opt,name=weight,proto3" json:"weight,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Limits) Reset() {
@@ -261,6 +264,13 @@ func (x *Limits) GetPendingBytes() *Quota {
 func (x *Limits) GetUserConnections() *Quota {
 	if x != nil {
 		return x.UserConnections
+	}
+	return nil
+}
+
+func (x *Limits) GetWeight() *Quota {
+	if x != nil {
+		return x.Weight
 	}
 	return nil
 }
@@ -594,7 +604,7 @@ var File_covey_api_v1_common_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_common_proto_rawDesc = "" +
 	"\n" +
-	"\x19covey/api/v1/common.proto\x12\fcovey.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x06\n" +
+	"\x19covey/api/v1/common.proto\x12\fcovey.api.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x06\n" +
 	"\x06Limits\x12%\n" +
 	"\vconnections\x18\x01 \x01(\x03H\x00R\vconnections\x88\x01\x01\x12)\n" +
 	"\rsubscriptions\x18\x02 \x01(\x03H\x01R\rsubscriptions\x88\x01\x01\x12(\n" +
@@ -614,7 +624,8 @@ const file_covey_api_v1_common_proto_rawDesc = "" +
 	"subscribes\x12D\n" +
 	"\x13total_subscriptions\x18\f \x01(\v2\x13.covey.api.v1.QuotaR\x12totalSubscriptions\x128\n" +
 	"\rpending_bytes\x18\r \x01(\v2\x13.covey.api.v1.QuotaR\fpendingBytes\x12>\n" +
-	"\x10user_connections\x18\x0e \x01(\v2\x13.covey.api.v1.QuotaR\x0fuserConnectionsB\x0e\n" +
+	"\x10user_connections\x18\x0e \x01(\v2\x13.covey.api.v1.QuotaR\x0fuserConnections\x12+\n" +
+	"\x06weight\x18\x0f \x01(\v2\x13.covey.api.v1.QuotaR\x06weightB\x0e\n" +
 	"\f_connectionsB\x10\n" +
 	"\x0e_subscriptionsB\x10\n" +
 	"\x0e_payload_bytesB\r\n" +
@@ -683,17 +694,18 @@ var file_covey_api_v1_common_proto_depIdxs = []int32{
 	2,  // 6: covey.api.v1.Limits.total_subscriptions:type_name -> covey.api.v1.Quota
 	2,  // 7: covey.api.v1.Limits.pending_bytes:type_name -> covey.api.v1.Quota
 	2,  // 8: covey.api.v1.Limits.user_connections:type_name -> covey.api.v1.Quota
-	0,  // 9: covey.api.v1.Quota.policy:type_name -> covey.api.v1.Quota.Policy
-	3,  // 10: covey.api.v1.Permissions.publish:type_name -> covey.api.v1.SubjectRules
-	3,  // 11: covey.api.v1.Permissions.subscribe:type_name -> covey.api.v1.SubjectRules
-	4,  // 12: covey.api.v1.Permissions.responses:type_name -> covey.api.v1.ResponsePermission
-	7,  // 13: covey.api.v1.BrokerProgress.acknowledge_time:type_name -> google.protobuf.Timestamp
-	7,  // 14: covey.api.v1.BrokerProgress.serve_until_time:type_name -> google.protobuf.Timestamp
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	2,  // 9: covey.api.v1.Limits.weight:type_name -> covey.api.v1.Quota
+	0,  // 10: covey.api.v1.Quota.policy:type_name -> covey.api.v1.Quota.Policy
+	3,  // 11: covey.api.v1.Permissions.publish:type_name -> covey.api.v1.SubjectRules
+	3,  // 12: covey.api.v1.Permissions.subscribe:type_name -> covey.api.v1.SubjectRules
+	4,  // 13: covey.api.v1.Permissions.responses:type_name -> covey.api.v1.ResponsePermission
+	7,  // 14: covey.api.v1.BrokerProgress.acknowledge_time:type_name -> google.protobuf.Timestamp
+	7,  // 15: covey.api.v1.BrokerProgress.serve_until_time:type_name -> google.protobuf.Timestamp
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_common_proto_init() }

@@ -174,10 +174,13 @@ type Role struct {
 	// The longest life of its credentials in seconds; zero sets no bound.
 	MaxCredentialTtlSeconds int64 `protobuf:"varint,4,opt,name=max_credential_ttl_seconds,json=maxCredentialTtlSeconds,proto3" json:"max_credential_ttl_seconds,omitempty"`
 	// Oldest first; of the retired ones the latest few.
-	Keys          []*SigningKey          `protobuf:"bytes,5,rep,name=keys,proto3" json:"keys,omitempty"`
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	Etag          string                 `protobuf:"bytes,8,opt,name=etag,proto3" json:"etag,omitempty"`
+	Keys       []*SigningKey          `protobuf:"bytes,5,rep,name=keys,proto3" json:"keys,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	Etag       string                 `protobuf:"bytes,8,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Of each of its users. Writable are `subscriptions`, `payload_bytes`, the rates
+	// and `user_connections`; the others are of accounts.
+	Limits        *Limits `protobuf:"bytes,9,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -268,6 +271,13 @@ func (x *Role) GetEtag() string {
 	return ""
 }
 
+func (x *Role) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
 // KeyDependent is a credential that is good as long as its key is.
 type KeyDependent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -334,7 +344,8 @@ type CreateRoleRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Parent string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
 	RoleId string                 `protobuf:"bytes,2,opt,name=role_id,json=roleId,proto3" json:"role_id,omitempty"`
-	// Writable fields: display_name, permissions, max_credential_ttl_seconds.
+	// Writable fields: display_name, permissions, max_credential_ttl_seconds,
+	// limits.
 	Role          *Role  `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
 	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	ValidateOnly  bool   `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
@@ -671,7 +682,8 @@ func (x *ListRolesResponse) GetNextPageToken() string {
 type UpdateRoleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Role  *Role                  `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
-	// Paths of Role: `display_name`, `permissions`, `max_credential_ttl_seconds`.
+	// Paths of Role: `display_name`, `permissions`, `max_credential_ttl_seconds`,
+	// `limits` and each of its fields.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	RequestId     string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	ValidateOnly  bool                   `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
@@ -740,7 +752,7 @@ func (x *UpdateRoleRequest) GetValidateOnly() bool {
 type UpdateRoleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Role  *Role                  `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
-	// Set when permissions changed.
+	// Set when permissions or limits changed.
 	Operation     *Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1594,7 +1606,7 @@ const file_covey_api_v1_roles_proto_rawDesc = "" +
 	"\fSTATE_STAGED\x10\x01\x12\x10\n" +
 	"\fSTATE_ACTIVE\x10\x02\x12\x15\n" +
 	"\x11STATE_VERIFY_ONLY\x10\x03\x12\x11\n" +
-	"\rSTATE_RETIRED\x10\x04\"\xf3\x02\n" +
+	"\rSTATE_RETIRED\x10\x04\"\xa1\x03\n" +
 	"\x04Role\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12;\n" +
@@ -1605,7 +1617,8 @@ const file_covey_api_v1_roles_proto_rawDesc = "" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x12\n" +
-	"\x04etag\x18\b \x01(\tR\x04etag\"\x8a\x01\n" +
+	"\x04etag\x18\b \x01(\tR\x04etag\x12,\n" +
+	"\x06limits\x18\t \x01(\v2\x14.covey.api.v1.LimitsR\x06limits\"\x8a\x01\n" +
 	"\fKeyDependent\x12\x1e\n" +
 	"\n" +
 	"credential\x18\x01 \x01(\tR\n" +
@@ -1775,8 +1788,9 @@ var file_covey_api_v1_roles_proto_goTypes = []any{
 	(*ListKeyDependentsResponse)(nil), // 23: covey.api.v1.ListKeyDependentsResponse
 	(*timestamppb.Timestamp)(nil),     // 24: google.protobuf.Timestamp
 	(*Permissions)(nil),               // 25: covey.api.v1.Permissions
-	(*Operation)(nil),                 // 26: covey.api.v1.Operation
-	(*fieldmaskpb.FieldMask)(nil),     // 27: google.protobuf.FieldMask
+	(*Limits)(nil),                    // 26: covey.api.v1.Limits
+	(*Operation)(nil),                 // 27: covey.api.v1.Operation
+	(*fieldmaskpb.FieldMask)(nil),     // 28: google.protobuf.FieldMask
 }
 var file_covey_api_v1_roles_proto_depIdxs = []int32{
 	0,  // 0: covey.api.v1.SigningKey.state:type_name -> covey.api.v1.SigningKey.State
@@ -1787,52 +1801,53 @@ var file_covey_api_v1_roles_proto_depIdxs = []int32{
 	1,  // 5: covey.api.v1.Role.keys:type_name -> covey.api.v1.SigningKey
 	24, // 6: covey.api.v1.Role.create_time:type_name -> google.protobuf.Timestamp
 	24, // 7: covey.api.v1.Role.update_time:type_name -> google.protobuf.Timestamp
-	24, // 8: covey.api.v1.KeyDependent.expire_time:type_name -> google.protobuf.Timestamp
-	2,  // 9: covey.api.v1.CreateRoleRequest.role:type_name -> covey.api.v1.Role
-	2,  // 10: covey.api.v1.CreateRoleResponse.role:type_name -> covey.api.v1.Role
-	26, // 11: covey.api.v1.CreateRoleResponse.operation:type_name -> covey.api.v1.Operation
-	2,  // 12: covey.api.v1.GetRoleResponse.role:type_name -> covey.api.v1.Role
-	2,  // 13: covey.api.v1.ListRolesResponse.roles:type_name -> covey.api.v1.Role
-	2,  // 14: covey.api.v1.UpdateRoleRequest.role:type_name -> covey.api.v1.Role
-	27, // 15: covey.api.v1.UpdateRoleRequest.update_mask:type_name -> google.protobuf.FieldMask
-	2,  // 16: covey.api.v1.UpdateRoleResponse.role:type_name -> covey.api.v1.Role
-	26, // 17: covey.api.v1.UpdateRoleResponse.operation:type_name -> covey.api.v1.Operation
-	26, // 18: covey.api.v1.DeleteRoleResponse.operation:type_name -> covey.api.v1.Operation
-	2,  // 19: covey.api.v1.StageKeyResponse.role:type_name -> covey.api.v1.Role
-	26, // 20: covey.api.v1.StageKeyResponse.operation:type_name -> covey.api.v1.Operation
-	2,  // 21: covey.api.v1.PromoteKeyResponse.role:type_name -> covey.api.v1.Role
-	2,  // 22: covey.api.v1.RetireKeyResponse.role:type_name -> covey.api.v1.Role
-	26, // 23: covey.api.v1.RetireKeyResponse.operation:type_name -> covey.api.v1.Operation
-	3,  // 24: covey.api.v1.RetireKeyResponse.dependents:type_name -> covey.api.v1.KeyDependent
-	2,  // 25: covey.api.v1.RotateKeyNowResponse.role:type_name -> covey.api.v1.Role
-	26, // 26: covey.api.v1.RotateKeyNowResponse.operation:type_name -> covey.api.v1.Operation
-	3,  // 27: covey.api.v1.RotateKeyNowResponse.dependents:type_name -> covey.api.v1.KeyDependent
-	3,  // 28: covey.api.v1.ListKeyDependentsResponse.dependents:type_name -> covey.api.v1.KeyDependent
-	4,  // 29: covey.api.v1.RoleService.CreateRole:input_type -> covey.api.v1.CreateRoleRequest
-	6,  // 30: covey.api.v1.RoleService.GetRole:input_type -> covey.api.v1.GetRoleRequest
-	8,  // 31: covey.api.v1.RoleService.ListRoles:input_type -> covey.api.v1.ListRolesRequest
-	10, // 32: covey.api.v1.RoleService.UpdateRole:input_type -> covey.api.v1.UpdateRoleRequest
-	12, // 33: covey.api.v1.RoleService.DeleteRole:input_type -> covey.api.v1.DeleteRoleRequest
-	14, // 34: covey.api.v1.RoleService.StageKey:input_type -> covey.api.v1.StageKeyRequest
-	16, // 35: covey.api.v1.RoleService.PromoteKey:input_type -> covey.api.v1.PromoteKeyRequest
-	18, // 36: covey.api.v1.RoleService.RetireKey:input_type -> covey.api.v1.RetireKeyRequest
-	20, // 37: covey.api.v1.RoleService.RotateKeyNow:input_type -> covey.api.v1.RotateKeyNowRequest
-	22, // 38: covey.api.v1.RoleService.ListKeyDependents:input_type -> covey.api.v1.ListKeyDependentsRequest
-	5,  // 39: covey.api.v1.RoleService.CreateRole:output_type -> covey.api.v1.CreateRoleResponse
-	7,  // 40: covey.api.v1.RoleService.GetRole:output_type -> covey.api.v1.GetRoleResponse
-	9,  // 41: covey.api.v1.RoleService.ListRoles:output_type -> covey.api.v1.ListRolesResponse
-	11, // 42: covey.api.v1.RoleService.UpdateRole:output_type -> covey.api.v1.UpdateRoleResponse
-	13, // 43: covey.api.v1.RoleService.DeleteRole:output_type -> covey.api.v1.DeleteRoleResponse
-	15, // 44: covey.api.v1.RoleService.StageKey:output_type -> covey.api.v1.StageKeyResponse
-	17, // 45: covey.api.v1.RoleService.PromoteKey:output_type -> covey.api.v1.PromoteKeyResponse
-	19, // 46: covey.api.v1.RoleService.RetireKey:output_type -> covey.api.v1.RetireKeyResponse
-	21, // 47: covey.api.v1.RoleService.RotateKeyNow:output_type -> covey.api.v1.RotateKeyNowResponse
-	23, // 48: covey.api.v1.RoleService.ListKeyDependents:output_type -> covey.api.v1.ListKeyDependentsResponse
-	39, // [39:49] is the sub-list for method output_type
-	29, // [29:39] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	26, // 8: covey.api.v1.Role.limits:type_name -> covey.api.v1.Limits
+	24, // 9: covey.api.v1.KeyDependent.expire_time:type_name -> google.protobuf.Timestamp
+	2,  // 10: covey.api.v1.CreateRoleRequest.role:type_name -> covey.api.v1.Role
+	2,  // 11: covey.api.v1.CreateRoleResponse.role:type_name -> covey.api.v1.Role
+	27, // 12: covey.api.v1.CreateRoleResponse.operation:type_name -> covey.api.v1.Operation
+	2,  // 13: covey.api.v1.GetRoleResponse.role:type_name -> covey.api.v1.Role
+	2,  // 14: covey.api.v1.ListRolesResponse.roles:type_name -> covey.api.v1.Role
+	2,  // 15: covey.api.v1.UpdateRoleRequest.role:type_name -> covey.api.v1.Role
+	28, // 16: covey.api.v1.UpdateRoleRequest.update_mask:type_name -> google.protobuf.FieldMask
+	2,  // 17: covey.api.v1.UpdateRoleResponse.role:type_name -> covey.api.v1.Role
+	27, // 18: covey.api.v1.UpdateRoleResponse.operation:type_name -> covey.api.v1.Operation
+	27, // 19: covey.api.v1.DeleteRoleResponse.operation:type_name -> covey.api.v1.Operation
+	2,  // 20: covey.api.v1.StageKeyResponse.role:type_name -> covey.api.v1.Role
+	27, // 21: covey.api.v1.StageKeyResponse.operation:type_name -> covey.api.v1.Operation
+	2,  // 22: covey.api.v1.PromoteKeyResponse.role:type_name -> covey.api.v1.Role
+	2,  // 23: covey.api.v1.RetireKeyResponse.role:type_name -> covey.api.v1.Role
+	27, // 24: covey.api.v1.RetireKeyResponse.operation:type_name -> covey.api.v1.Operation
+	3,  // 25: covey.api.v1.RetireKeyResponse.dependents:type_name -> covey.api.v1.KeyDependent
+	2,  // 26: covey.api.v1.RotateKeyNowResponse.role:type_name -> covey.api.v1.Role
+	27, // 27: covey.api.v1.RotateKeyNowResponse.operation:type_name -> covey.api.v1.Operation
+	3,  // 28: covey.api.v1.RotateKeyNowResponse.dependents:type_name -> covey.api.v1.KeyDependent
+	3,  // 29: covey.api.v1.ListKeyDependentsResponse.dependents:type_name -> covey.api.v1.KeyDependent
+	4,  // 30: covey.api.v1.RoleService.CreateRole:input_type -> covey.api.v1.CreateRoleRequest
+	6,  // 31: covey.api.v1.RoleService.GetRole:input_type -> covey.api.v1.GetRoleRequest
+	8,  // 32: covey.api.v1.RoleService.ListRoles:input_type -> covey.api.v1.ListRolesRequest
+	10, // 33: covey.api.v1.RoleService.UpdateRole:input_type -> covey.api.v1.UpdateRoleRequest
+	12, // 34: covey.api.v1.RoleService.DeleteRole:input_type -> covey.api.v1.DeleteRoleRequest
+	14, // 35: covey.api.v1.RoleService.StageKey:input_type -> covey.api.v1.StageKeyRequest
+	16, // 36: covey.api.v1.RoleService.PromoteKey:input_type -> covey.api.v1.PromoteKeyRequest
+	18, // 37: covey.api.v1.RoleService.RetireKey:input_type -> covey.api.v1.RetireKeyRequest
+	20, // 38: covey.api.v1.RoleService.RotateKeyNow:input_type -> covey.api.v1.RotateKeyNowRequest
+	22, // 39: covey.api.v1.RoleService.ListKeyDependents:input_type -> covey.api.v1.ListKeyDependentsRequest
+	5,  // 40: covey.api.v1.RoleService.CreateRole:output_type -> covey.api.v1.CreateRoleResponse
+	7,  // 41: covey.api.v1.RoleService.GetRole:output_type -> covey.api.v1.GetRoleResponse
+	9,  // 42: covey.api.v1.RoleService.ListRoles:output_type -> covey.api.v1.ListRolesResponse
+	11, // 43: covey.api.v1.RoleService.UpdateRole:output_type -> covey.api.v1.UpdateRoleResponse
+	13, // 44: covey.api.v1.RoleService.DeleteRole:output_type -> covey.api.v1.DeleteRoleResponse
+	15, // 45: covey.api.v1.RoleService.StageKey:output_type -> covey.api.v1.StageKeyResponse
+	17, // 46: covey.api.v1.RoleService.PromoteKey:output_type -> covey.api.v1.PromoteKeyResponse
+	19, // 47: covey.api.v1.RoleService.RetireKey:output_type -> covey.api.v1.RetireKeyResponse
+	21, // 48: covey.api.v1.RoleService.RotateKeyNow:output_type -> covey.api.v1.RotateKeyNowResponse
+	23, // 49: covey.api.v1.RoleService.ListKeyDependents:output_type -> covey.api.v1.ListKeyDependentsResponse
+	40, // [40:50] is the sub-list for method output_type
+	30, // [30:40] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_roles_proto_init() }

@@ -48,8 +48,8 @@ type RoleServiceClient interface {
 	GetRole(ctx context.Context, in *GetRoleRequest, opts ...grpc.CallOption) (*GetRoleResponse, error)
 	// ListRoles lists the roles of one account, by name.
 	ListRoles(ctx context.Context, in *ListRolesRequest, opts ...grpc.CallOption) (*ListRolesResponse, error)
-	// UpdateRole changes the fields that the mask names. New permissions apply
-	// to connected clients, without new credentials.
+	// UpdateRole changes the fields that the mask names. New permissions and limits
+	// apply to connected clients, without new credentials.
 	UpdateRole(ctx context.Context, in *UpdateRoleRequest, opts ...grpc.CallOption) (*UpdateRoleResponse, error)
 	// DeleteRole ends a role and refuses all that its keys signed. Refused while
 	// a user has the role, and for the default role.
@@ -195,8 +195,8 @@ type RoleServiceServer interface {
 	GetRole(context.Context, *GetRoleRequest) (*GetRoleResponse, error)
 	// ListRoles lists the roles of one account, by name.
 	ListRoles(context.Context, *ListRolesRequest) (*ListRolesResponse, error)
-	// UpdateRole changes the fields that the mask names. New permissions apply
-	// to connected clients, without new credentials.
+	// UpdateRole changes the fields that the mask names. New permissions and limits
+	// apply to connected clients, without new credentials.
 	UpdateRole(context.Context, *UpdateRoleRequest) (*UpdateRoleResponse, error)
 	// DeleteRole ends a role and refuses all that its keys signed. Refused while
 	// a user has the role, and for the default role.

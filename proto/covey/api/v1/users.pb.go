@@ -87,11 +87,15 @@ type User struct {
 	// `permissions` below do.
 	Role string `protobuf:"bytes,4,opt,name=role,proto3" json:"role,omitempty"`
 	// Only without a role.
-	Permissions   *Permissions           `protobuf:"bytes,5,opt,name=permissions,proto3" json:"permissions,omitempty"`
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	Etag          string                 `protobuf:"bytes,8,opt,name=etag,proto3" json:"etag,omitempty"`
-	State         User_State             `protobuf:"varint,9,opt,name=state,proto3,enum=covey.api.v1.User_State" json:"state,omitempty"`
+	Permissions *Permissions           `protobuf:"bytes,5,opt,name=permissions,proto3" json:"permissions,omitempty"`
+	CreateTime  *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	UpdateTime  *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	Etag        string                 `protobuf:"bytes,8,opt,name=etag,proto3" json:"etag,omitempty"`
+	State       User_State             `protobuf:"varint,9,opt,name=state,proto3,enum=covey.api.v1.User_State" json:"state,omitempty"`
+	// Of this user alone, beside those of its role and its account; the lower one
+	// holds. Its credentials carry them. Writable are `subscriptions` and
+	// `payload_bytes` (only without a role), the rates and `user_connections`.
+	Limits        *Limits `protobuf:"bytes,10,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -189,11 +193,18 @@ func (x *User) GetState() User_State {
 	return User_STATE_UNSPECIFIED
 }
 
+func (x *User) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
 type CreateUserRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Parent string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
 	UserId string                 `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	// Writable fields: display_name, role, permissions. With neither role nor
+	// Writable fields: display_name, role, permissions, limits. With neither role nor
 	// permissions the account's default role applies.
 	User          *User  `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
 	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -899,8 +910,8 @@ func (x *DeleteUserResponse) GetOperation() *Operation {
 type UpdateUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	User  *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
-	// Paths of User: `display_name`, `role`, `permissions`. Setting one of role
-	// and permissions takes the other away.
+	// Paths of User: `display_name`, `role`, `permissions`, `limits` and each of its
+	// fields. Setting one of role and permissions takes the other away.
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	// Leave issued credentials as they are until they expire.
 	KeepCredentials bool   `protobuf:"varint,3,opt,name=keep_credentials,json=keepCredentials,proto3" json:"keep_credentials,omitempty"`
@@ -1289,7 +1300,7 @@ var File_covey_api_v1_users_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_users_proto_rawDesc = "" +
 	"\n" +
-	"\x18covey/api/v1/users.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x03\n" +
+	"\x18covey/api/v1/users.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd3\x03\n" +
 	"\x04User\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12!\n" +
@@ -1301,7 +1312,9 @@ const file_covey_api_v1_users_proto_rawDesc = "" +
 	"\vupdate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x12\n" +
 	"\x04etag\x18\b \x01(\tR\x04etag\x12.\n" +
-	"\x05state\x18\t \x01(\x0e2\x18.covey.api.v1.User.StateR\x05state\"E\n" +
+	"\x05state\x18\t \x01(\x0e2\x18.covey.api.v1.User.StateR\x05state\x12,\n" +
+	"\x06limits\x18\n" +
+	" \x01(\v2\x14.covey.api.v1.LimitsR\x06limits\"E\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_ACTIVE\x10\x01\x12\x13\n" +
@@ -1439,54 +1452,56 @@ var file_covey_api_v1_users_proto_goTypes = []any{
 	(*ResumeUserResponse)(nil),       // 20: covey.api.v1.ResumeUserResponse
 	(*Permissions)(nil),              // 21: covey.api.v1.Permissions
 	(*timestamppb.Timestamp)(nil),    // 22: google.protobuf.Timestamp
-	(*Operation)(nil),                // 23: covey.api.v1.Operation
-	(*fieldmaskpb.FieldMask)(nil),    // 24: google.protobuf.FieldMask
+	(*Limits)(nil),                   // 23: covey.api.v1.Limits
+	(*Operation)(nil),                // 24: covey.api.v1.Operation
+	(*fieldmaskpb.FieldMask)(nil),    // 25: google.protobuf.FieldMask
 }
 var file_covey_api_v1_users_proto_depIdxs = []int32{
 	21, // 0: covey.api.v1.User.permissions:type_name -> covey.api.v1.Permissions
 	22, // 1: covey.api.v1.User.create_time:type_name -> google.protobuf.Timestamp
 	22, // 2: covey.api.v1.User.update_time:type_name -> google.protobuf.Timestamp
 	0,  // 3: covey.api.v1.User.state:type_name -> covey.api.v1.User.State
-	1,  // 4: covey.api.v1.CreateUserRequest.user:type_name -> covey.api.v1.User
-	1,  // 5: covey.api.v1.CreateUserResponse.user:type_name -> covey.api.v1.User
-	1,  // 6: covey.api.v1.NewUser.user:type_name -> covey.api.v1.User
-	4,  // 7: covey.api.v1.BatchCreateUsersRequest.users:type_name -> covey.api.v1.NewUser
-	1,  // 8: covey.api.v1.BatchCreateUsersResponse.users:type_name -> covey.api.v1.User
-	1,  // 9: covey.api.v1.BatchGetUsersResponse.users:type_name -> covey.api.v1.User
-	1,  // 10: covey.api.v1.GetUserResponse.user:type_name -> covey.api.v1.User
-	1,  // 11: covey.api.v1.ListUsersResponse.users:type_name -> covey.api.v1.User
-	23, // 12: covey.api.v1.DeleteUserResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 13: covey.api.v1.UpdateUserRequest.user:type_name -> covey.api.v1.User
-	24, // 14: covey.api.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
-	1,  // 15: covey.api.v1.UpdateUserResponse.user:type_name -> covey.api.v1.User
-	23, // 16: covey.api.v1.UpdateUserResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 17: covey.api.v1.SuspendUserResponse.user:type_name -> covey.api.v1.User
-	23, // 18: covey.api.v1.SuspendUserResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 19: covey.api.v1.ResumeUserResponse.user:type_name -> covey.api.v1.User
-	23, // 20: covey.api.v1.ResumeUserResponse.operation:type_name -> covey.api.v1.Operation
-	2,  // 21: covey.api.v1.UserService.CreateUser:input_type -> covey.api.v1.CreateUserRequest
-	5,  // 22: covey.api.v1.UserService.BatchCreateUsers:input_type -> covey.api.v1.BatchCreateUsersRequest
-	7,  // 23: covey.api.v1.UserService.BatchGetUsers:input_type -> covey.api.v1.BatchGetUsersRequest
-	9,  // 24: covey.api.v1.UserService.GetUser:input_type -> covey.api.v1.GetUserRequest
-	11, // 25: covey.api.v1.UserService.ListUsers:input_type -> covey.api.v1.ListUsersRequest
-	15, // 26: covey.api.v1.UserService.UpdateUser:input_type -> covey.api.v1.UpdateUserRequest
-	17, // 27: covey.api.v1.UserService.SuspendUser:input_type -> covey.api.v1.SuspendUserRequest
-	19, // 28: covey.api.v1.UserService.ResumeUser:input_type -> covey.api.v1.ResumeUserRequest
-	13, // 29: covey.api.v1.UserService.DeleteUser:input_type -> covey.api.v1.DeleteUserRequest
-	3,  // 30: covey.api.v1.UserService.CreateUser:output_type -> covey.api.v1.CreateUserResponse
-	6,  // 31: covey.api.v1.UserService.BatchCreateUsers:output_type -> covey.api.v1.BatchCreateUsersResponse
-	8,  // 32: covey.api.v1.UserService.BatchGetUsers:output_type -> covey.api.v1.BatchGetUsersResponse
-	10, // 33: covey.api.v1.UserService.GetUser:output_type -> covey.api.v1.GetUserResponse
-	12, // 34: covey.api.v1.UserService.ListUsers:output_type -> covey.api.v1.ListUsersResponse
-	16, // 35: covey.api.v1.UserService.UpdateUser:output_type -> covey.api.v1.UpdateUserResponse
-	18, // 36: covey.api.v1.UserService.SuspendUser:output_type -> covey.api.v1.SuspendUserResponse
-	20, // 37: covey.api.v1.UserService.ResumeUser:output_type -> covey.api.v1.ResumeUserResponse
-	14, // 38: covey.api.v1.UserService.DeleteUser:output_type -> covey.api.v1.DeleteUserResponse
-	30, // [30:39] is the sub-list for method output_type
-	21, // [21:30] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	23, // 4: covey.api.v1.User.limits:type_name -> covey.api.v1.Limits
+	1,  // 5: covey.api.v1.CreateUserRequest.user:type_name -> covey.api.v1.User
+	1,  // 6: covey.api.v1.CreateUserResponse.user:type_name -> covey.api.v1.User
+	1,  // 7: covey.api.v1.NewUser.user:type_name -> covey.api.v1.User
+	4,  // 8: covey.api.v1.BatchCreateUsersRequest.users:type_name -> covey.api.v1.NewUser
+	1,  // 9: covey.api.v1.BatchCreateUsersResponse.users:type_name -> covey.api.v1.User
+	1,  // 10: covey.api.v1.BatchGetUsersResponse.users:type_name -> covey.api.v1.User
+	1,  // 11: covey.api.v1.GetUserResponse.user:type_name -> covey.api.v1.User
+	1,  // 12: covey.api.v1.ListUsersResponse.users:type_name -> covey.api.v1.User
+	24, // 13: covey.api.v1.DeleteUserResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 14: covey.api.v1.UpdateUserRequest.user:type_name -> covey.api.v1.User
+	25, // 15: covey.api.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
+	1,  // 16: covey.api.v1.UpdateUserResponse.user:type_name -> covey.api.v1.User
+	24, // 17: covey.api.v1.UpdateUserResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 18: covey.api.v1.SuspendUserResponse.user:type_name -> covey.api.v1.User
+	24, // 19: covey.api.v1.SuspendUserResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 20: covey.api.v1.ResumeUserResponse.user:type_name -> covey.api.v1.User
+	24, // 21: covey.api.v1.ResumeUserResponse.operation:type_name -> covey.api.v1.Operation
+	2,  // 22: covey.api.v1.UserService.CreateUser:input_type -> covey.api.v1.CreateUserRequest
+	5,  // 23: covey.api.v1.UserService.BatchCreateUsers:input_type -> covey.api.v1.BatchCreateUsersRequest
+	7,  // 24: covey.api.v1.UserService.BatchGetUsers:input_type -> covey.api.v1.BatchGetUsersRequest
+	9,  // 25: covey.api.v1.UserService.GetUser:input_type -> covey.api.v1.GetUserRequest
+	11, // 26: covey.api.v1.UserService.ListUsers:input_type -> covey.api.v1.ListUsersRequest
+	15, // 27: covey.api.v1.UserService.UpdateUser:input_type -> covey.api.v1.UpdateUserRequest
+	17, // 28: covey.api.v1.UserService.SuspendUser:input_type -> covey.api.v1.SuspendUserRequest
+	19, // 29: covey.api.v1.UserService.ResumeUser:input_type -> covey.api.v1.ResumeUserRequest
+	13, // 30: covey.api.v1.UserService.DeleteUser:input_type -> covey.api.v1.DeleteUserRequest
+	3,  // 31: covey.api.v1.UserService.CreateUser:output_type -> covey.api.v1.CreateUserResponse
+	6,  // 32: covey.api.v1.UserService.BatchCreateUsers:output_type -> covey.api.v1.BatchCreateUsersResponse
+	8,  // 33: covey.api.v1.UserService.BatchGetUsers:output_type -> covey.api.v1.BatchGetUsersResponse
+	10, // 34: covey.api.v1.UserService.GetUser:output_type -> covey.api.v1.GetUserResponse
+	12, // 35: covey.api.v1.UserService.ListUsers:output_type -> covey.api.v1.ListUsersResponse
+	16, // 36: covey.api.v1.UserService.UpdateUser:output_type -> covey.api.v1.UpdateUserResponse
+	18, // 37: covey.api.v1.UserService.SuspendUser:output_type -> covey.api.v1.SuspendUserResponse
+	20, // 38: covey.api.v1.UserService.ResumeUser:output_type -> covey.api.v1.ResumeUserResponse
+	14, // 39: covey.api.v1.UserService.DeleteUser:output_type -> covey.api.v1.DeleteUserResponse
+	31, // [31:40] is the sub-list for method output_type
+	22, // [22:31] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_users_proto_init() }

@@ -49,8 +49,8 @@ type UserServiceClient interface {
 	// ListUsers lists the users of one account.
 	ListUsers(ctx context.Context, in *ListUsersRequest, opts ...grpc.CallOption) (*ListUsersResponse, error)
 	// UpdateUser changes the fields that the mask names. Credentials carry what
-	// their user might do when they were issued: when the role or the
-	// permissions change they are revoked, unless the request keeps them.
+	// their user might do when they were issued: when the role, the
+	// permissions or the limits change they are revoked, unless the request keeps them.
 	UpdateUser(ctx context.Context, in *UpdateUserRequest, opts ...grpc.CallOption) (*UpdateUserResponse, error)
 	// SuspendUser disconnects a user's clients and refuses its credentials,
 	// reversibly.
@@ -178,8 +178,8 @@ type UserServiceServer interface {
 	// ListUsers lists the users of one account.
 	ListUsers(context.Context, *ListUsersRequest) (*ListUsersResponse, error)
 	// UpdateUser changes the fields that the mask names. Credentials carry what
-	// their user might do when they were issued: when the role or the
-	// permissions change they are revoked, unless the request keeps them.
+	// their user might do when they were issued: when the role, the
+	// permissions or the limits change they are revoked, unless the request keeps them.
 	UpdateUser(context.Context, *UpdateUserRequest) (*UpdateUserResponse, error)
 	// SuspendUser disconnects a user's clients and refuses its credentials,
 	// reversibly.
