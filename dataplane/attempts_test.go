@@ -43,7 +43,7 @@ func converse(t *testing.T, addr string, a attempt) string {
 	nc, err := d.DialContext(t.Context(), "tcp", addr)
 	must(t, err)
 	defer func() { _ = nc.Close() }()
-	must(t, nc.SetDeadline(time.Now().Add(10*time.Second)))
+	must(t, nc.SetDeadline(time.Now().Add(time.Minute)))
 	r := bufio.NewReader(nc)
 	line, err := r.ReadString('\n')
 	must(t, err)

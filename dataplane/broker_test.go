@@ -45,7 +45,7 @@ func start(t *testing.T) *dataplane.Broker {
 
 func dial(t *testing.T, b *dataplane.Broker, opts ...nats.Option) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(b.ClientURL(), opts...)
+	nc, err := nats.Connect(b.ClientURL(), append([]nats.Option{nats.Timeout(time.Minute)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func must(t *testing.T, err error) {
 // eventually polls until ok holds.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatalf("not in time: %s", what)
@@ -78,19 +78,19 @@ func TestPublishAndRequest(t *testing.T) {
 	sub, err := nc.SubscribeSync("foo.*")
 	must(t, err)
 	must(t, nc.PublishMsg(&nats.Msg{Subject: "foo.bar", Data: []byte("hello"), Header: nats.Header{"A": {"b"}}}))
-	m, err := sub.NextMsg(5 * time.Second)
+	m, err := sub.NextMsg(time.Minute)
 	must(t, err)
 	if string(m.Data) != "hello" || m.Header.Get("A") != "b" || m.Subject != "foo.bar" {
 		t.Errorf("got %q %v on %s", m.Data, m.Header, m.Subject)
 	}
 	_, err = nc.Subscribe("svc", func(m *nats.Msg) { _ = m.Respond(append([]byte("re: "), m.Data...)) })
 	must(t, err)
-	r, err := nc.Request("svc", []byte("x"), 5*time.Second)
+	r, err := nc.Request("svc", []byte("x"), time.Minute)
 	must(t, err)
 	if string(r.Data) != "re: x" {
 		t.Errorf("answer = %q", r.Data)
 	}
-	if _, err := nc.Request("nobody", nil, 5*time.Second); !errors.Is(err, nats.ErrNoResponders) {
+	if _, err := nc.Request("nobody", nil, time.Minute); !errors.Is(err, nats.ErrNoResponders) {
 		t.Errorf("request to nobody = %v, want no responders", err)
 	}
 }
@@ -136,7 +136,7 @@ func TestAutoUnsubscribeIsExact(t *testing.T) {
 	}
 	must(t, nc.Flush())
 	for i := range 7 {
-		m, err := sub.NextMsg(5 * time.Second)
+		m, err := sub.NextMsg(time.Minute)
 		must(t, err)
 		if string(m.Data) != fmt.Sprint(i) {
 			t.Errorf("message %d = %q", i, m.Data)
@@ -170,7 +170,7 @@ func TestLargeMessages(t *testing.T) {
 	}
 	for _, s := range subs {
 		for i, n := range sizes {
-			m, err := s.NextMsg(10 * time.Second)
+			m, err := s.NextMsg(time.Minute)
 			must(t, err)
 			if len(m.Data) != n {
 				t.Fatalf("message %d has %d bytes, want %d", i, len(m.Data), n)

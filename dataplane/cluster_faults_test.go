@@ -425,7 +425,7 @@ func converseAsRoute(t *testing.T, m member, lines string) string {
 	nc, err := net.Dial("tcp", strings.TrimPrefix(m.RouteURL(), "nats-route://"))
 	must(t, err)
 	defer nc.Close()
-	must(t, nc.SetDeadline(time.Now().Add(10*time.Second)))
+	must(t, nc.SetDeadline(time.Now().Add(time.Minute)))
 	r := bufio.NewReader(nc)
 	if info, err := r.ReadString('\n'); err != nil || !strings.HasPrefix(info, "INFO {") {
 		t.Fatalf("greeting %q, %v", info, err)

@@ -130,7 +130,7 @@ func stock(t *testing.T, pool int, seeds ...member) stockServer {
 		s.Shutdown()
 		s.WaitForShutdown()
 	})
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		t.Fatal("nats-server does not start")
 	}
 	return stockServer{s}
@@ -138,7 +138,7 @@ func stock(t *testing.T, pool int, seeds ...member) stockServer {
 
 func dialURL(t *testing.T, m member, opts ...nats.Option) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(m.ClientURL(), append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond)}, opts...)...)
+	nc, err := nats.Connect(m.ClientURL(), append([]nats.Option{nats.Timeout(time.Minute), nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond)}, opts...)...)
 	must(t, err)
 	t.Cleanup(nc.Close)
 	return nc
@@ -151,7 +151,7 @@ func meshed(t *testing.T, members ...member) {
 	heard := make([]map[string]bool, len(members))
 	subs := make([]*nats.Subscription, len(members))
 	for i, m := range members {
-		nc, err := nats.Connect(m.ClientURL())
+		nc, err := nats.Connect(m.ClientURL(), nats.Timeout(time.Minute))
 		must(t, err)
 		conns[i] = nc
 		heard[i] = make(map[string]bool)
@@ -227,11 +227,11 @@ func carries(t *testing.T, from, to member) {
 			if m.Subject != root+".b" || m.Reply != "back" || string(m.Data) != "hello" || m.Header.Get("K") != "v" {
 				t.Errorf("got %q %v on %s", m.Data, m.Header, m.Subject)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("a message got lost")
 		}
 	}
-	r, err := pub.Request("svc."+root, []byte("x"), 5*time.Second)
+	r, err := pub.Request("svc."+root, []byte("x"), time.Minute)
 	must(t, err)
 	if string(r.Data) != "re: x" {
 		t.Errorf("answer = %q", r.Data)

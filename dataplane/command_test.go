@@ -114,7 +114,7 @@ func (p *program) exit(t *testing.T) int {
 	case code := <-p.done:
 		p.done <- code
 		return code
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("it does not leave; log:\n%s", p.log.String())
 		return -1
 	}
@@ -297,7 +297,7 @@ func TestAccountsAreApart(t *testing.T) {
 	must(t, a.Publish("x", nil))
 	must(t, a.Flush())
 	must(t, b.Publish("y", nil))
-	m, err := sub.NextMsg(5 * time.Second)
+	m, err := sub.NextMsg(time.Minute)
 	must(t, err)
 	if m.Subject != "y" {
 		t.Errorf("got %s of another account", m.Subject)

@@ -45,7 +45,7 @@ func TestDataOfTheMonth(t *testing.T) {
 	must(t, nc.Flush())
 	for range 3 { // 6000 bytes: in and out
 		must(t, nc.Publish("a", kilobyte))
-		_, err := sub.NextMsg(10 * time.Second)
+		_, err := sub.NextMsg(time.Minute)
 		must(t, err)
 	}
 	nc.Close()
@@ -59,7 +59,7 @@ func TestDataOfTheMonth(t *testing.T) {
 	must(t, nc.Flush())
 	for range 2 {
 		must(t, nc.Publish("a", kilobyte))
-		_, err := sub.NextMsg(10 * time.Second)
+		_, err := sub.NextMsg(time.Minute)
 		must(t, err)
 	}
 	must(t, nc.Publish("a", kilobyte))
@@ -110,7 +110,7 @@ func TestStuckSubscribersOfOneAccount(t *testing.T) {
 		<-got[1]
 	}
 	for _, nc := range stuck {
-		must(t, nc.SetReadDeadline(time.Now().Add(20*time.Second)))
+		must(t, nc.SetReadDeadline(time.Now().Add(time.Minute)))
 		eventually(t, "a stuck subscriber has to go", func() bool {
 			buf := make([]byte, 1<<20)
 			_, err := nc.Read(buf)

@@ -110,7 +110,7 @@ func (r rival) traced(t *testing.T, c tracedCase) (event string, delivered bool)
 	must(t, publisher.Flush())
 	must(t, plain.Publish("end", nil))
 	for {
-		m, err := got.NextMsg(10 * time.Second)
+		m, err := got.NextMsg(time.Minute)
 		must(t, err)
 		if m.Subject == "end" {
 			break
@@ -118,7 +118,7 @@ func (r rival) traced(t *testing.T, c tracedCase) (event string, delivered bool)
 		delivered = delivered || string(m.Data) == "data"
 	}
 	if c.dest != "" {
-		m, err := traces.NextMsg(10 * time.Second)
+		m, err := traces.NextMsg(time.Minute)
 		must(t, err)
 		if m.Subject != c.dest {
 			t.Errorf("an event on %s", m.Subject)
@@ -260,7 +260,7 @@ type hopEvent struct {
 func hops(t *testing.T, traces *nats.Subscription) (here, there hopEvent) {
 	t.Helper()
 	for range 2 {
-		m, err := traces.NextMsg(10 * time.Second)
+		m, err := traces.NextMsg(time.Minute)
 		must(t, err)
 		var e hopEvent
 		must(t, json.Unmarshal(m.Data, &e))

@@ -29,7 +29,7 @@ func TestRequestsStayBehindTheInterestInTheirAnswers(t *testing.T) {
 			nc := dialURL(t, from, as, nats.UseOldRequestStyle())
 			interested(t, nc, "svc")
 			for range requests {
-				if _, err := nc.Request("svc", nil, 5*time.Second); err != nil {
+				if _, err := nc.Request("svc", nil, time.Minute); err != nil {
 					t.Fatalf("a request in account %d: %v", i, err)
 				}
 			}

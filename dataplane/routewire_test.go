@@ -60,7 +60,7 @@ func stockFile(t *testing.T, text string) stockServer {
 		s.Shutdown()
 		s.WaitForShutdown()
 	})
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		t.Fatal("nats-server does not start")
 	}
 	return stockServer{s}
@@ -110,7 +110,7 @@ func bulk(t *testing.T, from, to member) {
 		must(t, pub.Publish(subject, body(i)))
 	}
 	must(t, pub.Flush())
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for i := range n {
 		select {
 		case m := <-got:
@@ -250,7 +250,7 @@ func TestRoutePermissions(t *testing.T) {
 			}
 			last := allowed[len(allowed)-1]
 			seen := make(map[string]bool)
-			for deadline := time.After(10 * time.Second); !seen[last]; {
+			for deadline := time.After(time.Minute); !seen[last]; {
 				select {
 				case m := <-got:
 					seen[m.Subject] = true

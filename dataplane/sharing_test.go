@@ -66,16 +66,16 @@ func TestMicroServicesAcrossAccounts(t *testing.T) {
 		must(t, err)
 		must(t, p.Flush())
 		for i := range 3 {
-			r, err := c.Request("sum.all", fmt.Append(nil, i), 5*time.Second)
+			r, err := c.Request("sum.all", fmt.Append(nil, i), time.Minute)
 			must(t, err)
 			out = append(out, string(r.Data))
 		}
-		r, err := c.Request("$SRV.INFO.sum", nil, 5*time.Second)
+		r, err := c.Request("$SRV.INFO.sum", nil, time.Minute)
 		must(t, err)
 		var info micro.Info
 		must(t, json.Unmarshal(r.Data, &info))
 		out = append(out, info.Name, info.Version, info.Endpoints[0].Subject)
-		r, err = c.Request("$SRV.STATS.sum."+svc.Info().ID, nil, 5*time.Second)
+		r, err = c.Request("$SRV.STATS.sum."+svc.Info().ID, nil, time.Minute)
 		must(t, err)
 		var stats micro.Stats
 		must(t, json.Unmarshal(r.Data, &stats))
@@ -101,7 +101,7 @@ func TestRequestsAndStreamsAcrossAccounts(t *testing.T) {
 		must(t, err)
 		must(t, c.PublishRequest("many.x", inbox, nil))
 		for range 100 {
-			a, err := answers.NextMsg(5 * time.Second)
+			a, err := answers.NextMsg(time.Minute)
 			must(t, err)
 			out = append(out, string(a.Data))
 		}
@@ -109,11 +109,11 @@ func TestRequestsAndStreamsAcrossAccounts(t *testing.T) {
 			must(t, p.PublishMsg(&nats.Msg{Subject: "news.a", Reply: "back", Data: fmt.Append(nil, i), Header: nats.Header{"K": {"v"}}}))
 		}
 		for range 10 {
-			n, err := news.NextMsg(5 * time.Second)
+			n, err := news.NextMsg(time.Minute)
 			must(t, err)
 			out = append(out, n.Subject, n.Reply, n.Header.Get("K"), string(n.Data))
 		}
-		_, err = c.Request("p.nobody", nil, 5*time.Second)
+		_, err = c.Request("p.nobody", nil, time.Minute)
 		return append(out, fmt.Sprint(err))
 	})
 }
@@ -122,7 +122,7 @@ func TestRequestsAndStreamsAcrossAccounts(t *testing.T) {
 // depend on the clock.
 func latency(t *testing.T, sub *nats.Subscription) string {
 	t.Helper()
-	m, err := sub.NextMsg(5 * time.Second)
+	m, err := sub.NextMsg(time.Minute)
 	must(t, err)
 	var l map[string]any
 	must(t, json.Unmarshal(m.Data, &l))
@@ -166,7 +166,7 @@ func TestLatencyIsToldAsByStock(t *testing.T) {
 		must(t, err)
 		must(t, p.Flush())
 		for _, nc := range []*nats.Conn{c, d} {
-			_, err = nc.Request("timed", []byte("q"), 5*time.Second)
+			_, err = nc.Request("timed", []byte("q"), time.Minute)
 			must(t, err)
 			out = append(out, latency(t, events))
 		}
@@ -190,7 +190,7 @@ func TestLatencyIsToldAsByStock(t *testing.T) {
 			{"B3": {"80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-1-05e3ac9a4f6e3b90"}},
 			{"Traceparent": {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}, "Tracestate": {"a=b"}},
 		} {
-			_, err := c.RequestMsg(&nats.Msg{Subject: "traced", Header: h}, 5*time.Second)
+			_, err := c.RequestMsg(&nats.Msg{Subject: "traced", Header: h}, time.Minute)
 			must(t, err)
 		}
 		for range 4 {
@@ -271,7 +271,7 @@ func TestSharingOverRoutes(t *testing.T) {
 				return err == nil && m.Subject == "from.news.a"
 			})
 			for i := range 50 {
-				r, err := c.Request(fmt.Sprintf("p.%d", i), nil, 5*time.Second)
+				r, err := c.Request(fmt.Sprintf("p.%d", i), nil, time.Minute)
 				must(t, err)
 				if want := fmt.Sprintf("re: ask.%d", i); string(r.Data) != want {
 					t.Errorf("got %q, want %q", r.Data, want)

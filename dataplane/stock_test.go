@@ -30,7 +30,7 @@ func natsServer(t *testing.T, conf string, log server.Logger) *server.Server {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		t.Fatal("nats-server does not start")
 	}
 	return s

@@ -118,7 +118,7 @@ func stockMap(t *testing.T, ca *securetest.Authority, pair secure.KeyPair, users
 	must(t, err)
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		t.Fatal("nats-server did not start")
 	}
 	return s

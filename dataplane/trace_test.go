@@ -75,7 +75,7 @@ func say(t *testing.T, addr, script string) {
 	c, err := d.DialContext(t.Context(), "tcp", addr)
 	must(t, err)
 	defer func() { must(t, c.Close()) }()
-	must(t, c.SetDeadline(time.Now().Add(20*time.Second)))
+	must(t, c.SetDeadline(time.Now().Add(time.Minute)))
 	r := bufio.NewReader(c)
 	_, err = r.ReadString('\n')
 	must(t, err)
@@ -144,7 +144,7 @@ func TestTraceIsReloaded(t *testing.T) {
 	c, err := d.DialContext(t.Context(), "tcp", strings.TrimPrefix(p.url, "nats://"))
 	must(t, err)
 	defer func() { must(t, c.Close()) }()
-	must(t, c.SetDeadline(time.Now().Add(20*time.Second)))
+	must(t, c.SetDeadline(time.Now().Add(time.Minute)))
 	r := bufio.NewReader(c)
 	exchange := func(send, until string) {
 		_, err := c.Write([]byte(send))

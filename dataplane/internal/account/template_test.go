@@ -168,7 +168,7 @@ func TestTemplatesLikeStock(t *testing.T) {
 	s = operatortest.Must(t, s, err)
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		t.Fatal("the stock server does not start")
 	}
 	for i, w := range worlds {
@@ -210,7 +210,7 @@ func askStock(t *testing.T, addr, token string, subjects []string) (map[string]b
 	nc, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
 	nc = operatortest.Must(t, nc, err)
 	defer func() { _ = nc.Close() }() // asked already
-	if err := nc.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := nc.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	var b strings.Builder

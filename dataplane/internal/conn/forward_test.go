@@ -37,7 +37,7 @@ func link(t *testing.T, slots *egress.Slots, flags uint32) (out *egress.Conn, re
 	out = egress.New(near, slots, limits, func(egress.Reason) {})
 	out.Flags.Store(egress.Routed | flags)
 	return out, func() string {
-		out.Finish(10 * time.Second)
+		out.Finish(time.Minute)
 		out.Close()
 		wg.Wait()
 		_ = far.Close()

@@ -63,7 +63,7 @@ func served(t *testing.T, m *moving) (*conn.Host, net.Conn, *bufio.Reader) {
 		_ = client.Close()
 		h.Close(context.Background(), 0)
 	})
-	_ = client.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = client.SetDeadline(time.Now().Add(time.Minute))
 	return h, client, bufio.NewReader(client)
 }
 

@@ -54,7 +54,7 @@ func TestCompressedStreamIsWhatWasSent(t *testing.T) {
 				got <- all[:k]
 			})
 			b.Flush(nil)
-			c.Finish(20 * time.Second)
+			c.Finish(time.Minute)
 			c.Close()
 			wg.Wait()
 			if !bytes.Equal(<-got, want.Bytes()) {

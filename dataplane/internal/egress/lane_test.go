@@ -34,7 +34,7 @@ func TestBacklogOfOneAccountIsNotBeforeAnother(t *testing.T) {
 	p := newPeer(t, far)
 	var wg sync.WaitGroup
 	wg.Go(p.read)
-	c.Finish(20 * time.Second)
+	c.Finish(time.Minute)
 	c.Close()
 	wg.Wait()
 	all, _ := frames(p.all())
@@ -87,7 +87,7 @@ func TestLanesKeepEachAccountsOrder(t *testing.T) {
 			for a := range 5 {
 				c.Hold("a"+strconv.Itoa(a), false)
 			}
-			c.Finish(20 * time.Second)
+			c.Finish(time.Minute)
 			if got := c.Pending(); got != 0 {
 				t.Errorf("%d bytes pending", got)
 			}
@@ -137,7 +137,7 @@ func TestFullLaneDropsItsOwnOnly(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(p.read)
 	c.Hold("greedy", false)
-	c.Finish(20 * time.Second)
+	c.Finish(time.Minute)
 	c.Close()
 	wg.Wait()
 	all, _ := frames(p.all())

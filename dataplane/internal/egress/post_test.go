@@ -27,7 +27,7 @@ func TestPostedLinesAreAheadOfWhatFollows(t *testing.T) {
 		pub.publish(c, fmt.Sprintf("m%d", i), nil)
 		pub.batch.Flush(nil)
 	}
-	c.Finish(10 * time.Second)
+	c.Finish(time.Minute)
 	c.Close()
 	got := reader.all()
 	last := -1

@@ -131,7 +131,7 @@ func (s *subject) raw(t *testing.T, lines string) {
 	c, err := d.DialContext(t.Context(), "tcp", u.Host)
 	must(t, err)
 	defer func() { must(t, c.Close()) }()
-	must(t, c.SetDeadline(time.Now().Add(10*time.Second)))
+	must(t, c.SetDeadline(time.Now().Add(time.Minute)))
 	_, err = io.WriteString(c, lines)
 	must(t, err)
 	_, _ = io.Copy(io.Discard, c) // until closed, or reset
@@ -197,7 +197,7 @@ func must(t *testing.T, err error) {
 // eventually polls until ok holds.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatalf("not in time: %s", what)

@@ -69,7 +69,7 @@ func TestLikeStock(t *testing.T) {
 	s.Start()
 	defer s.WaitForShutdown()
 	defer s.Shutdown()
-	if !s.ReadyForConnections(20 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		t.Fatal("the stock server did not start")
 	}
 	for i, r := range rules {
@@ -89,7 +89,7 @@ func compareWithStock(t *testing.T, addr, user string, r ruled, rng *rand.Rand) 
 	defer nc.Close()
 	in := bufio.NewReader(nc)
 	ask := func(op string) bool {
-		_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = nc.SetDeadline(time.Now().Add(time.Minute))
 		_, _ = nc.Write([]byte(op + "PING\r\n"))
 		allowed := true
 		for {

@@ -46,7 +46,7 @@ func waitFor(t *testing.T, c *testcollector.Collector, text string) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(c.Output(), text); <-tick.C {
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(c.Output(), text); <-tick.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("the Collector never says %q", text)
 		}

@@ -72,7 +72,7 @@ func setUp(t *testing.T, server *usagetest.Server, dir string) *bench {
 
 func flush(t *testing.T, e *export.Exporter) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := e.Flush(ctx); err != nil {
 		t.Fatal(err)
@@ -125,7 +125,7 @@ func TestTotalsAreExactOverLostAnswersAndRestarts(t *testing.T) {
 // waitFor polls until get reaches n.
 func waitFor(t *testing.T, n int64, get func() int64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
