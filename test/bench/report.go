@@ -163,7 +163,10 @@ func shown(ratio float64) string {
 
 // target is what the row is to reach, as the table shows it.
 func (r *Row) target() string {
-	if r.Limit > 0 {
+	switch {
+	case r.Target == 0:
+		return fmt.Sprintf("A %.0f", r.Limit)
+	case r.Limit > 0:
 		return fmt.Sprintf("%.2f, A %.0f", r.Target, r.Limit)
 	}
 	return fmt.Sprintf("%.2f", r.Target)

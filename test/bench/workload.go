@@ -33,7 +33,8 @@ type Workload struct {
 	Unit string
 	// Figure is the primary one.
 	Figure Figure
-	// Target is the ratio subject/judge of the primary figure to reach.
+	// Target is the ratio subject/judge of the primary figure to reach; 0 for none,
+	// if there is a Limit.
 	Target float64
 	// Limit is the most that the subject's figure may be by itself; 0 for any.
 	Limit float64
