@@ -28,6 +28,89 @@ accounts {
 }
 `
 
+// traceAbroadConf has services and a stream whose importers may be told of what
+// becomes of a message, and some whose may not.
+const traceAbroadConf = `
+accounts {
+  A {
+    users: [ {user: a, password: a}, {user: s, password: s} ]
+    imports: [ {service: {account: B, subject: "open.*"}}, {service: {account: B, subject: shut}}, {service: {account: B, subject: far}, to: near} ]
+    exports: [ {stream: "news"} ]
+  }
+  B {
+    users: [ {user: b, password: b} ]
+    exports: [ {service: "open.*", allow_trace: true}, {service: shut}, {service: far, allow_trace: true} ]
+    imports: [ {service: {account: C, subject: "open.next"}, to: "open.chain"}, {stream: {account: A, subject: "news"}, allow_trace: true} ]
+    mappings { far: "open.mapped" }
+  }
+  C { users: [ {user: c, password: c} ], exports: [ {service: "open.next", allow_trace: true} ] }
+}
+`
+
+// A trace goes on in the account of a service that allows it.
+func TestMessageTracingOfServicesIsNatsServers(t *testing.T) {
+	const dest, only = "Nats-Trace-Dest", "Nats-Trace-Only"
+	for _, c := range []struct {
+		name, subject string
+		header        nats.Header
+	}{
+		{"allowed", "open.a", nats.Header{dest: {"my.trace"}}},
+		{"allowed, only", "open.a", nats.Header{dest: {"my.trace"}, only: {"1"}}},
+		{"to nobody", "open.b", nats.Header{dest: {"my.trace"}}},
+		{"not allowed", "shut", nats.Header{dest: {"my.trace"}}},
+		{"not allowed, only", "shut", nats.Header{dest: {"my.trace"}, only: {"1"}}},
+		{"through two", "open.chain", nats.Header{dest: {"my.trace"}}},
+		{"mapped there", "near", nats.Header{dest: {"my.trace"}}},
+		{"a stream", "news", nats.Header{dest: {"my.trace"}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			stock, ours := rivals(t, traceAbroadConf)
+			want, wantHeard := stock.tracedAbroad(t, c.subject, c.header)
+			got, heard := ours.tracedAbroad(t, c.subject, c.header)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("nats-server (-) and ours (+) differ:\n%s", diff)
+			}
+			if diff := cmp.Diff(wantHeard, heard); diff != "" {
+				t.Errorf("who gets it: nats-server (-) and ours (+) differ:\n%s", diff)
+			}
+		})
+	}
+}
+
+// tracedAbroad sends a request and returns the event and what others heard.
+func (r rival) tracedAbroad(t *testing.T, subject string, header nats.Header) (event string, heard []string) {
+	t.Helper()
+	connect := func(user, name string) *nats.Conn {
+		nc, err := nats.Connect("nats://"+r.client, nats.UserInfo(user, user), nats.Name(name))
+		must(t, err)
+		t.Cleanup(nc.Close)
+		return nc
+	}
+	watch, asker := connect("a", "watch"), connect("a", "asker")
+	traces, err := watch.SubscribeSync("my.trace")
+	must(t, err)
+	must(t, watch.Flush())
+	var subs []*nats.Subscription
+	for _, who := range []struct{ user, subject string }{{"b", "open.a"}, {"b", "open.mapped"}, {"b", "shut"}, {"b", "news"}, {"c", "open.next"}} {
+		nc := connect(who.user, "of "+who.user)
+		sub, err := nc.SubscribeSync(who.subject)
+		must(t, err)
+		must(t, nc.Flush())
+		subs = append(subs, sub)
+	}
+	must(t, asker.PublishMsg(&nats.Msg{Subject: subject, Reply: "inbox", Header: header, Data: []byte("data")}))
+	must(t, asker.Flush())
+	m, err := traces.NextMsg(10 * time.Second)
+	must(t, err)
+	event = maskTrace(t, m, r)
+	for _, sub := range subs {
+		if m, err := sub.NextMsg(20 * time.Millisecond); err == nil {
+			heard = append(heard, fmt.Sprint(sub.Subject, " ", m.Subject, " told where events go: ", m.Header.Get("Nats-Trace-Dest") == "my.trace"))
+		}
+	}
+	return event, heard
+}
+
 // tracedCase is a message that asks for tracing.
 type tracedCase struct {
 	user, subject string
@@ -156,7 +239,7 @@ func maskTrace(t *testing.T, m *nats.Msg, r rival) string {
 		if _, err := time.Parse(time.RFC3339Nano, e["ts"].(string)); err != nil {
 			t.Errorf("%s: ts %v", r.name, e["ts"])
 		}
-		if n, _ := e["cid"].(float64); e["type"] != "sm" && n == 0 {
+		if n, _ := e["cid"].(float64); e["type"] != "sm" && e["type"] != "si" && e["type"] != "se" && n == 0 {
 			t.Errorf("%s: no cid in %v", r.name, e)
 		}
 		delete(e, "ts")

@@ -22,18 +22,43 @@ type TraceStream struct {
 	To      string `json:"to"`
 }
 
-// crossTraced is cross for a message that is traced. The trace ends where another
-// account begins: which services it goes to is told, who is there is not.
+// crossTraced is cross for a message that is traced. Which services it goes to is
+// told; who is there only if the exporter allows it, and is connected here: the
+// account that is to get the events is known to no other broker. Nobody there is
+// told where they go.
 func (w *worker) crossTraced(from *egress.Conn, a *account.Account, l *account.Links, t *tracing, op *wire.Op, p *passage) bool {
-	if !w.inbound {
-		for _, link := range l.ServicesFor(nil, op.Subject) {
-			t.add(&TraceService{traceNow("si"), link.From.Key, string(op.Subject), string(link.AppendRemote(nil, op.Subject))})
+	plain := withHeader(op, traceDest, traceDisabled)
+	delivered := !t.only && w.answerTo(from, a, plain, p)
+	if w.inbound {
+		return delivered
+	}
+	for _, link := range l.ServicesFor(nil, op.Subject) {
+		if p.through(link.Export) {
+			continue
+		}
+		t.add(&TraceService{traceNow("si"), link.From.Key, string(op.Subject), w.arrivesAs(link, op.Subject)})
+		next := &passage{link.Export, link, p}
+		switch {
+		case link.Export.AllowTrace:
+			was := t.away
+			w.tracing, t.away = t, true
+			delivered = w.request(from, a, next, plain) || delivered
+			w.tracing, t.away = nil, was
+		case !t.only:
+			delivered = w.request(from, a, next, plain) || delivered
 		}
 	}
-	if t.only {
-		return false
+	return delivered
+}
+
+// arrivesAs is the subject with which a request comes to whom it is for.
+func (w *worker) arrivesAs(link *account.Link, subject []byte) string {
+	to := link.AppendRemote(nil, subject)
+	if l := link.From.Links(); l != nil && l.Mappings != nil {
+		var room []byte // the worker's may hold the subject here
+		to = w.rewrite(&room, l, to)
 	}
-	return w.crossNow(from, a, l, withHeader(op, traceDest, traceDisabled), p)
+	return string(to)
 }
 
 // deliverAbroad is deliverShadow for a message that is traced: its trace tells

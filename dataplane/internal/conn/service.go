@@ -56,12 +56,7 @@ func (w *worker) cross(from *egress.Conn, a *account.Account, l *account.Links, 
 
 // crossNow is cross for a message that is not traced any further.
 func (w *worker) crossNow(from *egress.Conn, a *account.Account, l *account.Links, op *wire.Op, p *passage) bool {
-	delivered := false
-	if hasPrefix(op.Subject, serviceReply) {
-		if x := a.Awaited(op.Subject); x != nil && !p.through(x.Service) {
-			delivered = w.answer(from, a, x, op, p)
-		}
-	}
+	delivered := w.answerTo(from, a, op, p)
 	if w.inbound {
 		return delivered // who published it has asked the services
 	}
@@ -77,6 +72,15 @@ func (w *worker) crossNow(from *egress.Conn, a *account.Account, l *account.Link
 	clear(w.services[first:last])
 	w.services = w.services[:first]
 	return delivered
+}
+
+// answerTo sends a message to who asked for it, if it is an answer.
+func (w *worker) answerTo(from *egress.Conn, a *account.Account, op *wire.Op, p *passage) bool {
+	if !hasPrefix(op.Subject, serviceReply) {
+		return false
+	}
+	x := a.Awaited(op.Subject)
+	return x != nil && !p.through(x.Service) && w.answer(from, a, x, op, p)
 }
 
 // request sends a message through a service import.
@@ -99,7 +103,11 @@ func (w *worker) request(from *egress.Conn, a *account.Account, p *passage, op *
 		c.op.Reply = c.reply
 	}
 	delivered := w.enter(from, link.From, c, op.Size, p)
-	if x != nil && !delivered && link.From.Settle(x) {
+	switch {
+	case x == nil:
+	case w.tracing.diverts():
+		link.From.Settle(x) // nobody was asked
+	case !delivered && link.From.Settle(x):
 		s.unavailable(x)
 	}
 	return delivered
