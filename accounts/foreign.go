@@ -322,3 +322,14 @@ func AmendOperator(text, signingKey, systemAccount string, root Signer) (string,
 	}
 	return sign(claims, root)
 }
+
+// ResignAccount signs an account's claims again, by another operator and under
+// another name. All else stays.
+func ResignAccount(text, name string, operator Signer) (string, error) {
+	claims, err := jwt.DecodeAccountClaims(strings.TrimSpace(text))
+	if err != nil {
+		return "", errForeign("an account", err)
+	}
+	claims.Name = name
+	return sign(claims, operator)
+}

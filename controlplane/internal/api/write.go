@@ -115,6 +115,8 @@ func keep(resp proto.Message) (store.Outcome, error) {
 	case *apiv1.IssueCredentialResponse:
 		outcome.Secret = r.GetCredsFile() != ""
 		r.CredsFile = ""
+	case *apiv1.ExportAccountResponse:
+		r.Keys, r.Users, outcome.Secret = nil, nil, true
 	case *apiv1.CreateAPIKeyResponse:
 		r.Secret, outcome.Secret = "", true
 	case *apiv1.RotateAPIKeyResponse:

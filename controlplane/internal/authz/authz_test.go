@@ -61,6 +61,7 @@ func table() map[string]string {
 		"APIKeyService/DeleteAPIKey":                 "yyy---",
 		"AccountService/UndeleteAccount":             "yyy---",
 		"AccountService/PurgeAccount":                "yy----",
+		"AccountService/ExportAccount":               "yy----",
 		"UserService/UpdateUser":                     "yyyy--",
 		"UserService/SuspendUser":                    "yyyy--",
 		"UserService/ResumeUser":                     "yyyy--",

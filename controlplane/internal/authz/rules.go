@@ -101,6 +101,7 @@ func messagingRules() map[string]rule {
 		v1 + "AccountService/DeleteAccount":       admins(),
 		v1 + "AccountService/UndeleteAccount":     admins(),
 		v1 + "AccountService/PurgeAccount":        owners(),
+		v1 + "AccountService/ExportAccount":       owners(),
 		v1 + "UserService/CreateUser":             developers(),
 		v1 + "UserService/BatchCreateUsers":       developers(),
 		v1 + "UserService/BatchGetUsers":          technical(),

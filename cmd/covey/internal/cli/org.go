@@ -10,8 +10,8 @@ import (
 )
 
 func (a *App) orgCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "org", Aliases: []string{"orgs", "organization"}, Short: "See organizations"}
-	cmd.AddCommand(a.orgList(), a.orgGet())
+	cmd := &cobra.Command{Use: "org", Aliases: []string{"orgs", "organization"}, Short: "See organizations, and leave with all of one"}
+	cmd.AddCommand(a.orgList(), a.orgGet(), a.orgExport())
 	return cmd
 }
 

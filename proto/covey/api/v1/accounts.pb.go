@@ -1316,6 +1316,272 @@ func (x *PurgeAccountResponse) GetOperation() *Operation {
 	return nil
 }
 
+type ExportAccountRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How many users come at once; 0 is 100.
+	PageSize  int32  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	Reason    string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Without the seeds.
+	ValidateOnly  bool `protobuf:"varint,6,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportAccountRequest) Reset() {
+	*x = ExportAccountRequest{}
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportAccountRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportAccountRequest) ProtoMessage() {}
+
+func (x *ExportAccountRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportAccountRequest.ProtoReflect.Descriptor instead.
+func (*ExportAccountRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ExportAccountRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExportAccountRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ExportAccountRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ExportAccountRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ExportAccountRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ExportAccountRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type ExportAccountResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's claims as they are, signed by the operator here.
+	ClaimsJwt string `protobuf:"bytes,1,opt,name=claims_jwt,json=claimsJwt,proto3" json:"claims_jwt,omitempty"`
+	// The account's own key and its signing keys, without those whose seeds are not
+	// here. Only with the first page.
+	Keys          []*ExportedKey  `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
+	Users         []*ExportedUser `protobuf:"bytes,3,rep,name=users,proto3" json:"users,omitempty"`
+	NextPageToken string          `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportAccountResponse) Reset() {
+	*x = ExportAccountResponse{}
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportAccountResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportAccountResponse) ProtoMessage() {}
+
+func (x *ExportAccountResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportAccountResponse.ProtoReflect.Descriptor instead.
+func (*ExportAccountResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ExportAccountResponse) GetClaimsJwt() string {
+	if x != nil {
+		return x.ClaimsJwt
+	}
+	return ""
+}
+
+func (x *ExportAccountResponse) GetKeys() []*ExportedKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *ExportAccountResponse) GetUsers() []*ExportedUser {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *ExportAccountResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// ExportedKey is a key with its secret half.
+type ExportedKey struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	PublicKey string                 `protobuf:"bytes,1,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	// Secret.
+	Seed          string `protobuf:"bytes,2,opt,name=seed,proto3" json:"seed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportedKey) Reset() {
+	*x = ExportedKey{}
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportedKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportedKey) ProtoMessage() {}
+
+func (x *ExportedKey) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportedKey.ProtoReflect.Descriptor instead.
+func (*ExportedKey) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ExportedKey) GetPublicKey() string {
+	if x != nil {
+		return x.PublicKey
+	}
+	return ""
+}
+
+func (x *ExportedKey) GetSeed() string {
+	if x != nil {
+		return x.Seed
+	}
+	return ""
+}
+
+// ExportedUser is a user with what its latest good credential allows.
+type ExportedUser struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	UserId string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// For the public key of that credential, and no longer good than that. Empty
+	// when the user has none, or is suspended.
+	Jwt           string `protobuf:"bytes,2,opt,name=jwt,proto3" json:"jwt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportedUser) Reset() {
+	*x = ExportedUser{}
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportedUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportedUser) ProtoMessage() {}
+
+func (x *ExportedUser) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportedUser.ProtoReflect.Descriptor instead.
+func (*ExportedUser) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ExportedUser) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *ExportedUser) GetJwt() string {
+	if x != nil {
+		return x.Jwt
+	}
+	return ""
+}
+
 var File_covey_api_v1_accounts_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_accounts_proto_rawDesc = "" +
@@ -1430,8 +1696,30 @@ const file_covey_api_v1_accounts_proto_rawDesc = "" +
 	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"M\n" +
 	"\x14PurgeAccountResponse\x125\n" +
-	"\toperation\x18\x01 \x01(\v2\x17.covey.api.v1.OperationR\toperation2\x9b\n" +
+	"\toperation\x18\x01 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\xa2\x02\n" +
+	"\x14ExportAccountRequest\x12I\n" +
+	"\x04name\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x04name\x12'\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xc8\x01(\x00R\bpageSize\x12'\n" +
 	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12 \n" +
+	"\x06reason\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06reason\x12&\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x06 \x01(\bR\fvalidateOnly\"\xbf\x01\n" +
+	"\x15ExportAccountResponse\x12\x1d\n" +
+	"\n" +
+	"claims_jwt\x18\x01 \x01(\tR\tclaimsJwt\x12-\n" +
+	"\x04keys\x18\x02 \x03(\v2\x19.covey.api.v1.ExportedKeyR\x04keys\x120\n" +
+	"\x05users\x18\x03 \x03(\v2\x1a.covey.api.v1.ExportedUserR\x05users\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"@\n" +
+	"\vExportedKey\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x01 \x01(\tR\tpublicKey\x12\x12\n" +
+	"\x04seed\x18\x02 \x01(\tR\x04seed\"9\n" +
+	"\fExportedUser\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x10\n" +
+	"\x03jwt\x18\x02 \x01(\tR\x03jwt2\xaf\v\n" +
 	"\x0eAccountService\x12\x8a\x01\n" +
 	"\rCreateAccount\x12\".covey.api.v1.CreateAccountRequest\x1a#.covey.api.v1.CreateAccountResponse\"0\x82\xd3\xe4\x93\x02*:\x01*\"%/v1/{parent=organizations/*}/accounts\x12~\n" +
 	"\n" +
@@ -1442,7 +1730,8 @@ const file_covey_api_v1_accounts_proto_rawDesc = "" +
 	"\rResumeAccount\x12\".covey.api.v1.ResumeAccountRequest\x1a#.covey.api.v1.ResumeAccountResponse\"7\x82\xd3\xe4\x93\x021:\x01*\",/v1/{name=organizations/*/accounts/*}:resume\x12\x87\x01\n" +
 	"\rDeleteAccount\x12\".covey.api.v1.DeleteAccountRequest\x1a#.covey.api.v1.DeleteAccountResponse\"-\x82\xd3\xe4\x93\x02'*%/v1/{name=organizations/*/accounts/*}\x12\x99\x01\n" +
 	"\x0fUndeleteAccount\x12$.covey.api.v1.UndeleteAccountRequest\x1a%.covey.api.v1.UndeleteAccountResponse\"9\x82\xd3\xe4\x93\x023:\x01*\"./v1/{name=organizations/*/accounts/*}:undelete\x12\x8d\x01\n" +
-	"\fPurgeAccount\x12!.covey.api.v1.PurgeAccountRequest\x1a\".covey.api.v1.PurgeAccountResponse\"6\x82\xd3\xe4\x93\x020:\x01*\"+/v1/{name=organizations/*/accounts/*}:purgeB3Z1github.com/coveymq/covey/proto/covey/api/v1;apiv1b\x06proto3"
+	"\fPurgeAccount\x12!.covey.api.v1.PurgeAccountRequest\x1a\".covey.api.v1.PurgeAccountResponse\"6\x82\xd3\xe4\x93\x020:\x01*\"+/v1/{name=organizations/*/accounts/*}:purge\x12\x91\x01\n" +
+	"\rExportAccount\x12\".covey.api.v1.ExportAccountRequest\x1a#.covey.api.v1.ExportAccountResponse\"7\x82\xd3\xe4\x93\x021:\x01*\",/v1/{name=organizations/*/accounts/*}:exportB3Z1github.com/coveymq/covey/proto/covey/api/v1;apiv1b\x06proto3"
 
 var (
 	file_covey_api_v1_accounts_proto_rawDescOnce sync.Once
@@ -1457,7 +1746,7 @@ func file_covey_api_v1_accounts_proto_rawDescGZIP() []byte {
 }
 
 var file_covey_api_v1_accounts_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_covey_api_v1_accounts_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_covey_api_v1_accounts_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_covey_api_v1_accounts_proto_goTypes = []any{
 	(Account_State)(0),              // 0: covey.api.v1.Account.State
 	(*Account)(nil),                 // 1: covey.api.v1.Account
@@ -1479,59 +1768,67 @@ var file_covey_api_v1_accounts_proto_goTypes = []any{
 	(*UndeleteAccountResponse)(nil), // 17: covey.api.v1.UndeleteAccountResponse
 	(*PurgeAccountRequest)(nil),     // 18: covey.api.v1.PurgeAccountRequest
 	(*PurgeAccountResponse)(nil),    // 19: covey.api.v1.PurgeAccountResponse
-	(*Limits)(nil),                  // 20: covey.api.v1.Limits
-	(*timestamppb.Timestamp)(nil),   // 21: google.protobuf.Timestamp
-	(*Operation)(nil),               // 22: covey.api.v1.Operation
-	(*fieldmaskpb.FieldMask)(nil),   // 23: google.protobuf.FieldMask
+	(*ExportAccountRequest)(nil),    // 20: covey.api.v1.ExportAccountRequest
+	(*ExportAccountResponse)(nil),   // 21: covey.api.v1.ExportAccountResponse
+	(*ExportedKey)(nil),             // 22: covey.api.v1.ExportedKey
+	(*ExportedUser)(nil),            // 23: covey.api.v1.ExportedUser
+	(*Limits)(nil),                  // 24: covey.api.v1.Limits
+	(*timestamppb.Timestamp)(nil),   // 25: google.protobuf.Timestamp
+	(*Operation)(nil),               // 26: covey.api.v1.Operation
+	(*fieldmaskpb.FieldMask)(nil),   // 27: google.protobuf.FieldMask
 }
 var file_covey_api_v1_accounts_proto_depIdxs = []int32{
 	0,  // 0: covey.api.v1.Account.state:type_name -> covey.api.v1.Account.State
-	20, // 1: covey.api.v1.Account.limits:type_name -> covey.api.v1.Limits
-	21, // 2: covey.api.v1.Account.create_time:type_name -> google.protobuf.Timestamp
-	21, // 3: covey.api.v1.Account.update_time:type_name -> google.protobuf.Timestamp
-	21, // 4: covey.api.v1.Account.delete_time:type_name -> google.protobuf.Timestamp
-	21, // 5: covey.api.v1.Account.purge_time:type_name -> google.protobuf.Timestamp
+	24, // 1: covey.api.v1.Account.limits:type_name -> covey.api.v1.Limits
+	25, // 2: covey.api.v1.Account.create_time:type_name -> google.protobuf.Timestamp
+	25, // 3: covey.api.v1.Account.update_time:type_name -> google.protobuf.Timestamp
+	25, // 4: covey.api.v1.Account.delete_time:type_name -> google.protobuf.Timestamp
+	25, // 5: covey.api.v1.Account.purge_time:type_name -> google.protobuf.Timestamp
 	1,  // 6: covey.api.v1.CreateAccountRequest.account:type_name -> covey.api.v1.Account
 	1,  // 7: covey.api.v1.CreateAccountResponse.account:type_name -> covey.api.v1.Account
-	22, // 8: covey.api.v1.CreateAccountResponse.operation:type_name -> covey.api.v1.Operation
+	26, // 8: covey.api.v1.CreateAccountResponse.operation:type_name -> covey.api.v1.Operation
 	1,  // 9: covey.api.v1.GetAccountResponse.account:type_name -> covey.api.v1.Account
 	1,  // 10: covey.api.v1.ListAccountsResponse.accounts:type_name -> covey.api.v1.Account
 	1,  // 11: covey.api.v1.UpdateAccountRequest.account:type_name -> covey.api.v1.Account
-	23, // 12: covey.api.v1.UpdateAccountRequest.update_mask:type_name -> google.protobuf.FieldMask
+	27, // 12: covey.api.v1.UpdateAccountRequest.update_mask:type_name -> google.protobuf.FieldMask
 	1,  // 13: covey.api.v1.UpdateAccountResponse.account:type_name -> covey.api.v1.Account
-	22, // 14: covey.api.v1.UpdateAccountResponse.operation:type_name -> covey.api.v1.Operation
+	26, // 14: covey.api.v1.UpdateAccountResponse.operation:type_name -> covey.api.v1.Operation
 	1,  // 15: covey.api.v1.SuspendAccountResponse.account:type_name -> covey.api.v1.Account
-	22, // 16: covey.api.v1.SuspendAccountResponse.operation:type_name -> covey.api.v1.Operation
+	26, // 16: covey.api.v1.SuspendAccountResponse.operation:type_name -> covey.api.v1.Operation
 	1,  // 17: covey.api.v1.ResumeAccountResponse.account:type_name -> covey.api.v1.Account
-	22, // 18: covey.api.v1.ResumeAccountResponse.operation:type_name -> covey.api.v1.Operation
-	22, // 19: covey.api.v1.DeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
+	26, // 18: covey.api.v1.ResumeAccountResponse.operation:type_name -> covey.api.v1.Operation
+	26, // 19: covey.api.v1.DeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
 	1,  // 20: covey.api.v1.DeleteAccountResponse.account:type_name -> covey.api.v1.Account
 	1,  // 21: covey.api.v1.UndeleteAccountResponse.account:type_name -> covey.api.v1.Account
-	22, // 22: covey.api.v1.UndeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
-	22, // 23: covey.api.v1.PurgeAccountResponse.operation:type_name -> covey.api.v1.Operation
-	2,  // 24: covey.api.v1.AccountService.CreateAccount:input_type -> covey.api.v1.CreateAccountRequest
-	4,  // 25: covey.api.v1.AccountService.GetAccount:input_type -> covey.api.v1.GetAccountRequest
-	6,  // 26: covey.api.v1.AccountService.ListAccounts:input_type -> covey.api.v1.ListAccountsRequest
-	8,  // 27: covey.api.v1.AccountService.UpdateAccount:input_type -> covey.api.v1.UpdateAccountRequest
-	10, // 28: covey.api.v1.AccountService.SuspendAccount:input_type -> covey.api.v1.SuspendAccountRequest
-	12, // 29: covey.api.v1.AccountService.ResumeAccount:input_type -> covey.api.v1.ResumeAccountRequest
-	14, // 30: covey.api.v1.AccountService.DeleteAccount:input_type -> covey.api.v1.DeleteAccountRequest
-	16, // 31: covey.api.v1.AccountService.UndeleteAccount:input_type -> covey.api.v1.UndeleteAccountRequest
-	18, // 32: covey.api.v1.AccountService.PurgeAccount:input_type -> covey.api.v1.PurgeAccountRequest
-	3,  // 33: covey.api.v1.AccountService.CreateAccount:output_type -> covey.api.v1.CreateAccountResponse
-	5,  // 34: covey.api.v1.AccountService.GetAccount:output_type -> covey.api.v1.GetAccountResponse
-	7,  // 35: covey.api.v1.AccountService.ListAccounts:output_type -> covey.api.v1.ListAccountsResponse
-	9,  // 36: covey.api.v1.AccountService.UpdateAccount:output_type -> covey.api.v1.UpdateAccountResponse
-	11, // 37: covey.api.v1.AccountService.SuspendAccount:output_type -> covey.api.v1.SuspendAccountResponse
-	13, // 38: covey.api.v1.AccountService.ResumeAccount:output_type -> covey.api.v1.ResumeAccountResponse
-	15, // 39: covey.api.v1.AccountService.DeleteAccount:output_type -> covey.api.v1.DeleteAccountResponse
-	17, // 40: covey.api.v1.AccountService.UndeleteAccount:output_type -> covey.api.v1.UndeleteAccountResponse
-	19, // 41: covey.api.v1.AccountService.PurgeAccount:output_type -> covey.api.v1.PurgeAccountResponse
-	33, // [33:42] is the sub-list for method output_type
-	24, // [24:33] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	26, // 22: covey.api.v1.UndeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
+	26, // 23: covey.api.v1.PurgeAccountResponse.operation:type_name -> covey.api.v1.Operation
+	22, // 24: covey.api.v1.ExportAccountResponse.keys:type_name -> covey.api.v1.ExportedKey
+	23, // 25: covey.api.v1.ExportAccountResponse.users:type_name -> covey.api.v1.ExportedUser
+	2,  // 26: covey.api.v1.AccountService.CreateAccount:input_type -> covey.api.v1.CreateAccountRequest
+	4,  // 27: covey.api.v1.AccountService.GetAccount:input_type -> covey.api.v1.GetAccountRequest
+	6,  // 28: covey.api.v1.AccountService.ListAccounts:input_type -> covey.api.v1.ListAccountsRequest
+	8,  // 29: covey.api.v1.AccountService.UpdateAccount:input_type -> covey.api.v1.UpdateAccountRequest
+	10, // 30: covey.api.v1.AccountService.SuspendAccount:input_type -> covey.api.v1.SuspendAccountRequest
+	12, // 31: covey.api.v1.AccountService.ResumeAccount:input_type -> covey.api.v1.ResumeAccountRequest
+	14, // 32: covey.api.v1.AccountService.DeleteAccount:input_type -> covey.api.v1.DeleteAccountRequest
+	16, // 33: covey.api.v1.AccountService.UndeleteAccount:input_type -> covey.api.v1.UndeleteAccountRequest
+	18, // 34: covey.api.v1.AccountService.PurgeAccount:input_type -> covey.api.v1.PurgeAccountRequest
+	20, // 35: covey.api.v1.AccountService.ExportAccount:input_type -> covey.api.v1.ExportAccountRequest
+	3,  // 36: covey.api.v1.AccountService.CreateAccount:output_type -> covey.api.v1.CreateAccountResponse
+	5,  // 37: covey.api.v1.AccountService.GetAccount:output_type -> covey.api.v1.GetAccountResponse
+	7,  // 38: covey.api.v1.AccountService.ListAccounts:output_type -> covey.api.v1.ListAccountsResponse
+	9,  // 39: covey.api.v1.AccountService.UpdateAccount:output_type -> covey.api.v1.UpdateAccountResponse
+	11, // 40: covey.api.v1.AccountService.SuspendAccount:output_type -> covey.api.v1.SuspendAccountResponse
+	13, // 41: covey.api.v1.AccountService.ResumeAccount:output_type -> covey.api.v1.ResumeAccountResponse
+	15, // 42: covey.api.v1.AccountService.DeleteAccount:output_type -> covey.api.v1.DeleteAccountResponse
+	17, // 43: covey.api.v1.AccountService.UndeleteAccount:output_type -> covey.api.v1.UndeleteAccountResponse
+	19, // 44: covey.api.v1.AccountService.PurgeAccount:output_type -> covey.api.v1.PurgeAccountResponse
+	21, // 45: covey.api.v1.AccountService.ExportAccount:output_type -> covey.api.v1.ExportAccountResponse
+	36, // [36:46] is the sub-list for method output_type
+	26, // [26:36] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_accounts_proto_init() }
@@ -1548,7 +1845,7 @@ func file_covey_api_v1_accounts_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_api_v1_accounts_proto_rawDesc), len(file_covey_api_v1_accounts_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

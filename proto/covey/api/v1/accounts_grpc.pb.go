@@ -28,6 +28,7 @@ const (
 	AccountService_DeleteAccount_FullMethodName   = "/covey.api.v1.AccountService/DeleteAccount"
 	AccountService_UndeleteAccount_FullMethodName = "/covey.api.v1.AccountService/UndeleteAccount"
 	AccountService_PurgeAccount_FullMethodName    = "/covey.api.v1.AccountService/PurgeAccount"
+	AccountService_ExportAccount_FullMethodName   = "/covey.api.v1.AccountService/ExportAccount"
 )
 
 // AccountServiceClient is the client API for AccountService service.
@@ -60,6 +61,10 @@ type AccountServiceClient interface {
 	// all its users, credentials and keys. Its name is free afterwards; its key
 	// is never used again.
 	PurgeAccount(ctx context.Context, in *PurgeAccountRequest, opts ...grpc.CallOption) (*PurgeAccountResponse, error)
+	// ExportAccount hands everything back that an account needs elsewhere: its
+	// claims, the seeds of its keys, and a JWT for every user with a good
+	// credential. The account goes on here as it is.
+	ExportAccount(ctx context.Context, in *ExportAccountRequest, opts ...grpc.CallOption) (*ExportAccountResponse, error)
 }
 
 type accountServiceClient struct {
@@ -160,6 +165,16 @@ func (c *accountServiceClient) PurgeAccount(ctx context.Context, in *PurgeAccoun
 	return out, nil
 }
 
+func (c *accountServiceClient) ExportAccount(ctx context.Context, in *ExportAccountRequest, opts ...grpc.CallOption) (*ExportAccountResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExportAccountResponse)
+	err := c.cc.Invoke(ctx, AccountService_ExportAccount_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AccountServiceServer is the server API for AccountService service.
 // All implementations must embed UnimplementedAccountServiceServer
 // for forward compatibility.
@@ -190,6 +205,10 @@ type AccountServiceServer interface {
 	// all its users, credentials and keys. Its name is free afterwards; its key
 	// is never used again.
 	PurgeAccount(context.Context, *PurgeAccountRequest) (*PurgeAccountResponse, error)
+	// ExportAccount hands everything back that an account needs elsewhere: its
+	// claims, the seeds of its keys, and a JWT for every user with a good
+	// credential. The account goes on here as it is.
+	ExportAccount(context.Context, *ExportAccountRequest) (*ExportAccountResponse, error)
 	mustEmbedUnimplementedAccountServiceServer()
 }
 
@@ -226,6 +245,9 @@ func (UnimplementedAccountServiceServer) UndeleteAccount(context.Context, *Undel
 }
 func (UnimplementedAccountServiceServer) PurgeAccount(context.Context, *PurgeAccountRequest) (*PurgeAccountResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PurgeAccount not implemented")
+}
+func (UnimplementedAccountServiceServer) ExportAccount(context.Context, *ExportAccountRequest) (*ExportAccountResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExportAccount not implemented")
 }
 func (UnimplementedAccountServiceServer) mustEmbedUnimplementedAccountServiceServer() {}
 func (UnimplementedAccountServiceServer) testEmbeddedByValue()                        {}
@@ -410,6 +432,24 @@ func _AccountService_PurgeAccount_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AccountService_ExportAccount_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExportAccountRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccountServiceServer).ExportAccount(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AccountService_ExportAccount_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccountServiceServer).ExportAccount(ctx, req.(*ExportAccountRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AccountService_ServiceDesc is the grpc.ServiceDesc for AccountService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -452,6 +492,10 @@ var AccountService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "PurgeAccount",
 			Handler:    _AccountService_PurgeAccount_Handler,
+		},
+		{
+			MethodName: "ExportAccount",
+			Handler:    _AccountService_ExportAccount_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
