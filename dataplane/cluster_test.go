@@ -294,6 +294,7 @@ func TestThreeBrokersLearnOfEachOther(t *testing.T) {
 
 type routezAnswer struct {
 	Routes []struct {
+		RID           uint64   `json:"rid"`
 		RemoteID      string   `json:"remote_id"`
 		Account       string   `json:"account"`
 		Compression   string   `json:"compression"`

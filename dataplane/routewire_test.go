@@ -216,6 +216,50 @@ func TestRouteTLS(t *testing.T) {
 	}
 }
 
+// crosses checks what a publisher at one member reaches at the other one: what is
+// allowed, in order, and nothing of what is denied.
+func crosses(t *testing.T, from, to member, allowed, denied []string) {
+	t.Helper()
+	pub, far := dialURL(t, from), dialURL(t, to)
+	got := make(chan *nats.Msg, 100)
+	for _, s := range []string{"in.>", "in.secret", "in.*", "out.>", "out.secret", "else"} {
+		_, err := far.ChanSubscribe(s, got)
+		must(t, err)
+	}
+	marker := strings.Replace(allowed[0], ".a", ".marker", 1)
+	sub, err := far.SubscribeSync(marker)
+	must(t, err)
+	must(t, far.Flush())
+	eventually(t, "interest", func() bool {
+		must(t, pub.Publish(marker, nil))
+		_, err := sub.NextMsg(10 * time.Millisecond)
+		return err == nil
+	})
+	for _, s := range append(append([]string{}, denied...), allowed...) {
+		must(t, pub.Publish(s, nil))
+	}
+	last := allowed[len(allowed)-1]
+	seen := make(map[string]bool)
+	for deadline := time.After(time.Minute); !seen[last]; {
+		select {
+		case m := <-got:
+			seen[m.Subject] = true
+		case <-deadline:
+			t.Fatalf("%s does not arrive; %v did", last, seen)
+		}
+	}
+	for _, s := range denied {
+		if seen[s] {
+			t.Errorf("%s arrived", s)
+		}
+	}
+	for _, s := range allowed {
+		if !seen[s] {
+			t.Errorf("%s did not arrive", s)
+		}
+	}
+}
+
 // What a cluster's permissions let out of a broker and into it, with a peer that
 // has none of its own.
 func TestRoutePermissions(t *testing.T) {
@@ -228,49 +272,8 @@ func TestRoutePermissions(t *testing.T) {
 			a, b = b, a
 		}
 		meshed(t, a, b)
-		check := func(from, to member, allowed, denied []string) {
-			t.Helper()
-			pub, far := dialURL(t, from), dialURL(t, to)
-			got := make(chan *nats.Msg, 100)
-			for _, s := range []string{"in.>", "in.secret", "in.*", "out.>", "out.secret", "else"} {
-				_, err := far.ChanSubscribe(s, got)
-				must(t, err)
-			}
-			marker := strings.Replace(allowed[0], ".a", ".marker", 1)
-			sub, err := far.SubscribeSync(marker)
-			must(t, err)
-			must(t, far.Flush())
-			eventually(t, "interest", func() bool {
-				must(t, pub.Publish(marker, nil))
-				_, err := sub.NextMsg(10 * time.Millisecond)
-				return err == nil
-			})
-			for _, s := range append(append([]string{}, denied...), allowed...) {
-				must(t, pub.Publish(s, nil))
-			}
-			last := allowed[len(allowed)-1]
-			seen := make(map[string]bool)
-			for deadline := time.After(time.Minute); !seen[last]; {
-				select {
-				case m := <-got:
-					seen[m.Subject] = true
-				case <-deadline:
-					t.Fatalf("%s does not arrive; %v did", last, seen)
-				}
-			}
-			for _, s := range denied {
-				if seen[s] {
-					t.Errorf("%s arrived", s)
-				}
-			}
-			for _, s := range allowed {
-				if !seen[s] {
-					t.Errorf("%s did not arrive", s)
-				}
-			}
-		}
-		check(b, a, []string{"in.a", "in.b"}, []string{"in.secret", "out.a", "else"})
-		check(a, b, []string{"out.a", "out.b"}, []string{"out.secret", "in.a", "else"})
+		crosses(t, b, a, []string{"in.a", "in.b"}, []string{"in.secret", "out.a", "else"})
+		crosses(t, a, b, []string{"out.a", "out.b"}, []string{"out.secret", "in.a", "else"})
 	})
 }
 

@@ -30,18 +30,24 @@ func (l *link) processConnect(arg []byte) *ending {
 	if c.Lang != "" {
 		return wrongPort
 	}
-	cfg := l.config
-	if cfg.User != "" || cfg.Password != "" {
-		user := subtle.ConstantTimeCompare([]byte(c.User), []byte(cfg.User))
-		if user&subtle.ConstantTimeCompare([]byte(c.Pass), []byte(cfg.Password.Reveal())) == 0 {
-			return unauthorized
-		}
+	l.user, l.pass = c.User, Secret(c.Pass)
+	if !l.config.admits(l.user, l.pass) {
+		return unauthorized
 	}
 	if c.Cluster != "" && !l.mesh.adopt(c.Cluster, c.Dynamic) {
 		return nameConflict
 	}
 	l.connected = true
 	return nil
+}
+
+// admits reports whether who shows a user and a password may join.
+func (c *Config) admits(user string, pass Secret) bool {
+	if c.User == "" && c.Password == "" {
+		return true
+	}
+	same := subtle.ConstantTimeCompare([]byte(user), []byte(c.User))
+	return same&subtle.ConstantTimeCompare([]byte(pass.Reveal()), []byte(c.Password.Reveal())) == 1
 }
 
 // processInfo handles INFO: the first one, which says who the peer is, or a
@@ -221,6 +227,9 @@ func (l *link) establish() *ending {
 // news handles a later INFO.
 func (l *link) news(i *info) *ending {
 	m := l.mesh
+	if i.ID == l.remote.ID && !i.LameDuck {
+		l.says.Store(i)
+	}
 	switch {
 	case i.AccountRequest != "":
 		return accountReload

@@ -60,21 +60,22 @@ var (
 // link is one connection to another broker.
 type link struct {
 	// Immutable.
-	mesh    *Mesh
-	nc      net.Conn
-	out     *egress.Conn
-	id      uint64
-	start   time.Time
-	target  *target         // nil for an accepted connection
-	config  *Config         // in force when the link was made
-	allowed *permission.Set // what may cross it; nil for all
+	mesh   *Mesh
+	nc     net.Conn
+	out    *egress.Conn
+	id     uint64
+	start  time.Time
+	target *target // nil for an accepted connection
+	config *Config // in force when the link was made
 
 	// Immutable once registered, and owned by the reader until then.
 	remote info // what the peer said of itself
 	slot   slot
-	pooled bool // there are several connections to that peer
-	pool   int  // over how many of them accounts spread
-	gossip int  // how the peer was told to us
+	pooled bool   // there are several connections to that peer
+	pool   int    // over how many of them accounts spread
+	gossip int    // how the peer was told to us
+	user   string // that the peer of an accepted connection showed
+	pass   Secret
 
 	// Owned by the reader.
 	parser     wire.RouteParser
@@ -98,9 +99,11 @@ type link struct {
 
 	// Read and written by anyone.
 	ended       atomic.Pointer[ending]
-	stands      atomic.Bool            // registered, for others than the reader
-	upgraded    atomic.Bool            // accepted, but the peer is in our configuration
-	compression atomic.Pointer[string] // what was agreed on
+	allowed     atomic.Pointer[permission.Set] // what may cross it; nil for all
+	says        atomic.Pointer[info]           // what the peer said of itself last, if more than once
+	stands      atomic.Bool                    // registered, for others than the reader
+	upgraded    atomic.Bool                    // accepted, but the peer is in our configuration
+	compression atomic.Pointer[string]         // what was agreed on
 	lastIn      atomic.Int64
 	rtt         atomic.Int64
 	pingSent    atomic.Int64
@@ -123,7 +126,7 @@ func (m *Mesh) newLink(nc net.Conn, t *target, s slot) *link {
 	if t != nil {
 		l.gossip = t.gossip
 	}
-	l.allowed = l.config.allowed
+	l.allowed.Store(l.config.allowed)
 	l.out = egress.New(nc, &m.host.Slots, &egress.Limits{MaxPending: maxPending, MaxLane: maxLane, WriteDeadline: l.config.WriteDeadline, Patient: !l.config.Hasty}, l.failed)
 	l.out.Owner = l
 	l.out.Overflow = l.overflow
@@ -135,6 +138,9 @@ func (m *Mesh) newLink(nc net.Conn, t *target, s slot) *link {
 	m.nextID++
 	l.id = m.nextID
 	m.links[l] = true
+	if l.config != m.config() {
+		l.end(reloaded)
+	}
 	m.counted[l] = true
 	m.mu.Unlock()
 	return l

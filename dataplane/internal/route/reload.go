@@ -11,8 +11,10 @@ import (
 
 // Reload puts another configuration in force. Routes that are no longer in it
 // end, and new ones begin. Where links must be agreed on anew (accounts, pool,
-// compression, TLS, permissions, authorization), they end and are made again.
-// Who we are and where we listen does not change.
+// compression, TLS), they end and are made again. Other permissions hold on the
+// links that stand, and of these only those end whose peers connected with what
+// is not the user and password any more. Who we are and where we listen does not
+// change.
 func (m *Mesh) Reload(next Config) error {
 	if _, err := next.complete(); err != nil {
 		return err
@@ -31,14 +33,11 @@ func (m *Mesh) Reload(next Config) error {
 	for _, u := range removed {
 		m.forget(u)
 	}
-	if !before.agrees(&next) {
-		for l := range m.links {
-			l.end(reloaded)
-		}
-	} else {
-		m.tellPeers()
-	}
+	permits := m.adjust(before, &next)
 	m.mu.Unlock()
+	for _, permit := range permits {
+		permit()
+	}
 	for _, u := range removed {
 		next.Log.Info("Removed route", "route", u)
 	}
@@ -49,11 +48,44 @@ func (m *Mesh) Reload(next Config) error {
 	return nil
 }
 
+// adjust makes links what another configuration wants. It returns what is to be
+// done without mu. Call it with mu held.
+func (m *Mesh) adjust(before, next *Config) (permits []func()) {
+	if !before.agrees(next) {
+		for l := range m.links {
+			l.end(reloaded)
+		}
+		return nil
+	}
+	if reflect.DeepEqual(before.Permissions, next.Permissions) {
+		m.tellPeers()
+	}
+	for l := range m.links {
+		switch {
+		case !l.stands.Load():
+			l.end(reloaded) // it was about to stand by what held before
+		case !l.solicited() && !next.admits(l.user, l.pass):
+			l.end(unauthorized)
+		case !reflect.DeepEqual(before.Permissions, next.Permissions):
+			var tenants []*tenant
+			for key, t := range m.tenants {
+				// Interest that the peer tells may be anywhere.
+				if m.carries(l, key) || l.pooled {
+					tenants = append(tenants, t)
+				}
+			}
+			line := m.info().line()
+			permits = append(permits, func() { l.permit(next.allowed, tenants, line) })
+		}
+	}
+	return permits
+}
+
 // agrees reports whether links that were made by one configuration may stay with
 // another.
 func (c *Config) agrees(d *Config) bool {
-	return c.PoolSize == d.PoolSize && slices.Equal(c.Accounts, d.Accounts) && c.User == d.User && c.Password == d.Password &&
-		reflect.DeepEqual(c.Compression, d.Compression) && reflect.DeepEqual(c.Permissions, d.Permissions) && c.sameTLS(d) &&
+	return c.PoolSize == d.PoolSize && slices.Equal(c.Accounts, d.Accounts) &&
+		reflect.DeepEqual(c.Compression, d.Compression) && c.sameTLS(d) &&
 		c.PingInterval == d.PingInterval && c.PingMax == d.PingMax && c.WriteDeadline == d.WriteDeadline && c.Hasty == d.Hasty
 }
 

@@ -71,7 +71,11 @@ func (l *link) status() Status {
 	if mode := l.compression.Load(); mode != nil {
 		s.Compression = *mode
 	}
-	s.Import, s.Export = subjectsOf(l.remote.Import), subjectsOf(l.remote.Export)
+	says := l.says.Load()
+	if says == nil {
+		says = &l.remote
+	}
+	s.Import, s.Export = subjectsOf(says.Import), subjectsOf(says.Export)
 	if at, err := netip.ParseAddrPort(l.nc.RemoteAddr().String()); err == nil {
 		s.IP, s.Port = at.Addr().Unmap().String(), int(at.Port())
 	}

@@ -34,7 +34,9 @@ func (t *tenant) Interest(subject, queue string, members int) {
 	t.outMu.Lock()
 	defer t.outMu.Unlock()
 	for _, l := range t.outs {
-		if l.imports(subject) {
+		// That it ended is told in any case: who may not hear of it now may have
+		// heard of it before.
+		if members == 0 || l.imports(subject) {
 			l.out.Post(t.append(nil, l, subject, queue, members))
 		}
 	}
@@ -173,11 +175,14 @@ func (t *tenant) unbindLocked(a *account.Account) {
 	}
 }
 
-// add notes that a peer is interested in a valid subject. It reports false if it
-// was so already; then only the weight may be new.
+// add notes that a peer is interested in a valid subject, if that may be exported.
+// It reports false if it was so already; then only the weight may be new.
 func (t *tenant) add(l *link, w want, weight int32) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if !l.exportable(w) {
+		return false
+	}
 	wants := t.remote[l]
 	if sub := wants[w]; sub != nil {
 		sub.Weight.Store(weight)
