@@ -146,6 +146,8 @@ type Account struct {
 
 	// SlowConsumers counts members that were given up for being too slow.
 	SlowConsumers atomic.Uint64
+	// Shed counts what limits kept out.
+	Shed          Shed
 	subscriptions atomic.Int64 // of all members
 	// Routed counts messages to and from other brokers.
 	Routed struct{ Sent, Received egress.Tally }

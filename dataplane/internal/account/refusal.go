@@ -56,6 +56,11 @@ var (
 	}
 )
 
+// Limit reports whether a limit is the reason, not who the client is.
+func (r *Refusal) Limit() bool {
+	return r == TooManyAccountConnections || r == TooManyUserConnections || r == TooManyConnects
+}
+
 // Violation is a refusal that tells the client no more than that it is one.
 func Violation(log string) *Refusal {
 	return &Refusal{Text: "Authorization Violation", Reason: "Authentication Failure", Log: log}

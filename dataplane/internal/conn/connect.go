@@ -107,11 +107,13 @@ func (c *Client) authenticate() *account.Refusal {
 func (c *Client) join(id *account.Identity) error {
 	c.settle(id.Account)
 	if r := c.knock(id); r != nil {
+		c.shedConnection(id.Account, r)
 		return r
 	}
 	c.identity = id
 	c.apply(id)
 	if err := id.Account.Join(c); err != nil {
+		c.shedConnection(id.Account, err)
 		return err
 	}
 	c.maxPayload.Store(c.payloadLimit(id)) // the account tells members only

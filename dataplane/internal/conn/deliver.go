@@ -120,7 +120,7 @@ func owner(sub *interest.Sub) *Client {
 // passes checks the rare conditions of a delivery.
 func (w *worker) passes(from *egress.Conn, flags uint32, op *wire.Op, sub *interest.Sub) bool {
 	if flags&egress.Full != 0 {
-		owner(sub).host.Totals.Dropped.Add(1)
+		owner(sub).shedDelivery(w.message.Size)
 		return false
 	}
 	if flags&egress.Closed != 0 || flags&egress.NoEcho != 0 && sub.Dst == from {

@@ -112,8 +112,7 @@ type Totals struct {
 	SlowConsumers atomic.Uint64
 	Stale         atomic.Uint64
 	AuthErrors    atomic.Uint64
-	Refused       atomic.Uint64 // operations over a limit
-	Dropped       atomic.Uint64 // deliveries over a limit
+	Shed          account.Shed // by limits of all accounts
 }
 
 // Options returns the options in force. They are not to be changed; see

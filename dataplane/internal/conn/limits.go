@@ -93,7 +93,7 @@ func (c *Client) within(w *worker, op *wire.Op) (bool, *account.Refusal) {
 		c.slowed.wait = max(v.Wait, pauseMin)
 		return false, nil
 	}
-	c.host.Totals.Refused.Add(1)
+	c.shedOperation(op)
 	if v.Policy == accounts.Close {
 		c.complain(w, overLimit(op, &v, 1))
 		return false, rateExceeded
@@ -242,7 +242,7 @@ func (w *worker) mayDeliver(from *egress.Conn, dst *Client, op *wire.Op, size in
 			w.refuse(op, &v)
 		}
 	}
-	dst.host.Totals.Dropped.Add(1)
+	dst.shedDelivery(size)
 	return false
 }
 

@@ -198,7 +198,7 @@ func TestRefuse(t *testing.T) {
 		t.Errorf("got %q", line)
 	}
 	c.expect("PONG")
-	if n := b.Totals.Refused.Load(); n != 2 {
+	if n := b.Totals.Shed.Refused.Messages.Load(); n != 2 {
 		t.Errorf("%d were counted", n)
 	}
 }
@@ -222,7 +222,7 @@ func TestRefuseOut(t *testing.T) {
 		s.expect("MSG a 1 1", "x")
 	}
 	s.expect("PONG")
-	if n := b.Totals.Dropped.Load(); n != 2 {
+	if n := b.Totals.Shed.Dropped.Messages.Load(); n != 2 {
 		t.Errorf("%d were counted", n)
 	}
 }

@@ -76,12 +76,14 @@ func (c *Client) add(sub *interest.Sub) addition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if most := c.subscriptionLimit(c.shown.Load().identity); most != account.NoLimit && int64(c.subs.len()) >= most {
+		c.shedSubscription()
 		return full
 	}
 	if c.subs.get(sub.SID()) != nil {
 		return added
 	}
 	if policy, ok := c.identity.Account.Subscribed(); !ok {
+		c.shedSubscription()
 		if policy == accounts.Close {
 			return over
 		}

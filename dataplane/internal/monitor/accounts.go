@@ -98,6 +98,7 @@ type AccountStat struct {
 	Sent          DataStat `json:"sent"`
 	Received      DataStat `json:"received"`
 	SlowConsumers uint64   `json:"slow_consumers"`
+	Covey         *Shed    `json:"covey,omitempty"` // ours; left out if there is nothing to say
 }
 
 // DataStat is messages and their bytes, in all and by the kind of connection
@@ -131,7 +132,7 @@ func statOf(a *account.Account, t account.Traffic, n int) AccountStat {
 		Account: a.Key, Name: nameTag(a), Conns: n, TotalConns: n, NumSubs: a.Index.Count(),
 		Sent:          DataStat{MsgBytes: MsgBytes{t.OutMessages + out.Msgs, t.OutBytes + out.Bytes}, Routes: out},
 		Received:      DataStat{MsgBytes: MsgBytes{t.InMessages + in.Msgs, t.InBytes + in.Bytes}, Routes: in},
-		SlowConsumers: a.SlowConsumers.Load(),
+		SlowConsumers: a.SlowConsumers.Load(), Covey: shedOf(&a.Shed),
 	}
 }
 

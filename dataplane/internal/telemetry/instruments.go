@@ -32,6 +32,7 @@ type observers struct {
 	messages, size                   metric.Int64ObservableCounter
 	opened, closed                   metric.Int64ObservableCounter
 	slow, stale, stalls, refused     metric.Int64ObservableCounter
+	shed                             shedding
 	connections, subscriptions, held metric.Int64ObservableUpDownCounter
 	limit                            metric.Int64ObservableUpDownCounter
 	uptime                           metric.Float64ObservableGauge
@@ -116,6 +117,7 @@ func newObservers(meter metric.Meter) (*observers, error) {
 		refused:       m.counter("covey.broker.auth.failures", "{attempt}", "Attempts to authenticate that failed."),
 		memory:        m.level("process.memory.usage", "By", "Resident memory."),
 	}
+	o.shed.make(m)
 	var err error
 	o.uptime, err = meter.Float64ObservableGauge("process.uptime", metric.WithUnit("s"), metric.WithDescription("Time since the start."))
 	m.made(o.uptime, err)
@@ -144,6 +146,7 @@ func (o *observers) observe(to metric.Observer, s *Source) {
 	to.ObserveInt64(o.slow, count(totals.SlowConsumers.Load()))
 	to.ObserveInt64(o.stale, count(totals.Stale.Load()))
 	to.ObserveInt64(o.refused, count(totals.AuthErrors.Load()))
+	o.shed.observe(to, &totals.Shed)
 	for reason, n := range reasons {
 		to.ObserveInt64(o.closed, count(n), metric.WithAttributes(reasonKey.String(reason)))
 	}
