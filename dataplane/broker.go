@@ -46,11 +46,14 @@ type Broker struct {
 	started  time.Time
 	months   *limit.Months
 	resolver *resolver.Resolver // nil without an operator of its own
-	static   *auth.Switch       // nil unless the configuration says who may connect
-	reloads  sync.Mutex         // held while the configuration changes
-	hurry    chan struct{}      // closed when a goodbye that is under way must end at once
-	hurried  sync.Once
-	reload   func(context.Context) error // reads the configuration again; see service
+	// sentinels knows who stands in for clients that bring no JWT.
+	sentinels *auth.Operator // nil without an operator of its own
+	static    *auth.Switch   // nil unless the configuration says who may connect
+	reloads   sync.Mutex     // held while the configuration changes
+	hurry     chan struct{}  // closed when a goodbye that is under way must end at once
+	hurried   sync.Once
+	reload    func(context.Context) error // reads the configuration again; see service
+	profiles  net.Listener                // nil for none
 }
 
 // GlobalAccount is the one account of a broker without authentication, by
@@ -95,6 +98,9 @@ func New(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		return nil, err
 	}
 	if err = b.openMonitor(ctx); err != nil {
+		return nil, err
+	}
+	if err = b.openProfile(ctx); err != nil {
 		return nil, err
 	}
 	if err = b.joinSystem(ctx); err != nil {
@@ -230,6 +236,9 @@ func (b *Broker) Run(ctx context.Context) error {
 	serving.Go(b.months.Run)
 	serving.Go(b.monitor.Run)
 	serving.Go(b.system.Run)
+	if b.profiles != nil {
+		serving.Go(b.serveProfiles)
+	}
 	if b.mesh != nil {
 		serving.Go(b.mesh.Run)
 	}
@@ -312,7 +321,7 @@ func (b *Broker) release() error {
 	if b.resolver != nil {
 		b.resolver.Close()
 	}
-	all = append(all, b.closeMetrics())
+	all = append(all, b.closeMetrics(), b.closeProfiles())
 	if b.fleet != nil {
 		all = append(all, b.fleet.close())
 	}

@@ -46,6 +46,9 @@ type Cluster struct {
 	// ConnectBackoff whether the pause between tries grows.
 	ConnectRetries int
 	ConnectBackoff bool
+	// ConnectReports and ReconnectReports are at every how many failures to reach a
+	// broker one is logged, for the first time and later; 0 for the defaults.
+	ConnectReports, ReconnectReports int
 	// PingInterval is how often a peer is asked whether it is still there, PingMax
 	// how many questions may be without an answer, and WriteDeadline how long a
 	// peer may take nothing; 0 for the defaults.
@@ -101,6 +104,7 @@ func (b *Broker) routes(c *Cluster) route.Config {
 		PoolSize: c.PoolSize, Accounts: c.Accounts, User: c.User, Password: c.Password, AuthTimeout: c.AuthTimeout,
 		TLS: c.TLS, Permissions: c.Permissions, Compression: c.Compression,
 		ConnectRetries: c.ConnectRetries, ConnectBackoff: c.ConnectBackoff, NoAdvertise: c.NoAdvertise,
+		ConnectReports: c.ConnectReports, ReconnectReports: c.ReconnectReports,
 		PingInterval: c.PingInterval, PingMax: c.PingMax, WriteDeadline: c.WriteDeadline, Hasty: c.Hasty,
 		SystemAccount: b.systemAccount(), ClientURLs: b.clientAddrs(), MaxPayload: b.cfg.Clients.MaxPayload, NoHeaders: b.cfg.NoHeaders, Log: b.cfg.Logger,
 	}
@@ -121,12 +125,14 @@ func (b *Broker) ReloadCluster(c *Cluster) error {
 var errNoCluster = errors.New("the broker is in no cluster")
 
 // clusterOf is the cluster that a configuration describes.
-func clusterOf(c *config.Cluster) *Cluster {
+func clusterOf(o *config.Options) *Cluster {
+	c := o.Cluster
 	return &Cluster{
 		Name: c.Name, Listen: joinPort(c.Host, max(c.Port, 0)), Advertise: c.Advertise, Routes: c.Routes, PoolSize: c.PoolSize, Accounts: c.Accounts,
 		User: c.User, Password: c.Password, AuthTimeout: c.AuthTimeout, TLS: c.TLS, Permissions: c.Permissions, Compression: c.Compression,
 		ConnectRetries: c.ConnectRetries, ConnectBackoff: c.ConnectBackoff, NoAdvertise: c.NoAdvertise,
 		PingInterval: c.PingInterval, PingMax: c.PingMax, WriteDeadline: c.WriteDeadline, Hasty: c.Hasty,
+		ConnectReports: o.ConnectReports, ReconnectReports: o.ReconnectReports,
 	}
 }
 

@@ -117,6 +117,7 @@ func brokerConfig(o *config.Options) (Config, error) {
 		NoHeaders: o.NoHeaders, StateDir: o.Covey.StateDir,
 		Limits:  o.Covey.Limits,
 		Metrics: Metrics{Push: o.Covey.MetricsPush, Interval: o.Covey.MetricsInterval},
+		Profile: Profile(o.Profile),
 		Drain:   Drain{Grace: o.LameDuckGrace, Spread: o.LameDuckDuration - o.LameDuckGrace, Flush: DefaultDrain().Flush},
 		Clients: &o.Clients, Access: &o.Access, Operator: o.Operator,
 	}
@@ -124,8 +125,8 @@ func brokerConfig(o *config.Options) (Config, error) {
 		cfg.MonitorBasePath, cfg.ConfigDigest, cfg.MonitorTLS = o.MonitorBasePath, o.Digest, o.MonitorTLSPort != 0
 		cfg.MonitorAddr = joinPort(o.MonitorHost, max(port, 0))
 	}
-	if c := o.Cluster; c != nil {
-		cfg.Cluster = clusterOf(c)
+	if o.Cluster != nil {
+		cfg.Cluster = clusterOf(o)
 	}
 	if o.Covey.ControlPlane == "" {
 		return cfg, nil

@@ -42,6 +42,8 @@ type Config struct {
 	// Meters takes the metrics instead, if it is not nil; then none are served
 	// nor pushed by the broker.
 	Meters metric.MeterProvider
+	// Profile is where profiles are served.
+	Profile Profile
 	// ServerName is the broker's name for people; the default is its id.
 	ServerName string
 	// Labels are what else is shown of the broker.

@@ -19,7 +19,9 @@ func (b *Broker) followOperator(ctx context.Context) (err error) {
 	b.accounts.Defaults, b.accounts.Months = b.cfg.Limits, b.months
 	b.accounts.SetVerified(o.Verified)
 	b.watchAccounts()
-	b.host.Auth = auth.NewOperator(b.accounts)
+	b.sentinels = auth.NewOperator(b.accounts)
+	b.sentinels.SetSentinel(o.Sentinel)
+	b.host.Auth = b.sentinels
 	b.host.SystemAccount = o.System
 	b.resolver.Pin(o.Pinned)
 	if err := b.resolver.Preload(o.Accounts); err != nil {
@@ -59,6 +61,7 @@ func (b *Broker) ReloadOperator(ctx context.Context, o *config.Operator) error {
 		return err
 	}
 	b.accounts.SetVerified(o.Verified)
+	b.sentinels.SetSentinel(o.Sentinel)
 	b.resolver.Pin(o.Pinned)
 	if err := b.resolver.Preload(o.Accounts); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"time"
 
@@ -45,7 +46,7 @@ func (s *service) reload(ctx context.Context) error {
 		return err
 	}
 	if next.Cluster != nil {
-		if err := s.broker.ReloadCluster(clusterOf(next.Cluster)); err != nil {
+		if err := s.broker.ReloadCluster(clusterOf(next)); err != nil {
 			return err
 		}
 	}
@@ -56,6 +57,7 @@ func (s *service) reload(ctx context.Context) error {
 	}
 	s.broker.monitor.Configured(time.Now(), next.Digest, Labels{Tags: next.Tags, Metadata: next.Metadata})
 	s.broker.advertise(next.Advertise)
+	runtime.SetBlockProfileRate(next.Profile.BlockRate)
 	if err := s.moveFiles(next); err != nil {
 		s.logger.Error(err.Error())
 	}
@@ -88,6 +90,7 @@ func unreloadable(before, after *config.Options) []string {
 		{"cluster host", func(o *config.Options) any { return clusterIn(o).Host }},
 		{"cluster port", func(o *config.Options) any { return clusterIn(o).Port }},
 		{"cluster name", func(o *config.Options) any { return clusterIn(o).Name }},
+		{"prof_port", func(o *config.Options) any { return o.Profile.Port }},
 		{"covey", func(o *config.Options) any { return o.Covey }},
 	} {
 		if !reflect.DeepEqual(key.value(before), key.value(after)) {

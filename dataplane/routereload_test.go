@@ -27,7 +27,7 @@ func changeableCovey(t *testing.T, text string) changeable {
 		t.Helper()
 		o, err := config.Load(file(t, text))
 		must(t, err)
-		return b.ReloadCluster(dataplane.ClusterOf(o.Cluster))
+		return b.ReloadCluster(dataplane.ClusterOf(o))
 	}}
 }
 
@@ -159,7 +159,7 @@ func TestClusterPasswordReload(t *testing.T) {
 			eventually(t, "who has the old one is out", func() bool { return len(routeIDs(t, b)) == 0 })
 			o, err := config.Load(file(t, with(clustered(auth("new"), a), "new")))
 			must(t, err)
-			must(t, b.ReloadCluster(dataplane.ClusterOf(o.Cluster)))
+			must(t, b.ReloadCluster(dataplane.ClusterOf(o)))
 			meshed(t, a, b)
 		})
 	}

@@ -325,7 +325,7 @@ func TestClusterReload(t *testing.T) {
 		t.Helper()
 		o, err := config.Load(file(t, text))
 		must(t, err)
-		return b.ReloadCluster(dataplane.ClusterOf(o.Cluster))
+		return b.ReloadCluster(dataplane.ClusterOf(o))
 	}
 	kept := nats.NewInbox()
 	sub, err := dialURL(t, b).SubscribeSync(kept)

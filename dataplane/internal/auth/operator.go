@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -37,6 +38,7 @@ type Greeting struct {
 type Operator struct {
 	accounts *account.Registry
 	verified *verified
+	sentinel atomic.Pointer[string] // nil for none
 }
 
 // NewOperator returns an authenticator by the accounts of a registry.
@@ -53,6 +55,7 @@ func (o *Operator) Greeting() Greeting { return Greeting{AuthRequired: true, Non
 // Authenticate verifies the user JWT, the signature of the nonce, and that the
 // account trusts the key that signed the user.
 func (o *Operator) Authenticate(ctx context.Context, c *Connect, nonce string, remote netip.Addr) (*account.Identity, error) {
+	o.standIn(c)
 	if c.JWT == "" {
 		return nil, account.Violation("no user JWT was presented")
 	}

@@ -196,14 +196,7 @@ func (p *parser) mode(m Mode, names ...string) {
 	}
 }
 
-// refuse defines flags of features that do not exist yet.
-func (p *parser) refuse(names ...string) {
-	for _, name := range names {
-		p.Func(name, "", func(string) error { return errUnsupported })
-	}
-}
-
-// refuseTrue does the same for switches, which may be off.
+// refuseTrue defines switches of features that do not exist yet. They may be off.
 func (p *parser) refuseTrue(names ...string) {
 	for _, name := range names {
 		p.BoolFunc(name, "", func(v string) error {
@@ -243,7 +236,7 @@ func (p *parser) define() {
 	p.defineCluster()
 	p.defineTLS()
 	p.defineStoreDir()
-	p.refuse("profile")
+	p.defineProfile()
 	p.refuseTrue("js", "jetstream")
 }
 

@@ -33,6 +33,7 @@ Logging:
     -VV                              The same; of the broker's own messages what reaches clients
     -DV, -DVV                        Both
         --max_traced_msg_len <bytes> How much of a payload is logged (default: all)
+        --profile <port>             Port for Go profiles on loopback (default: none; -1 for any free one)
         --log_size_limit <bytes>     Size from which on a log file is moved aside
 
 Who may connect:

@@ -14,6 +14,8 @@ func (f *file) keys() table {
 	f.addAccess(t)
 	t.add(f.cluster, "cluster")
 	f.addTLS(t)
+	f.addProfile(t)
+	f.addReports(t)
 	f.addUnsupported(t)
 	return t
 }
@@ -121,12 +123,11 @@ func (f *file) addUnsupported(t table) {
 	t.add(f.unsupported,
 		"gateway", "leaf", "leafnodes", "websocket", "ws", "mqtt",
 		"ocsp", "ocsp_cache", "proxies",
-		"default_sentinel", "default_js_domain",
-		"trusted", "trusted_keys", "resolver_tls",
-		"connect_error_reports", "reconnect_error_reports", "feature_flags", "prof_block_rate")
+		"default_js_domain",
+		"trusted", "trusted_keys", "resolver_tls")
 	t.add(f.storeDir, "store_dir", "storedir")
-	t.add(f.unsupportedUnless(int64(0)), "prof_port")
-	t.add(f.unsupportedUnless(false),
-		"jetstream",
-		"disable_sublist_cache", "no_sublist_cache", "no_fast_producer_stall")
+	t.add(f.unsupportedUnless(false), "jetstream", "no_fast_producer_stall")
+	// There is no such cache: a memo of each connection takes its place.
+	t.add(f.boolean(new(bool)), "disable_sublist_cache", "no_sublist_cache")
+	t.add(f.featureFlags, "feature_flags")
 }

@@ -51,7 +51,7 @@ func TestEveryKeyOfTheReferenceIsKnown(t *testing.T) {
 func TestWhatDoesNotExistYetIsRefusedByName(t *testing.T) {
 	for _, text := range []string{
 		"gateway {}", "leafnodes {}", "websocket {}", "mqtt {}", "tls { cert_store: x }", "tls { ocsp_peer: true }",
-		"jetstream: true", "jetstream {}", "prof_port: 1",
+		"jetstream: true", "jetstream {}", "feature_flags { js_ack_fc_v2: true }", "no_fast_producer_stall: true",
 		"resolver_tls {}", "trusted: x",
 		"authorization { proxy_required: true }",
 	} {
@@ -63,7 +63,7 @@ func TestWhatDoesNotExistYetIsRefusedByName(t *testing.T) {
 
 func TestWhatAsksForNothingIsAccepted(t *testing.T) {
 	for _, text := range []string{
-		"jetstream: false", "prof_port: 0", "https_port: 0", "proxy_protocol: false", "no_system_account: false",
+		"jetstream: false", "prof_port: 0", "disable_sublist_cache: true", "feature_flags { js_ack_fc_v2: false, js_raft_delete_range: true }", "https_port: 0", "proxy_protocol: false", "no_system_account: false",
 		"accounts { A { jetstream: disabled } }", "write_timeout: close", "HTTP_PORT: 0",
 	} {
 		if _, err := load(t, text); err != nil {

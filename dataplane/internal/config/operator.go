@@ -20,6 +20,7 @@ func (f *file) addOperator(t table) {
 	t.add(f.seen("resolver", f.resolver), "resolver", "account_resolver", "accounts_resolver")
 	t.add(f.seen("resolver_preload", f.readPreload), "resolver_preload")
 	t.add(f.seen("resolver_pinned_accounts", f.readPinned), "resolver_pinned_accounts")
+	t.add(f.seen("default_sentinel", f.str(&f.operator.Sentinel)), "default_sentinel")
 }
 
 // readOperator reads the JWTs of operators, or files that hold them.
@@ -126,7 +127,7 @@ func (f *file) readPinned(n node) {
 func (f *file) checkOperator() {
 	n, ok := f.defined["operator"]
 	if !ok {
-		for _, key := range [...]string{"resolver", "resolver_preload", "resolver_pinned_accounts"} {
+		for _, key := range [...]string{"resolver", "resolver_preload", "resolver_pinned_accounts", "default_sentinel"} {
 			if n, ok := f.defined[key]; ok {
 				f.problem(n, "%s needs an operator", key)
 			}
@@ -137,6 +138,7 @@ func (f *file) checkOperator() {
 		f.problem(n, "operators require an account resolver to be configured")
 	}
 	f.checkOperatorAlone(n)
+	f.checkSentinel()
 	if len(f.operator.Tokens) == 0 {
 		return
 	}

@@ -42,6 +42,8 @@ type Options struct {
 	MonitorTLSPort int
 	// MonitorBasePath is in front of the paths of monitoring.
 	MonitorBasePath string
+	// Profile is where profiles are served.
+	Profile Profile
 	// ServerName is the broker's name for people.
 	ServerName string
 	// Tags and Metadata are what else is shown of it.
@@ -66,6 +68,9 @@ type Options struct {
 	AllowPlain bool
 	// Operator is the trust root of accounts that the file carries; nil for none.
 	Operator *Operator
+	// ConnectReports and ReconnectReports are at every how many failures to reach
+	// another broker one is logged, for the first time and later; 0 for the default.
+	ConnectReports, ReconnectReports int
 	// Cluster joins the broker to others; nil to stand alone.
 	Cluster *Cluster
 	// Covey is our own block.
@@ -91,6 +96,8 @@ type Operator struct {
 	Resolver Resolver
 	// Pinned are the only accounts that count; nil for all.
 	Pinned []string
+	// Sentinel is the user JWT of clients that bring none; empty for none.
+	Sentinel string
 }
 
 // Resolver is where accounts come from that the file does not carry. Without a

@@ -51,6 +51,10 @@ type Config struct {
 	// ConnectBackoff whether the pause between tries grows.
 	ConnectRetries int
 	ConnectBackoff bool
+	// ConnectReports is at every how many failures to reach a broker for the first
+	// time one is logged as an error, the first one always; ReconnectReports the
+	// same for one that was reached before. 0 for nats-server's defaults.
+	ConnectReports, ReconnectReports int
 	// PingInterval is how often a peer is asked whether it is still there, and
 	// PingMax how many questions may be without an answer; 0 for the defaults.
 	PingInterval time.Duration
@@ -85,6 +89,8 @@ const (
 	pingInterval     = 30 * time.Second
 	maxPingInterval  = 30 * time.Second
 	pingMax          = 2
+	connectReports   = 3600
+	reconnectReports = 1
 	retryMin         = time.Second
 	retryMax         = 30 * time.Second
 )
@@ -103,6 +109,8 @@ func (c *Config) complete() (dynamic bool, err error) {
 	}
 	c.PoolSize = max(c.PoolSize, 0)
 	c.AuthTimeout = cmp.Or(c.AuthTimeout, handshakeTimeout)
+	c.ConnectReports = cmp.Or(c.ConnectReports, connectReports)
+	c.ReconnectReports = cmp.Or(c.ReconnectReports, reconnectReports)
 	c.PingMax = cmp.Or(c.PingMax, pingMax)
 	c.PingInterval = cmp.Or(min(c.PingInterval, maxPingInterval), pingInterval)
 	c.WriteDeadline = cmp.Or(c.WriteDeadline, writeDeadline)

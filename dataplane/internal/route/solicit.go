@@ -2,6 +2,7 @@ package route
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/url"
 	"strings"
@@ -78,7 +79,7 @@ func (t *target) keep(ctx context.Context, s slot) {
 				continue
 			}
 		}
-		switch stood, e := t.dial(ctx, s); {
+		switch stood, e := t.dial(ctx, s, tries+1); {
 		case e == toSelf || e == noPool:
 			return
 		case stood:
@@ -109,11 +110,15 @@ func (t *target) adopt(ctx context.Context, l *link) {
 
 // dial makes a link and runs it. It returns whether it was ever established, and
 // why it ended, which is nil if there was nobody to talk to.
-func (t *target) dial(ctx context.Context, s slot) (stood bool, e *ending) {
+func (t *target) dial(ctx context.Context, s slot, attempt int) (stood bool, e *ending) {
 	d := net.Dialer{Timeout: dialTimeout}
 	nc, err := d.DialContext(ctx, "tcp", t.url.Host)
 	if err != nil {
-		t.mesh.config().Log.Debug("route not reached", "addr", t.url.Host, "err", err)
+		level := slog.LevelDebug
+		if ctx.Err() == nil && t.reports(attempt) {
+			level = slog.LevelError
+		}
+		t.mesh.config().Log.Log(ctx, level, "route not reached", "addr", t.url.Host, "attempt", attempt, "err", err)
 		return false, nil
 	}
 	l := t.mesh.newLink(nc, t, s)
@@ -122,6 +127,15 @@ func (t *target) dial(ctx context.Context, s slot) (stood bool, e *ending) {
 		t.peer.Store(&l.remote.ID)
 	}
 	return l.stands.Load(), l.ended.Load()
+}
+
+// reports says whether an attempt that failed is worth an error.
+func (t *target) reports(attempt int) bool {
+	every := t.mesh.config().ReconnectReports
+	if t.peer.Load() == nil {
+		every = t.mesh.config().ConnectReports
+	}
+	return attempt == 1 || attempt%every == 0
 }
 
 // grow sees to the other slots of a peer to which one link stands.
