@@ -38,6 +38,15 @@ const (
 	// before the rest of its messages waits: some milliseconds. Far less makes small
 	// writes of it, which cost more than the fan-out itself.
 	turnDeliveries = 16 << 10
+	// sharedDeliveries is the same while others use the link, too: a tenth of a
+	// millisecond. They did if they did in the last sharedBatches.
+	sharedDeliveries = 1 << 10
+	sharedBatches    = 64
+	// flushDeliveries is after how many of them what is staged from a backlog is
+	// handed over, however little it is for each destination. Nobody but the account
+	// waits for that: the reader goes on beside it. Each hand-over ends with a write
+	// for every destination that is smaller than it could be, so there are few.
+	flushDeliveries = 4 * turnDeliveries
 	// From holdAt on a peer of our kind is asked to hold the account's messages
 	// back, until less than resumeAt is left. From one that cannot be asked, more
 	// than backlogMax is not read: then all its accounts wait, as they would with
@@ -60,13 +69,24 @@ func (l *link) message(op *wire.Op, frame []byte) {
 	}
 	a.inMsgs++
 	a.inBytes += uint64(op.Size)
-	if a.spent >= turnDeliveries || a.behind.Load() {
+	if a.spent >= l.turn(a) || a.behind.Load() {
 		a.postpone(frame)
 		return
 	}
 	if acct := a.tenant.live.Load(); acct != nil {
 		a.spent += l.in.Deliver(acct, op, l.parser.Queues, l)
 	}
+}
+
+// turn is how many deliveries of an account a batch may lead to at once.
+func (l *link) turn(a *arrival) int {
+	if l.latest != a {
+		l.latest, l.mixed = a, l.batch+sharedBatches
+	}
+	if l.batch < l.mixed {
+		return sharedDeliveries
+	}
+	return turnDeliveries
 }
 
 // postpone puts a frame into the backlog.
@@ -158,21 +178,26 @@ func (a *arrival) deliver(in *conn.Inbound, p *wire.RouteParser, frames []byte) 
 	defer b.Release()
 	copy(b.B, frames)
 	in.Begin(b)
-	spent := 0
+	spent, rested := 0, 0
 	for at := 0; at < len(frames); {
 		n, err := p.Next(b.B[at:len(frames)])
 		if err != nil || n == 0 {
 			break // cannot be: the reader parsed the same bytes
 		}
 		at += n
-		if spent += in.Deliver(acct, &p.Op, p.Queues, a.link); spent >= turnDeliveries {
-			if in.Flush(); a.link.ended.Load() != nil {
-				return
-			}
-			in.Begin(b)
-			spent = 0
-			runtime.Gosched()
+		if spent += in.Deliver(acct, &p.Op, p.Queues, a.link); spent < rested+turnDeliveries {
+			continue
 		}
+		rested = spent
+		if spent >= flushDeliveries {
+			in.Flush()
+			in.Begin(b)
+			spent, rested = 0, 0
+		}
+		if a.link.ended.Load() != nil {
+			break
+		}
+		runtime.Gosched()
 	}
 	in.Flush()
 }

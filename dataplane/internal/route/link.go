@@ -84,6 +84,8 @@ type link struct {
 	reading    *egress.Buffer  // what is in hand
 	frame      []byte          // of the operation in hand
 	batch      uint64          // how many were read
+	latest     *arrival        // whose message came last
+	mixed      uint64          // up to that batch several accounts use the link
 	source     io.Reader       // of what the peer sends, as it meant it
 	exports    json.RawMessage // what the peer lets out, as it said
 	secured    bool            // behind TLS
