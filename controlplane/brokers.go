@@ -55,15 +55,17 @@ type brokers struct{ *fleet.Service }
 
 // Brokers returns all brokers as they are now.
 func (b brokers) Brokers(ctx context.Context) ([]operation.Broker, error) {
-	progress, err := b.Progress(ctx, 0)
+	known, err := b.Service.Brokers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]operation.Broker, len(progress))
-	for i, p := range progress {
+	out := make([]operation.Broker, len(known))
+	for i, p := range known {
 		out[i] = operation.Broker{
 			ID: p.ID, ServerName: p.ServerName, AckedRevision: p.AckedRevision, AckTime: p.AckTime,
 			Leased: p.Leased, Exited: p.Exited, ServeUntil: p.ServeUntil,
+			Version: p.Version, Connections: p.Connections, Accounts: p.Accounts, EnrolTime: p.EnrolledAt, LastContact: p.LastContact,
+			Draining: p.Draining, Revoked: p.Revoked,
 		}
 	}
 	return out, nil

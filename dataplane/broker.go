@@ -243,7 +243,7 @@ func (b *Broker) Run(ctx context.Context) error {
 		serving.Go(b.mesh.Run)
 	}
 	if b.fleet != nil {
-		b.fleet.start(serving)
+		b.fleet.start(serving, b.host)
 	}
 	accepting := lifecycle.NewGroup(serving.Context())
 	accepting.Go(b.accept)

@@ -23,12 +23,15 @@ type enrolment struct {
 	fleet    *fleet.Client
 	meter    *meter.Meter
 	exporter *export.Exporter
+	host     *conn.Host
+	spread   time.Duration    // over which clients go when the broker is drained
+	serving  *lifecycle.Group // set when it starts
 	log      *slog.Logger
 }
 
 func enrol(ctx context.Context, b *Broker) (_ *enrolment, err error) {
 	cp := b.cfg.ControlPlane
-	e := &enrolment{log: b.cfg.Logger}
+	e := &enrolment{log: b.cfg.Logger, spread: b.cfg.Drain.Spread}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.close())
@@ -57,7 +60,8 @@ func enrol(ctx context.Context, b *Broker) (_ *enrolment, err error) {
 	return e, nil
 }
 
-func (e *enrolment) start(g *lifecycle.Group) {
+func (e *enrolment) start(g *lifecycle.Group, host *conn.Host) {
+	e.serving, e.host = g, host
 	g.Go(e.meter.Run)
 	g.Go(e.exporter.Run)
 	// Run of the fleet client returns after Goodbye; that ends nothing else.
@@ -147,6 +151,25 @@ func (s sink) DeleteAccount(key string, revision int64) { s.e.accounts.Delete(ke
 // Offline notes that the control plane is away; known accounts go on.
 func (s sink) Offline(since time.Time) {
 	s.e.log.Warn("control plane out of reach; serving what is known", "since", since.UTC().Format(time.RFC3339), "until", s.e.fleet.ServeUntil().UTC().Format(time.RFC3339))
+}
+
+// withdrawSpread bounds how long clients may take to go when the right to serve
+// has ended: the control plane counts on all being gone within two minutes.
+const withdrawSpread = 30 * time.Second
+
+// Withdraw sends the clients away, without waiting for them.
+func (s sink) Withdraw(why string) {
+	s.e.log.Warn("taking no new clients, and letting go of those that are here", "why", why)
+	s.e.serving.Side(func(ctx context.Context) error {
+		s.e.host.Rest(ctx, min(s.e.spread, withdrawSpread))
+		return nil
+	})
+}
+
+// Resume takes clients again.
+func (s sink) Resume() {
+	s.e.log.Info("taking clients again")
+	s.e.host.Resume()
 }
 
 // receipts lets the exporter ask for receipts over the fleet service.

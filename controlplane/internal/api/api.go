@@ -127,6 +127,7 @@ func (s *Server) GRPC(options ...grpc.ServerOption) *grpc.Server {
 	apiv1.RegisterShareServiceServer(g, &shares{Server: s})
 	apiv1.RegisterFederationServiceServer(g, &federations{Server: s})
 	apiv1.RegisterWatchServiceServer(g, &watches{Server: s})
+	adminv1.RegisterBrokerServiceServer(g, &brokerService{Server: s})
 	if s.maintain != nil {
 		adminv1.RegisterMaintenanceServiceServer(g, &maintenance{does: s.maintain})
 	}

@@ -116,6 +116,11 @@ func table() map[string]string {
 
 		"/covey.admin.v1.MaintenanceService/Backup":      "y-----",
 		"/covey.admin.v1.MaintenanceService/VerifyAudit": "y-----",
+		"/covey.admin.v1.BrokerService/ListBrokers":      "y-----",
+		"/covey.admin.v1.BrokerService/GetBroker":        "y-----",
+		"/covey.admin.v1.BrokerService/DrainBroker":      "y-----",
+		"/covey.admin.v1.BrokerService/UndrainBroker":    "y-----",
+		"/covey.admin.v1.BrokerService/RevokeBroker":     "y-----",
 	}
 }
 
@@ -145,6 +150,11 @@ func nameless() map[string]bool {
 		"InvitationService/AcceptInvitation": true,
 
 		"/covey.admin.v1.MaintenanceService/Backup": true, "/covey.admin.v1.MaintenanceService/VerifyAudit": true,
+		"/covey.admin.v1.BrokerService/ListBrokers":   true,
+		"/covey.admin.v1.BrokerService/GetBroker":     true,
+		"/covey.admin.v1.BrokerService/DrainBroker":   true,
+		"/covey.admin.v1.BrokerService/UndrainBroker": true,
+		"/covey.admin.v1.BrokerService/RevokeBroker":  true,
 	}
 }
 

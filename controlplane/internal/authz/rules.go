@@ -47,6 +47,11 @@ func staffRules() map[string]rule {
 	return map[string]rule{
 		admin + "MaintenanceService/Backup":      rule{roles: []string{Operator}}.anywhere(),
 		admin + "MaintenanceService/VerifyAudit": rule{roles: []string{Operator}}.anywhere(),
+		admin + "BrokerService/ListBrokers":      rule{roles: []string{Operator}}.anywhere(),
+		admin + "BrokerService/GetBroker":        rule{roles: []string{Operator}}.anywhere(),
+		admin + "BrokerService/DrainBroker":      rule{roles: []string{Operator}}.anywhere(),
+		admin + "BrokerService/UndrainBroker":    rule{roles: []string{Operator}}.anywhere(),
+		admin + "BrokerService/RevokeBroker":     rule{roles: []string{Operator}}.anywhere(),
 	}
 }
 

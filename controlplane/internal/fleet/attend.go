@@ -47,7 +47,7 @@ func (s *Service) Attend(stream fleetv1.FleetService_AttendServer) error {
 		return err
 	}
 	defer s.dismiss(ses)
-	if err := ses.keeper.begin(ctx, hello); err != nil {
+	if ses.draining, err = ses.keeper.begin(ctx, hello); err != nil {
 		return err
 	}
 	ses.log.LogAttrs(ctx, slog.LevelInfo, "broker attends", slog.Int("accounts", len(hello.GetAccounts())))
@@ -115,7 +115,7 @@ func newSession(s *Service, stream fleetv1.FleetService_AttendServer, broker str
 	log := s.log.With(slog.String("broker", broker), slog.String("server_name", hello.GetServerName()))
 	ses := &session{
 		service: s, broker: broker, stream: stream, cancel: cancel, log: log,
-		queue: newQueue(), held: make(map[string]int64, len(hello.GetAccounts())),
+		queue: newQueue(broker), held: make(map[string]int64, len(hello.GetAccounts())),
 		begun: make(chan struct{}),
 	}
 	for _, a := range hello.GetAccounts() {
@@ -196,5 +196,6 @@ func (ses *session) welcome(operator string, revision int64) *fleetv1.AttendResp
 		Now:          timestamppb.New(time.Now()),
 		Revision:     revision,
 		OperatorJwt:  operator,
+		Draining:     ses.draining,
 	}}}
 }

@@ -96,6 +96,13 @@ func (s *Service) renewable(ctx context.Context) (string, error) {
 	if !known {
 		return "", errBrokerUnknown
 	}
+	wanted, err := readOrder(ctx, s.etcd, id)
+	if err != nil {
+		return "", s.unavailable(ctx, "renew certificate", err)
+	}
+	if wanted.Revoked {
+		return "", errRevoked
+	}
 	return id, nil
 }
 

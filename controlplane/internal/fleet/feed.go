@@ -29,6 +29,7 @@ type feed struct {
 	mu       sync.Mutex
 	revision int64 // everything up to it has been put into the queues
 	operator string
+	orders   map[string]order // by broker
 	queues   map[*queue]struct{}
 	holders  map[string]map[*queue]struct{}
 	// remembered holds claims as they are at revision; a change removes them.
@@ -71,22 +72,31 @@ func (f *feed) run(ctx context.Context) error {
 }
 
 func (f *feed) follow(ctx context.Context) error {
-	got, err := f.etcd.Get(ctx, operatorKey)
+	got, err := f.etcd.Txn(ctx).Then(clientv3.OpGet(operatorKey), clientv3.OpGet(orderPrefix, clientv3.WithPrefix())).Commit()
 	if err != nil {
 		return fmt.Errorf("read operator: %w", err)
 	}
 	operator := ""
-	if len(got.Kvs) == 1 {
-		operator = string(got.Kvs[0].Value)
+	if kvs := got.Responses[0].GetResponseRange().Kvs; len(kvs) == 1 {
+		operator = string(kvs[0].Value)
+	}
+	orders, err := ordersOf(got.Responses[1].GetResponseRange().Kvs)
+	if err != nil {
+		return err
 	}
 	from := got.Header.GetRevision()
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	f.restart(from, operator)
+	f.restart(from, operator, orders)
 	changes := f.etcd.Watch(ctx, claimsPrefix, clientv3.WithPrefix(), clientv3.WithRev(from+1))
 	operators := f.etcd.Watch(ctx, operatorKey, clientv3.WithRev(from+1))
+	ordered := f.etcd.Watch(ctx, orderPrefix, clientv3.WithPrefix(), clientv3.WithRev(from+1))
 	for {
 		select {
+		case resp, ok := <-ordered:
+			if err := errors.Join(watchError(resp, ok), f.applyOrders(resp)); err != nil {
+				return err
+			}
 		case resp, ok := <-changes:
 			if err := watchError(resp, ok); err != nil {
 				return err
@@ -110,16 +120,17 @@ func watchError(resp clientv3.WatchResponse, ok bool) error {
 
 // restart begins a new watch after revision from: what happened until then is
 // not known change by change, so every session compares what it holds.
-func (f *feed) restart(from int64, operator string) {
+func (f *feed) restart(from int64, operator string, orders map[string]order) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	changed := f.operator != operator
-	f.revision, f.operator = from, operator
+	f.revision, f.operator, f.orders = from, operator, orders
 	clear(f.remembered)
 	for q := range f.queues {
 		if changed {
 			q.putOperator(operator)
 		}
+		q.putOrder(orders[q.broker])
 		q.putResync()
 	}
 }

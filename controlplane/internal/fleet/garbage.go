@@ -46,7 +46,7 @@ func (s *Service) forget(ctx context.Context, now time.Time) error {
 		done, err := s.etcd.Txn(ctx).If(
 			clientv3.Compare(clientv3.ModRevision(brokerPrefix+b.ID), "=", b.modRevision),
 			clientv3.Compare(clientv3.CreateRevision(leasePrefix+b.ID), "=", 0),
-		).Then(clientv3.OpDelete(brokerPrefix + b.ID)).Commit()
+		).Then(clientv3.OpDelete(brokerPrefix+b.ID), clientv3.OpDelete(orderPrefix+b.ID)).Commit()
 		if err != nil {
 			return fmt.Errorf("delete broker %s: %w", b.ID, err)
 		}

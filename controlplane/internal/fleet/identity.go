@@ -40,6 +40,9 @@ func BrokerID(ctx context.Context) (string, bool) {
 // identify lets only enrolled brokers through; Enrol is how one becomes one.
 func (s *Service) identify(ctx context.Context, method string) (context.Context, error) {
 	id, ok := BrokerID(ctx)
+	if ok && s.feed.revoked(id) {
+		return nil, errRevoked
+	}
 	if ok {
 		return context.WithValue(ctx, brokerIDKey{}, id), nil
 	}

@@ -48,16 +48,24 @@ type keeper struct {
 }
 
 // begin takes the broker's lease and record over. The acknowledgements of an
-// earlier incarnation do not count for this one.
-func (k *keeper) begin(ctx context.Context, hello *fleetv1.Hello) error {
+// earlier incarnation do not count for this one. It returns whether the broker
+// is to drain.
+func (k *keeper) begin(ctx context.Context, hello *fleetv1.Hello) (draining bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, k.ttl)
 	defer cancel()
 	record, known, err := readBroker(ctx, k.etcd, k.broker)
 	if err != nil {
-		return k.refuse(ctx, err)
+		return false, k.refuse(ctx, err)
 	}
 	if !known {
-		return errBrokerUnknown
+		return false, errBrokerUnknown
+	}
+	wanted, err := readOrder(ctx, k.etcd, k.broker)
+	if err != nil {
+		return false, k.refuse(ctx, err)
+	}
+	if wanted.Revoked {
+		return false, errRevoked
 	}
 	if record.IncarnationID != hello.GetIncarnationId() {
 		record.AckedRevision, record.AckTime = 0, time.Time{}
@@ -67,23 +75,23 @@ func (k *keeper) begin(ctx context.Context, hello *fleetv1.Hello) error {
 	k.touch(&record)
 	lease, err := k.etcd.Grant(ctx, int64(k.ttl/time.Second))
 	if err != nil {
-		return k.refuse(ctx, err)
+		return false, k.refuse(ctx, err)
 	}
 	put, err := record.put()
 	if err != nil {
-		return k.refuse(ctx, err)
+		return false, k.refuse(ctx, err)
 	}
 	done, err := k.etcd.Txn(ctx).
 		If(clientv3.Compare(clientv3.ModRevision(brokerPrefix+k.broker), "=", record.modRevision)).
 		Then(put, clientv3.OpPut(leasePrefix+k.broker, k.session, clientv3.WithLease(lease.ID))).Commit()
 	if err != nil {
-		return k.refuse(ctx, err)
+		return false, k.refuse(ctx, err)
 	}
 	if !done.Succeeded {
-		return errLeaseLost // written meanwhile by another session: try again
+		return false, errLeaseLost // written meanwhile by another session: try again
 	}
 	k.lease, k.record = lease.ID, record
-	return nil
+	return wanted.Draining, nil
 }
 
 // refuse is only used before keep runs; the broker tries again.

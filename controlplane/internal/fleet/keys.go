@@ -9,4 +9,5 @@ const (
 	joinPrefix   = root + "fleet/join/"
 	brokerPrefix = root + "fleet/broker/"
 	leasePrefix  = root + "fleet/lease/"
+	orderPrefix  = root + "fleet/order/"
 )

@@ -35,6 +35,12 @@ func (s *Service) TLSConfig(auth tls.ClientAuthType) *tls.Config {
 		ClientAuth: auth,
 		ClientCAs:  s.ca.pool(),
 		NextProtos: []string{"h2"},
+		VerifyConnection: func(c tls.ConnectionState) error {
+			if len(c.PeerCertificates) > 0 && s.feed.revoked(c.PeerCertificates[0].Subject.CommonName) {
+				return errRevoked
+			}
+			return nil
+		},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return s.certificates.get(time.Now())
 		},

@@ -15,6 +15,7 @@ type claims struct {
 // orders are what a sender has to do next.
 type orders struct {
 	operator  string   // send a Welcome with it, unless empty
+	order     *order   // it has changed
 	resync    bool     // compare all held accounts with the store
 	fresh     []string // send what the store has of these
 	pending   map[string]claims
@@ -25,13 +26,14 @@ type orders struct {
 // sender takes. Claims are merged by account, the latest wins, so that a
 // watermark taken from it never runs ahead of claims.
 type queue struct {
+	broker string
 	signal chan struct{} // one slot: there is something to take
 
 	mu   sync.Mutex
 	next orders
 }
 
-func newQueue() *queue { return &queue{signal: make(chan struct{}, 1)} }
+func newQueue(broker string) *queue { return &queue{broker: broker, signal: make(chan struct{}, 1)} }
 
 func (q *queue) change(f func(o *orders)) {
 	q.mu.Lock()
@@ -64,6 +66,8 @@ func (q *queue) putFresh(accounts []string) {
 }
 
 func (q *queue) putOperator(jwt string) { q.change(func(o *orders) { o.operator = jwt }) }
+
+func (q *queue) putOrder(now order) { q.change(func(o *orders) { o.order = &now }) }
 
 func (q *queue) putResync() {
 	q.change(func(o *orders) { o.pending, o.fresh, o.resync = nil, nil, true })

@@ -11,7 +11,7 @@ import (
 // interleaving of puts and takes, and the latest claims win.
 func TestQueueNeverLetsAWatermarkOvertake(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		q := newQueue()
+		q := newQueue("b")
 		put, taken := make(map[string]int64), make(map[string]int64)
 		revision, sent := int64(0), int64(0)
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
@@ -43,7 +43,7 @@ func TestQueueNeverLetsAWatermarkOvertake(t *testing.T) {
 }
 
 func TestQueueOverflowBecomesResync(t *testing.T) {
-	q := newQueue()
+	q := newQueue("b")
 	for i := range pendingMax + 1 {
 		q.putClaims(fmt.Sprint(i), claims{revision: int64(i)})
 	}
@@ -71,7 +71,7 @@ func TestFeedForgetsWhatMayHaveChanged(t *testing.T) {
 	if _, ok := f.recall("A", 13); ok {
 		t.Error("claims read at 12 are current at 13")
 	}
-	f.restart(12, "")
+	f.restart(12, "", nil)
 	if _, ok := f.recall("A", 0); ok {
 		t.Error("claims are remembered across a gap in the watch")
 	}

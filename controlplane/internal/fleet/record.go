@@ -33,6 +33,9 @@ type Broker struct {
 
 	// Leased says that the broker is there now.
 	Leased bool `json:"-"`
+	// Draining and Revoked are what the operator's staff wants of it.
+	Draining bool `json:"-"`
+	Revoked  bool `json:"-"`
 
 	modRevision int64 // of the record, for compare-and-swap
 }
@@ -91,6 +94,7 @@ func readBrokers(ctx context.Context, etcd clientv3.KV) ([]Broker, error) {
 	got, err := etcd.Txn(ctx).Then(
 		clientv3.OpGet(brokerPrefix, clientv3.WithPrefix()),
 		clientv3.OpGet(leasePrefix, clientv3.WithPrefix(), clientv3.WithKeysOnly()),
+		clientv3.OpGet(orderPrefix, clientv3.WithPrefix()),
 	).Commit()
 	if err != nil {
 		return nil, fmt.Errorf("read brokers: %w", err)
@@ -99,6 +103,10 @@ func readBrokers(ctx context.Context, etcd clientv3.KV) ([]Broker, error) {
 	for _, kv := range got.Responses[1].GetResponseRange().Kvs {
 		leased[string(kv.Key[len(leasePrefix):])] = true
 	}
+	orders, err := ordersOf(got.Responses[2].GetResponseRange().Kvs)
+	if err != nil {
+		return nil, err
+	}
 	var brokers []Broker
 	for _, kv := range got.Responses[0].GetResponseRange().Kvs {
 		b, err := decodeBroker(string(kv.Key), kv.Value, kv.ModRevision)
@@ -106,6 +114,7 @@ func readBrokers(ctx context.Context, etcd clientv3.KV) ([]Broker, error) {
 			return nil, err
 		}
 		b.Leased = leased[b.ID]
+		b.Draining, b.Revoked = orders[b.ID].Draining, orders[b.ID].Revoked
 		brokers = append(brokers, b)
 	}
 	return brokers, nil

@@ -26,6 +26,10 @@ type session struct {
 	keeper  *keeper
 	begun   chan struct{} // closed when the broker's record and lease are written
 
+	// Owned by run.
+	operator string
+	draining bool
+
 	// watermark is the highest revision sent for acknowledgement.
 	watermark atomic.Int64
 
@@ -63,6 +67,7 @@ func (ses *session) send(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	ses.operator = operator
 	if err := ses.stream.Send(ses.welcome(operator, revision)); err != nil {
 		return err
 	}
@@ -84,7 +89,18 @@ func (ses *session) send(ctx context.Context) error {
 // deliver carries out orders. The watermark goes last.
 func (ses *session) deliver(ctx context.Context, o orders) error {
 	if o.operator != "" {
-		if err := ses.stream.Send(ses.welcome(o.operator, ses.watermark.Load())); err != nil {
+		ses.operator = o.operator
+	}
+	if o.order != nil {
+		if o.order.Revoked {
+			// An honest broker lets go of its clients; it hears nothing after this.
+			ses.draining = true
+			return errors.Join(ses.stream.Send(ses.welcome(ses.operator, ses.watermark.Load())), errRevoked)
+		}
+		ses.draining = o.order.Draining
+	}
+	if o.operator != "" || o.order != nil {
+		if err := ses.stream.Send(ses.welcome(ses.operator, ses.watermark.Load())); err != nil {
 			return err
 		}
 	}

@@ -30,6 +30,13 @@ type Broker struct {
 	Leased        bool
 	Exited        bool      // it said goodbye: nothing of it serves any more
 	ServeUntil    time.Time // without contact it serves until then
+
+	// What follows is for people, and no part of how far a change is.
+	Version               string
+	Connections, Accounts int64 // at LastContact
+	EnrolTime             time.Time
+	LastContact           time.Time // as it was written down
+	Draining, Revoked     bool      // as the operator's staff wants
 }
 
 // Fleet tells what the brokers have acknowledged.

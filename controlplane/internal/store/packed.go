@@ -54,9 +54,10 @@ const packedMark = "\x28\xb5\x2f\xfd"
 var errPacked = errors.New("record cannot be unpacked")
 
 // pack makes a record smaller, if it gets smaller. What programs of every
-// version must be able to read stays as it is.
+// version must be able to read stays as it is, and so does what the fleet
+// service reads by itself.
 func pack(key, text string) (string, error) {
-	if len(text) < packedFrom || strings.HasPrefix(key, root+"sys/") {
+	if len(text) < packedFrom || strings.HasPrefix(key, root+"sys/") || strings.HasPrefix(key, FleetPrefix) {
 		return text, nil
 	}
 	p, err := packing()

@@ -103,6 +103,7 @@ type Host struct {
 	past    Sum       // of connections that have left
 	nextID  uint64
 	closing bool
+	resting bool
 	wg      sync.WaitGroup // one for each connection
 }
 
@@ -146,7 +147,7 @@ func (h *Host) Run(ctx context.Context) error { return h.wheel.run(ctx) }
 func (h *Host) add(c *Client) *account.Refusal {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closing {
+	if h.closing || h.resting {
 		return serverShutdown
 	}
 	h.nextID++

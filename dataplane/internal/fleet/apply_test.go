@@ -23,6 +23,8 @@ type refusing struct {
 func (r *refusing) SetOperator(string) error    { return nil }
 func (r *refusing) DeleteAccount(string, int64) {}
 func (r *refusing) Offline(time.Time)           {}
+func (r *refusing) Withdraw(string)             {}
+func (r *refusing) Resume()                     {}
 
 func (r *refusing) ApplyAccount(_, _ string, revision int64) error {
 	if r.err == nil {

@@ -67,6 +67,11 @@ type Sink interface {
 	// Offline says that the control plane cannot be reached since then. Known
 	// accounts may be served until Client.ServeUntil.
 	Offline(since time.Time)
+	// Withdraw says that the broker may not serve for now: it takes no new clients
+	// and lets go of those it has. It does not wait for that. Why is for people.
+	Withdraw(why string)
+	// Resume says that it may serve again.
+	Resume()
 }
 
 // Client is the broker's end of the fleet service.
@@ -93,6 +98,8 @@ type Client struct {
 	accounts map[string]*holding
 	flights  map[string]*flight
 	contact  contact
+
+	duty duty // owned by Run
 }
 
 // phase is what the client knows of the control plane.

@@ -394,3 +394,14 @@ func TestCacheIsBounded(t *testing.T) {
 		t.Errorf("revision %d, want %d", got, revision)
 	}
 }
+
+func TestDrainingComesAndGoes(t *testing.T) {
+	cp := fleettest.Start(t)
+	b := join(t, cp)
+	for _, text := range []string{`{"draining":true}`, `{}`} {
+		if _, err := cp.Etcd.Put(t.Context(), "/covey/v1/fleet/order/"+b.BrokerID(), text); err != nil {
+			t.Fatal(err)
+		}
+		fleettest.Await(t, "told "+text, func() bool { return (b.sink.why() != "") == (text != `{}`) })
+	}
+}

@@ -30,6 +30,7 @@ type sink struct {
 	applies  int
 	operator string
 	offline  int
+	resting  string        // why
 	broken   error         // what ApplyAccount returns
 	gate     chan struct{} // if set, ApplyAccount waits for it
 }
@@ -70,6 +71,14 @@ func (s *sink) Offline(time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.offline++
+}
+
+func (s *sink) Withdraw(why string) { s.set(func() { s.resting = why }) }
+func (s *sink) Resume()             { s.set(func() { s.resting = "" }) }
+
+func (s *sink) why() (why string) {
+	s.set(func() { why = s.resting })
+	return why
 }
 
 func (s *sink) revision(account string) int64 {

@@ -57,6 +57,7 @@ func (c *Client) attend(ctx context.Context, sink Sink) error {
 			sink.Offline(since)
 			told = true
 		}
+		c.checkRight(time.Now(), sink)
 		if err := backoff.Wait(ctx); err != nil {
 			return err
 		}

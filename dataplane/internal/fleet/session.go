@@ -113,6 +113,7 @@ func (s *session) welcome(ctx context.Context, w *fleetv1.Welcome) error {
 	}
 	s.leaseTTL = max(w.GetLeaseTtl().AsDuration(), leaseTTLLeast)
 	s.applier.operator(ctx, w.GetOperatorJwt())
+	s.c.duty.become(duty{draining: w.GetDraining()}, s.applier.sink)
 	if err := s.c.saveContact(s.c.heard(w.GetOfflineGrace().AsDuration())); err != nil {
 		s.c.log.LogAttrs(ctx, slog.LevelWarn, "last contact not saved", slog.Any("err", err))
 	}

@@ -696,7 +696,7 @@ func (*AttendResponse_AccountClaims) isAttendResponse_Message() {}
 
 func (*AttendResponse_Watermark) isAttendResponse_Message() {}
 
-// Welcome comes first, and again when the operator's JWT changes.
+// Welcome comes first, and again when the operator's JWT or draining changes.
 type Welcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How long the lease lasts without a heartbeat.
@@ -709,7 +709,9 @@ type Welcome struct {
 	// that is loaded from now on.
 	Revision int64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
 	// The operator's signed JWT: names the signing keys that accounts may carry.
-	OperatorJwt   string `protobuf:"bytes,5,opt,name=operator_jwt,json=operatorJwt,proto3" json:"operator_jwt,omitempty"`
+	OperatorJwt string `protobuf:"bytes,5,opt,name=operator_jwt,json=operatorJwt,proto3" json:"operator_jwt,omitempty"`
+	// The broker shall take no new clients, and let those that it has go.
+	Draining      bool `protobuf:"varint,6,opt,name=draining,proto3" json:"draining,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -777,6 +779,13 @@ func (x *Welcome) GetOperatorJwt() string {
 		return x.OperatorJwt
 	}
 	return ""
+}
+
+func (x *Welcome) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
 }
 
 // AccountClaims is one account's state.
@@ -1192,13 +1201,14 @@ const file_covey_fleet_v1_fleet_proto_rawDesc = "" +
 	"\awelcome\x18\x01 \x01(\v2\x17.covey.fleet.v1.WelcomeH\x00R\awelcome\x12F\n" +
 	"\x0eaccount_claims\x18\x02 \x01(\v2\x1d.covey.fleet.v1.AccountClaimsH\x00R\raccountClaims\x129\n" +
 	"\twatermark\x18\x03 \x01(\v2\x19.covey.fleet.v1.WatermarkH\x00R\twatermarkB\t\n" +
-	"\amessage\"\xee\x01\n" +
+	"\amessage\"\x8a\x02\n" +
 	"\aWelcome\x126\n" +
 	"\tlease_ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\bleaseTtl\x12>\n" +
 	"\roffline_grace\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\fofflineGrace\x12,\n" +
 	"\x03now\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x03R\brevision\x12!\n" +
-	"\foperator_jwt\x18\x05 \x01(\tR\voperatorJwt\"k\n" +
+	"\foperator_jwt\x18\x05 \x01(\tR\voperatorJwt\x12\x1a\n" +
+	"\bdraining\x18\x06 \x01(\bR\bdraining\"k\n" +
 	"\rAccountClaims\x12,\n" +
 	"\x12account_public_key\x18\x01 \x01(\tR\x10accountPublicKey\x12\x10\n" +
 	"\x03jwt\x18\x02 \x01(\tR\x03jwt\x12\x1a\n" +
