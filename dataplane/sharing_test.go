@@ -174,6 +174,16 @@ func TestLatencyIsToldAsByStock(t *testing.T) {
 		out = append(out, latency(t, events))
 		must(t, d.PublishRequest("timed", "somewhere", []byte("silence")))
 		out = append(out, latency(t, events))
+		leaving := dialAs(t, m, "c")
+		for _, leave := range []func(*nats.Subscription){func(s *nats.Subscription) { must(t, s.Unsubscribe()) }, func(*nats.Subscription) { leaving.Close() }} {
+			inbox := nats.NewInbox()
+			answers, err := leaving.SubscribeSync(inbox)
+			must(t, err)
+			must(t, leaving.PublishRequest("timed", inbox, []byte("silence")))
+			must(t, leaving.Flush())
+			leave(answers)
+			out = append(out, latency(t, events))
+		}
 		must(t, svc.Unsubscribe())
 
 		traced, err := p.SubscribeSync("latency.traced")

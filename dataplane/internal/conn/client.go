@@ -60,6 +60,7 @@ type Client struct {
 	shown      atomic.Pointer[shown] // who the client is, for others than the reader; nil before that is known
 	perms      atomic.Pointer[permission.Set]
 	gate       atomic.Pointer[limit.Gate]      // nil if no rate is limited
+	asked      atomic.Pointer[asked]           // nil if no request of the client was ever measured
 	paused     atomic.Bool                     // no goroutine reads: a timer will start one
 	refusal    atomic.Pointer[account.Refusal] // why the connection ends; set once
 	admitted   atomic.Bool
@@ -232,6 +233,7 @@ func (c *Client) close() {
 	c.host.wheel.forget(c)
 	ended := c.obituary()
 	c.dropSubscriptions()
+	c.forsake(true)
 	c.farewell()
 	c.out.CloseNotify()
 	c.out.Close()

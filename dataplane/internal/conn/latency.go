@@ -80,11 +80,15 @@ func (s *sampling) waiter() account.Waiter {
 }
 
 // Lapsed tells that nobody answered in time.
-func (s *sampling) Lapsed(x *account.Answer) { s.failed(504, "Service Timeout", x.Asked) }
+func (s *sampling) Lapsed(x *account.Answer) {
+	s.settled(x)
+	s.failed(504, "Service Timeout", x.Asked)
+}
 
 // unavailable tells that there was nobody to answer.
 func (s *sampling) unavailable(x *account.Answer) {
 	if s != nil {
+		s.settled(x)
 		s.failed(503, "Service Unavailable", x.Asked)
 	}
 }
@@ -111,6 +115,7 @@ func answered(from *egress.Conn, x *account.Answer) func() {
 	}
 	now := time.Now()
 	return func() {
+		s.settled(x)
 		l := &serviceLatency{Status: http.StatusOK, Requestor: s.host.infoOf(s.client, s.link.Import.Share), RequestHeader: s.header}
 		var there time.Duration
 		if responder, _ := from.Owner.(*Client); responder != nil {

@@ -99,6 +99,7 @@ func (w *worker) request(from *egress.Conn, a *account.Account, p *passage, op *
 		c.op.Reply = op.Reply // of a stream's consumer, which has its own way back
 	default:
 		x = link.From.Expect(a, string(op.Reply), link.Export, s.waiter())
+		s.awaits(x)
 		c.reply = append(c.reply[:0], x.Subject...)
 		c.op.Reply = c.reply
 	}

@@ -112,6 +112,7 @@ func (c *Client) unsubscribe(w *worker, arg []byte) *account.Refusal {
 	}
 	c.ok(w)
 	c.endAfter(string(f[0]), most)
+	c.forsake(false)
 	return nil
 }
 
