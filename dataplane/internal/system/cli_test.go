@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
 
@@ -180,6 +181,7 @@ func TestStockToolPushesAccounts(t *testing.T) {
 	must(t, err)
 	claims, err := jwt.DecodeAccountClaims(strings.TrimSpace(string(system)))
 	must(t, err)
+	var reports [2]map[string]string
 	for i, start := range []func(*testing.T, string) *subject{stock, func(t *testing.T, text string) *subject { return ours(t, text) }} {
 		s := start(t, fmt.Sprintf("operator: %q\nresolver: {type: full, dir: %q}\nresolver_preload { %s: %s }\n",
 			filepath.Join(store, "OP.jwt"), filepath.Join(home, fmt.Sprint("jwt", i)), claims.Subject, strings.TrimSpace(string(system))))
@@ -188,6 +190,17 @@ func TestStockToolPushesAccounts(t *testing.T) {
 		}
 		if out, err := as(s, "u", "account", "info"); err != nil || !strings.Contains(out, "A (A") && !strings.Contains(out, "(A)") {
 			t.Errorf("%s: account info: %v: %s", s.name, err, out)
+		}
+		reports[i] = map[string]string{}
+		for _, line := range []string{"server report accounts", "server report connections", "server list", "server account list", "account info"} {
+			out, err := nats(s, strings.Fields(line)...)
+			reports[i][line] = fmt.Sprintf("%s %v", plain(out), err)
+		}
+		if out, err := nats(nil, "auth", "user", "credential", fmt.Sprintf("again%d.creds", i), "u", "A", "--operator", "OP"); err != nil {
+			t.Fatalf("credential: %v: %s", err, out)
+		}
+		if out, err := as(s, fmt.Sprint("again", i), "account", "info"); err != nil {
+			t.Errorf("%s: credentials made later: %v: %s", s.name, err, out)
 		}
 		if out, err := nats(nil, "auth", "account", "edit", "A", "--operator", "OP", "--connections", "0"); err != nil {
 			t.Fatalf("edit: %v: %s", err, out)
@@ -204,5 +217,8 @@ func TestStockToolPushesAccounts(t *testing.T) {
 		if out, err := nats(nil, "auth", "account", "edit", "A", "--operator", "OP", "--connections=-1"); err != nil {
 			t.Fatalf("edit: %v: %s", err, out)
 		}
+	}
+	if diff := cmp.Diff(reports[0], reports[1]); diff != "" {
+		t.Errorf("reports of nats-server (-) and ours (+):\n%s", diff)
 	}
 }
