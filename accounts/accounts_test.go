@@ -302,3 +302,16 @@ func TestCredsRoundTrip(t *testing.T) {
 		t.Errorf("ParseCreds of nothing = %v", err)
 	}
 }
+
+func TestDisplayNamesShowWhatTheyAre(t *testing.T) {
+	for _, good := range []string{"", "Payments (EU)", "Łódź", "支払い", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\U0001f469\u200d\U0001f4bb team", strings.Repeat("x", 120)} {
+		if err := accounts.ValidateDisplayName("display_name", good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"a\x00", "a\nb", "\x1b[2J", "a\u0085", "acme\u200b", "\u202eemca", "a\u2066b", "a\u2028b", "\ufeffacme", "\xff", strings.Repeat("x", 121)} {
+		if accounts.ValidateDisplayName("display_name", bad) == nil {
+			t.Errorf("%q is a display name", bad)
+		}
+	}
+}

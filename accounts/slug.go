@@ -3,6 +3,7 @@ package accounts
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/coveymq/covey/internal/errs"
 )
@@ -142,15 +143,27 @@ func ImportIDFrom(name string, taken func(string) bool) string { return importKi
 
 const displayNameMax = 120 // characters of a display name in bytes; enough for any title
 
-// ValidateDisplayName checks a name meant for people: any printable text.
+// ValidateDisplayName checks a name meant for people: any text that shows what it
+// is. Characters that nobody sees, or that turn the text around, would let a name
+// pass for another one.
 func ValidateDisplayName(field, name string) error {
 	if len(name) > displayNameMax {
 		return errs.New(errs.Invalid, "INVALID_DISPLAY_NAME", "the display name is %d bytes long, more than %d", len(name), displayNameMax).WithField(field)
 	}
 	for i, r := range name {
-		if r < ' ' || r == 0x7f || r == '\uFFFD' {
-			return errs.New(errs.Invalid, "INVALID_DISPLAY_NAME", "the display name has a control character at byte %d", i+1).WithField(field)
+		if hidden(r) {
+			return errs.New(errs.Invalid, "INVALID_DISPLAY_NAME", "the display name has a control character or an invisible one at byte %d", i+1).WithField(field)
 		}
 	}
 	return nil
+}
+
+// hidden reports whether a character controls something, or shows nothing. The
+// joiners that some scripts and emoji need are text.
+func hidden(r rune) bool {
+	switch r {
+	case '\u200B', '\u2060', '\uFEFF', unicode.ReplacementChar:
+		return true
+	}
+	return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 }

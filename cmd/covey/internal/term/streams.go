@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 )
 
 // Streams is where a command reads and writes. It is set up once and then only
@@ -85,10 +86,10 @@ func (s *Streams) Describe(pairs ...Pair) error {
 }
 
 // Clean replaces control characters, so that text from elsewhere cannot drive
-// a terminal or break a table.
+// a terminal, break a table or turn text around.
 func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r <= 0x9f {
+		if unicode.In(r, unicode.Cc, unicode.Bidi_Control) {
 			return '�'
 		}
 		return r
