@@ -15,7 +15,9 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/coveymq/covey/controlplane/internal/fleet"
+	"github.com/coveymq/covey/controlplane/internal/operation"
 	"github.com/coveymq/covey/internal/lifecycle"
+	"github.com/coveymq/covey/internal/testetcd"
 )
 
 // Names for what tests look at.
@@ -27,7 +29,18 @@ type (
 )
 
 // Summarise says how far a revision is.
-func Summarise(p []Progress, now time.Time) (enforced, done bool) { return fleet.Summarise(p, now) }
+func Summarise(p []Progress, now time.Time) (enforced, done bool) {
+	const revision = 1
+	brokers := make([]operation.Broker, len(p))
+	for i, b := range p {
+		brokers[i] = operation.Broker{Leased: b.Leased, Exited: b.Exited, ServeUntil: b.ServeUntil}
+		if b.Acknowledged {
+			brokers[i].AckedRevision = revision
+		}
+	}
+	state := operation.StateOf(brokers, revision, now)
+	return state >= operation.Enforced, state == operation.Done
+}
 
 // ControlPlane is the fleet service with an operator that signs accounts. The
 // methods fail the test rather than return errors.
@@ -60,7 +73,7 @@ func Start(tb testing.TB) *ControlPlane {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	cp := &ControlPlane{Etcd: Etcd(tb), Operator: operator, Addr: "127.0.0.1:0", tb: tb}
+	cp := &ControlPlane{Etcd: testetcd.New(tb), Operator: operator, Addr: "127.0.0.1:0", tb: tb}
 	cp.watcher = newWatcher(cp.Etcd.Watcher)
 	cp.reader = &reader{KV: cp.Etcd.KV}
 	cp.Etcd.Watcher, cp.Etcd.KV = cp.watcher, cp.reader

@@ -47,30 +47,6 @@ type BrokerProgress struct {
 	Acknowledged bool
 }
 
-// MayServeOld reports whether the broker may still be serving the state before
-// the revision.
-func (p BrokerProgress) MayServeOld(now time.Time) bool {
-	if p.Acknowledged {
-		return false
-	}
-	return p.Leased || !p.Exited && now.Before(p.ServeUntil)
-}
-
-// Summarise says how far a revision is: enforced when each leased broker
-// acknowledged it, done when nobody can be serving the old state any more.
-func Summarise(brokers []BrokerProgress, now time.Time) (enforced, done bool) {
-	enforced, done = true, true
-	for _, p := range brokers {
-		if p.Leased && !p.Acknowledged {
-			enforced = false
-		}
-		if p.MayServeOld(now) {
-			done = false
-		}
-	}
-	return enforced, done
-}
-
 // Brokers lists all brokers that are known, ordered by id.
 func (s *Service) Brokers(ctx context.Context) ([]Broker, error) {
 	return readBrokers(ctx, s.etcd)

@@ -26,6 +26,7 @@ import (
 
 	"github.com/coveymq/covey/controlplane/fleettest"
 	"github.com/coveymq/covey/controlplane/internal/fleet"
+	"github.com/coveymq/covey/internal/testetcd"
 	fleetv1 "github.com/coveymq/covey/proto/covey/fleet/v1"
 )
 
@@ -421,7 +422,7 @@ func flip(b []byte) []byte {
 }
 
 func TestControlPlanesThatStartAtOnceShareOneCA(t *testing.T) {
-	etcd := fleettest.Etcd(t)
+	etcd := testetcd.New(t)
 	pins := make([][32]byte, 4)
 	var wg sync.WaitGroup
 	for i := range pins {
@@ -486,7 +487,7 @@ func TestJoinTokenIsStoredHashedAndPrintsRedacted(t *testing.T) {
 }
 
 func FuzzJoinSecret(f *testing.F) {
-	s, err := fleet.New(f.Context(), fleet.Config{Etcd: fleettest.Etcd(f), Custody: flipping{}, Logger: slog.New(slog.DiscardHandler)})
+	s, err := fleet.New(f.Context(), fleet.Config{Etcd: testetcd.New(f), Custody: flipping{}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		f.Fatal(err)
 	}

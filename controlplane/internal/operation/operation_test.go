@@ -18,6 +18,7 @@ func TestState(t *testing.T) {
 		cutOff   = operation.Broker{ServeUntil: now.Add(time.Hour)}
 		expired  = operation.Broker{ServeUntil: now}
 		exited   = operation.Broker{Exited: true, ServeUntil: now.Add(time.Hour)}
+		overdue  = operation.Broker{Leased: true, ServeUntil: now}
 		goneDone = operation.Broker{AckedRevision: 7, ServeUntil: now.Add(time.Hour)}
 	)
 	for name, c := range map[string]struct {
@@ -31,6 +32,7 @@ func TestState(t *testing.T) {
 		"cut off before behind":  {[]operation.Broker{cutOff, behind}, operation.Running},
 		"past serve-until":       {[]operation.Broker{acked, expired}, operation.Done},
 		"exited without an ack":  {[]operation.Broker{exited}, operation.Done},
+		"leased past its grace":  {[]operation.Broker{overdue}, operation.Running},
 		"cut off, and others ok": {[]operation.Broker{exited, expired, cutOff}, operation.Enforced},
 	} {
 		if got := operation.StateOf(c.brokers, 7, now); got != c.want {
