@@ -85,7 +85,38 @@ func TestUpRunsACluster(t *testing.T) {
 			}
 		}
 	}
+	t.Logf("%d brokers: %d pairs of them carried a message and two requests of each of two accounts, and nothing crossed", len(conns), len(conns)*len(conns))
+	ratedTogether(t, b, acme, conns)
 	limitedTogether(t, b, acme, len(conns))
+}
+
+// ratedTogether checks that a rate of an account, which has a connection at each
+// broker, is there once and not at each of them.
+func ratedTogether(t *testing.T, b *box, who tenant, conns []*nats.Conn) {
+	t.Helper()
+	const burst = 900
+	since := time.Now()
+	b.covey("--context", who.Context, "account", "update", lastID(who.Account), "--limit", fmt.Sprintf("msgs-in=1/%d/refuse", burst))
+	admitted := 0
+	for i, nc := range conns {
+		subject := "rated." + strconv.Itoa(i)
+		sub := subscribe(t, nc, subject, "")
+		for range burst {
+			if err := nc.Publish(subject, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		flush(t, nc)
+		n, _, err := sub.Pending()
+		if err != nil {
+			t.Fatal(err)
+		}
+		admitted += n
+	}
+	if most := burst + int(time.Since(since)/time.Second) + len(conns); admitted > most || admitted < burst/len(conns) {
+		t.Errorf("%d messages of %d at each of %d brokers were admitted, at most %d may be", admitted, burst, len(conns), most)
+	}
+	t.Logf("%d of %d messages at each of %d brokers were admitted, with a burst of %d", admitted, burst, len(conns), burst)
 }
 
 // limitedTogether checks that an account's limit of connections, which it uses up
@@ -267,6 +298,7 @@ func TestBrokersJoinAndLeave(t *testing.T) {
 			t.Fatalf("message %d of %d was the last to come", last, sent)
 		}
 	}
+	t.Logf("%d messages through the broker that left, and then through the other one, came in order", sent)
 	if b.exit != nil {
 		t.Errorf("the broker that left ended with %v", b.exit)
 	}

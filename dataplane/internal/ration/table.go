@@ -55,6 +55,7 @@ type Table struct {
 	accounts map[string]*entry
 	active   map[*entry]bool // those that have to be looked at with each Tick
 	ticks    uint64
+	unknown  bool // an account was told of that is not here, as far as is known
 }
 
 // entry is an account that has connections here.
@@ -145,7 +146,8 @@ func (t *Table) Hear(from string, words []Word, now time.Time) {
 		e := t.accounts[w.Account]
 		switch {
 		case e == nil:
-			continue // who comes here is heard of, and told
+			t.unknown = true // who comes here is heard of, and told
+			continue
 		case w.Gone:
 			delete(e.others, from)
 		default:
@@ -197,6 +199,16 @@ func (t *Table) drop(e *entry, now time.Time) {
 	for _, r := range e.account.Rates() {
 		r.SetPart(t.begin(), now)
 	}
+}
+
+// Missed reports whether somebody told of an account that is not known here, since
+// the last time: it may have got rates after its connections.
+func (t *Table) Missed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	was := t.unknown
+	t.unknown = false
+	return was
 }
 
 // Look looks for what Tick and Joined do not see: accounts that have no

@@ -311,6 +311,30 @@ func TestWhoComesTakesAnEvenPart(t *testing.T) {
 	}
 }
 
+// TestRatesThatComeLater gives an account rates when it has connections already:
+// who hears of it from another broker before it looked says so.
+func TestRatesThatComeLater(t *testing.T) {
+	s := &site{gate: limit.NewGate(nil, accounts.Quotas{accounts.MessagesIn: quota(t, 100, 100, accounts.Slow)}, nil, start), members: 1}
+	table := NewTable()
+	table.Kin([]string{"other"}, func(func(string, Account)) {})
+	if table.Missed() {
+		t.Error("nobody told of anything")
+	}
+	told := []Word{{Account: "A", Rates: map[string]Demand{accounts.MessagesIn: {Used: 50}}}}
+	table.Hear("other", told, start)
+	if !table.Missed() || table.Missed() {
+		t.Error("an account that is not known is missed, once")
+	}
+	table.Look(func(visit func(string, Account)) { visit("A", s) })
+	if words := table.Tick(start.Add(Interval)); len(words) != 1 || words[0].Account != "A" || words[0].Gone {
+		t.Errorf("told %+v", words)
+	}
+	table.Hear("other", told, start)
+	if table.Missed() {
+		t.Error("it is known by now")
+	}
+}
+
 // TestWhoLeavesIsForgotten lets brokers vanish without a word.
 func TestWhoLeavesIsForgotten(t *testing.T) {
 	w := newWorld(t, 3, quota(t, 1000, 1000, accounts.Slow), 1, 90*time.Millisecond)
