@@ -57,6 +57,7 @@ type AccountSpec struct {
 	Revocations Revocations
 	Exports     []Export
 	Imports     []Import
+	Callout     *Callout // nil: nobody else decides who connects
 	Carried     Carried
 }
 
@@ -80,6 +81,7 @@ func SignAccount(spec AccountSpec, operator Signer) (string, error) {
 	if err := spec.keys(claims); err != nil {
 		return "", err
 	}
+	spec.Callout.claims(claims)
 	claims.Revocations = spec.Revocations.claims()
 	spec.sharing(claims)
 	return sign(claims, operator)

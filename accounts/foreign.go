@@ -44,6 +44,7 @@ func ReadAccount(text string) (ForeignAccount, error) {
 	}
 	spec.Revocations = readRevocations(claims.Revocations)
 	spec.readSharing(&claims.Account)
+	spec.readCallout(&claims.Account)
 	managed(&claims.Account)
 	plain := jwt.NewAccountClaims(claims.Subject).Account
 	managed(&plain)

@@ -26,3 +26,6 @@ func Tidy(ctx context.Context, s *Server) error {
 	}
 	return s.etcd.own.Defragment()
 }
+
+// SystemAccount is the public key of the system account.
+func SystemAccount(s *Server) string { return s.root.Installation.SystemAccount }

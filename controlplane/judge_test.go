@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"github.com/coveymq/covey/controlplane"
 	"github.com/coveymq/covey/dataplane"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
@@ -44,7 +45,8 @@ func (p *plane) stock(t *testing.T) judge {
 	account := must[*apiv1.GetAccountResponse](t, "account")(p.as(t, p.key).accounts.GetAccount(t.Context(), &apiv1.GetAccountRequest{Name: acmeAccount}))
 	s, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, AccountResolver: resolver,
-		TrustedKeys: []string{p.claims(t, account.GetAccount().GetPublicKey()).Issuer},
+		TrustedKeys:   []string{p.claims(t, account.GetAccount().GetPublicKey()).Issuer},
+		SystemAccount: controlplane.SystemAccount(p.Server), // an authorization service is asked through it
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -25,6 +25,7 @@ func (s *accountService) CreateAccount(ctx context.Context, req *apiv1.CreateAcc
 	fields := tenancy.AccountFields{
 		DisplayName: in.GetDisplayName(), Limits: limitsFrom(in.GetLimits()),
 		CredentialTTL: seconds(in.GetDefaultCredentialTtlSeconds()), DeleteProtection: in.GetDeleteProtection(),
+		AuthCallout: calloutFrom(in.GetAuthCallout()),
 	}
 	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.CreateAccountResponse, error) {
 		out, err := s.tenancy.CreateAccount(ctx, tx, "CreateAccount", req.GetAccountId(), fields)
@@ -109,7 +110,7 @@ func applyMask(f *tenancy.AccountFields, in *apiv1.Account, paths []string) erro
 		case "*":
 			*f = tenancy.AccountFields{
 				DisplayName: in.GetDisplayName(), Limits: limits, DeleteProtection: in.GetDeleteProtection(),
-				CredentialTTL: seconds(in.GetDefaultCredentialTtlSeconds()),
+				CredentialTTL: seconds(in.GetDefaultCredentialTtlSeconds()), AuthCallout: calloutFrom(in.GetAuthCallout()),
 			}
 		case "display_name":
 			f.DisplayName = in.GetDisplayName()
@@ -117,6 +118,8 @@ func applyMask(f *tenancy.AccountFields, in *apiv1.Account, paths []string) erro
 			f.CredentialTTL = seconds(in.GetDefaultCredentialTtlSeconds())
 		case "delete_protection":
 			f.DeleteProtection = in.GetDeleteProtection()
+		case "auth_callout":
+			f.AuthCallout = calloutFrom(in.GetAuthCallout())
 		case "limits":
 			f.Limits = limits
 		default:
@@ -145,7 +148,7 @@ func applyLimit(to *accounts.Limits, from accounts.Limits, path string) error {
 			return nil
 		}
 		return errs.New(errs.Invalid, "INVALID_MASK", "%q is not a writable field of an account", path).WithField("update_mask").
-			WithNext("writable are display_name, limits, limits.<limit>, default_credential_ttl_seconds and delete_protection")
+			WithNext("writable are display_name, limits, limits.<limit>, default_credential_ttl_seconds, auth_callout and delete_protection")
 	}
 	return nil
 }

@@ -40,8 +40,22 @@ func accountProto(organization string, a store.Account) *apiv1.Account {
 		Name: tenancy.AccountName(organization, a.ID), Uid: a.UID, DisplayName: a.DisplayName, PublicKey: a.PublicKey, State: state,
 		Limits: limitsProto(a.Limits), DefaultCredentialTtlSeconds: a.CredentialTTLSeconds, DeleteProtection: a.DeleteProtection,
 		Revision: a.ClaimsRevision, CreateTime: timestamp(a.CreateTime), UpdateTime: timestamp(a.UpdateTime), Etag: tenancy.Etag(a.Revision),
-		DeleteTime: timestamp(a.DeleteTime), PurgeTime: timestamp(a.PurgeTime),
+		DeleteTime: timestamp(a.DeleteTime), PurgeTime: timestamp(a.PurgeTime), AuthCallout: calloutProto(a.AuthCallout),
 	}
+}
+
+func calloutProto(c *accounts.Callout) *apiv1.AuthCallout {
+	if c == nil {
+		return nil
+	}
+	return &apiv1.AuthCallout{UserPublicKeys: c.Users, AllowedAccountPublicKeys: c.Accounts, Xkey: c.XKey, IssuerPublicKeys: c.Issuers}
+}
+
+func calloutFrom(c *apiv1.AuthCallout) *accounts.Callout {
+	if c == nil {
+		return nil
+	}
+	return &accounts.Callout{Users: c.GetUserPublicKeys(), Accounts: c.GetAllowedAccountPublicKeys(), XKey: c.GetXkey(), Issuers: c.GetIssuerPublicKeys()}
 }
 
 func limitsProto(l accounts.Limits) *apiv1.Limits {

@@ -35,6 +35,16 @@ func (v *View) Accounts(ctx context.Context, p Page) ([]Account, string, error) 
 	return list, next, err
 }
 
+// OwnsAccount reports whether the organization has an account with a public key.
+func (v *View) OwnsAccount(ctx context.Context, public string) (bool, error) {
+	var r AccountRef
+	err := v.load(ctx, accountIndexKey(public), &r)
+	if isNotFound(err) {
+		return false, nil
+	}
+	return err == nil && v.org != "" && r.Organization == v.org && r.DeleteTime.IsZero(), err
+}
+
 // Roles reads all roles of an account.
 func (v *View) Roles(ctx context.Context, account string) ([]Role, error) {
 	return loadAll[Role](ctx, v, v.orgKey("role/%s/", account))

@@ -52,6 +52,8 @@ type Account struct {
 	CreateTime           time.Time       `json:"create_time"`
 	UpdateTime           time.Time       `json:"update_time"`
 
+	AuthCallout *accounts.Callout `json:"auth_callout,omitempty"`
+
 	Carried   accounts.Carried `json:"carried,omitempty"`    // what its claims say that no field here does
 	OtherKeys []SigningKey     `json:"other_keys,omitempty"` // unscoped too, and sign nothing here
 

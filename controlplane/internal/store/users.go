@@ -94,6 +94,11 @@ func (t *Tx) ForgetCredential(c Credential, freeKey bool) {
 	}
 }
 
+// HoldsKey reports whether a user of an account holds a public user key.
+func (v *View) HoldsKey(ctx context.Context, account, public string) (bool, error) {
+	return v.exists(ctx, v.orgKey("userkey/%s/%s", account, public))
+}
+
 // ClaimKey notes that a user holds a public user key; ErrExists means that
 // another user of the account does.
 func (t *Tx) ClaimKey(ctx context.Context, account, user, public string) error {

@@ -16,6 +16,7 @@ type AccountFields struct {
 	Limits           accounts.Limits
 	CredentialTTL    time.Duration
 	DeleteProtection bool
+	AuthCallout      *accounts.Callout
 }
 
 func (f AccountFields) validate() error {
@@ -24,6 +25,11 @@ func (f AccountFields) validate() error {
 	}
 	if err := f.Limits.Validate(); err != nil {
 		return err
+	}
+	if f.AuthCallout != nil {
+		if err := f.AuthCallout.Validate("account.auth_callout"); err != nil {
+			return err
+		}
 	}
 	return accounts.ValidateTTL("account.default_credential_ttl_seconds", f.CredentialTTL)
 }
@@ -59,6 +65,9 @@ func (s *Service) createAccount(ctx context.Context, tx *store.Tx, method, id st
 	a, role, err := s.newAccount(ctx, id, tx.Now)
 	if err != nil {
 		return store.Account{}, store.Role{}, none, err
+	}
+	if err := checkCallout(ctx, tx, a, f.AuthCallout); err != nil {
+		return store.Account{}, store.Role{}, none, err // it has no users yet who could answer
 	}
 	f.apply(&a)
 	err = tx.CreateAccount(ctx, a)
@@ -97,6 +106,7 @@ func (s *Service) newAccount(ctx context.Context, id string, now time.Time) (sto
 
 func (f AccountFields) apply(a *store.Account) {
 	a.DisplayName, a.Limits, a.DeleteProtection = f.DisplayName, f.Limits, f.DeleteProtection
+	a.AuthCallout = f.AuthCallout
 	a.CredentialTTLSeconds = int64(f.CredentialTTL / time.Second)
 }
 
@@ -104,7 +114,7 @@ func (f AccountFields) apply(a *store.Account) {
 func FieldsOf(a store.Account) AccountFields {
 	return AccountFields{
 		DisplayName: a.DisplayName, Limits: a.Limits, DeleteProtection: a.DeleteProtection,
-		CredentialTTL: time.Duration(a.CredentialTTLSeconds) * time.Second,
+		CredentialTTL: time.Duration(a.CredentialTTLSeconds) * time.Second, AuthCallout: a.AuthCallout,
 	}
 }
 
@@ -122,10 +132,20 @@ func (s *Service) UpdateAccount(ctx context.Context, tx *store.Tx, method, id, e
 	if err := change(&fields); err != nil {
 		return AccountChange{}, err
 	}
-	if err := fields.validate(); err != nil {
+	calloutChange := !fields.AuthCallout.Equal(a.AuthCallout)
+	checked := fields
+	if !calloutChange {
+		checked.AuthCallout = nil // what was taken over may be what is not taken from callers
+	}
+	if err := checked.validate(); err != nil {
 		return AccountChange{}, err
 	}
-	claimsChange := !fields.Limits.Equal(a.Limits)
+	if calloutChange {
+		if err := checkCallout(ctx, tx, a, fields.AuthCallout); err != nil {
+			return AccountChange{}, err
+		}
+	}
+	claimsChange := calloutChange || !fields.Limits.Equal(a.Limits)
 	fields.apply(&a)
 	a.UpdateTime = tx.Now
 	if err := tx.PutAccount(a); err != nil || !claimsChange {

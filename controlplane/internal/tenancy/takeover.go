@@ -286,7 +286,7 @@ func (s *Service) putAccount(ctx context.Context, tx *store.Tx, t *taking, all [
 func (s *Service) accountOf(ctx context.Context, t *taking, now time.Time, out *TakenOver) (store.Account, error) {
 	spec := t.foreign.Spec
 	a := store.Account{
-		ID: t.id, UID: accounts.NewUID(accounts.PrefixAccount, now), PublicKey: spec.PublicKey, Limits: spec.Limits,
+		ID: t.id, UID: accounts.NewUID(accounts.PrefixAccount, now), PublicKey: spec.PublicKey, Limits: spec.Limits, AuthCallout: spec.Callout,
 		CreateTime: now, UpdateTime: now,
 	}
 	if spec.Name != t.id {

@@ -112,7 +112,7 @@ func Etag(revision int64) string {
 func (s *Service) publish(ctx context.Context, tx *store.Tx, method, target string, a store.Account, roles []store.Role, r store.Revocations, changes ...shareChange) (store.Operation, error) {
 	spec := accounts.AccountSpec{
 		PublicKey: a.PublicKey, Name: tx.Organization() + "/" + a.ID, Limits: a.Limits, Suspended: a.Suspended || a.Deleted(),
-		Keys: []string{a.DirectKey}, Revocations: r.All(), Carried: a.Carried,
+		Keys: []string{a.DirectKey}, Revocations: r.All(), Callout: a.AuthCallout, Carried: a.Carried,
 	}
 	for _, k := range a.OtherKeys {
 		spec.Keys = append(spec.Keys, k.PublicKey)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -239,6 +240,9 @@ func accountPairs(acc *apiv1.Account) []term.Pair {
 	pairs = append(pairs, quotaPairs(l)...)
 	if ttl := acc.GetDefaultCredentialTtlSeconds(); ttl > 0 {
 		pairs = append(pairs, term.Pair{Name: "credential life", Value: (time.Duration(ttl) * time.Second).String()})
+	}
+	if c := acc.GetAuthCallout(); c != nil {
+		pairs = append(pairs, term.Pair{Name: "who connects is decided by", Value: strings.Join(c.GetUserPublicKeys(), ", ")})
 	}
 	if acc.GetDeleteProtection() {
 		pairs = append(pairs, term.Pair{Name: "delete protection", Value: "on"})

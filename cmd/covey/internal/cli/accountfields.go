@@ -18,6 +18,12 @@ type accountFields struct {
 	protect       bool
 	limits        [5]string // by the index in limitFlags
 	quotas        []string  // name=amount/burst/policy
+
+	callout struct {
+		users, accounts, issuers []string
+		xkey                     string
+		none                     bool
+	}
 }
 
 // limitFlags are the flags of Limits' fields, in the order of accountFields.
@@ -41,6 +47,11 @@ func (f *accountFields) flags(set *pflag.FlagSet) {
 		set.StringVar(&f.limits[i], l.flag, "", l.usage+": a number, or "+unlimited)
 	}
 	set.StringArrayVar(&f.quotas, "limit", nil, "name=amount[/burst[/slow|refuse|close]] or name="+unlimited+", again for each of "+quotaNames())
+	set.StringSliceVar(&f.callout.users, "callout-user", nil, "public key of a credential of the account with which a service connects that decides who else does")
+	set.StringSliceVar(&f.callout.accounts, "callout-account", nil, "public key of a further account that the service may put users into")
+	set.StringSliceVar(&f.callout.issuers, "callout-issuer", nil, "public account key with which the service signs users")
+	set.StringVar(&f.callout.xkey, "callout-xkey", "", "public curve key that the service is asked with")
+	set.BoolVar(&f.callout.none, "no-callout", false, "let credentials alone decide who connects")
 }
 
 // message returns the fields whose flags were given, and their mask.
@@ -60,6 +71,9 @@ func (f *accountFields) message(set *pflag.FlagSet) (*apiv1.Account, *fieldmaskp
 	if set.Changed("delete-protection") {
 		account.DeleteProtection = f.protect
 		mask.Paths = append(mask.Paths, "delete_protection")
+	}
+	if err := f.readCallout(set, account, mask); err != nil {
+		return nil, nil, err
 	}
 	limits := &apiv1.Limits{}
 	values := [5]**int64{&limits.Connections, &limits.Subscriptions, &limits.PayloadBytes, &limits.LeafNodes, &limits.DataBytes}
@@ -82,6 +96,26 @@ func (f *accountFields) message(set *pflag.FlagSet) (*apiv1.Account, *fieldmaskp
 		account.Limits = limits
 	}
 	return account, mask, nil
+}
+
+// readCallout reads the flags of the authorization service: all of it at once.
+func (f *accountFields) readCallout(set *pflag.FlagSet, account *apiv1.Account, mask *fieldmaskpb.FieldMask) error {
+	given := set.Changed("callout-account") || set.Changed("callout-issuer") || set.Changed("callout-xkey")
+	named := set.Changed("callout-user")
+	switch {
+	case f.callout.none && (given || named):
+		return term.Usagef("leave out one", "--no-callout and settings of a service exclude each other")
+	case given && !named:
+		return term.Usagef("all of the service's settings are given together", "--callout-user is missing")
+	case named:
+		account.AuthCallout = &apiv1.AuthCallout{
+			UserPublicKeys: f.callout.users, AllowedAccountPublicKeys: f.callout.accounts, IssuerPublicKeys: f.callout.issuers, Xkey: f.callout.xkey,
+		}
+	case !f.callout.none:
+		return nil
+	}
+	mask.Paths = append(mask.Paths, "auth_callout")
+	return nil
 }
 
 // parseLimit reads a number; nil is for no limit.

@@ -103,7 +103,11 @@ type Account struct {
 	// When it was deleted; absent unless it is.
 	DeleteTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=delete_time,json=deleteTime,proto3" json:"delete_time,omitempty"`
 	// When a deleted account ends for good.
-	PurgeTime     *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=purge_time,json=purgeTime,proto3" json:"purge_time,omitempty"`
+	PurgeTime *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=purge_time,json=purgeTime,proto3" json:"purge_time,omitempty"`
+	// A service that decides who connects; absent when nobody does but the
+	// credentials. It is set after a credential was issued that the service
+	// connects with.
+	AuthCallout   *AuthCallout `protobuf:"bytes,15,opt,name=auth_callout,json=authCallout,proto3" json:"auth_callout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -236,12 +240,96 @@ func (x *Account) GetPurgeTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Account) GetAuthCallout() *AuthCallout {
+	if x != nil {
+		return x.AuthCallout
+	}
+	return nil
+}
+
+// AuthCallout lets a service decide who connects to an account: brokers ask it
+// on $SYS.REQ.USER.AUTH about everybody but the users named here.
+type AuthCallout struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Public keys of credentials of this account, whose holders are let in without
+	// being asked about: the service itself is one.
+	UserPublicKeys []string `protobuf:"bytes,1,rep,name=user_public_keys,json=userPublicKeys,proto3" json:"user_public_keys,omitempty"`
+	// Public keys of further accounts of the organization that it may put users
+	// into.
+	AllowedAccountPublicKeys []string `protobuf:"bytes,2,rep,name=allowed_account_public_keys,json=allowedAccountPublicKeys,proto3" json:"allowed_account_public_keys,omitempty"`
+	// Public curve key that requests are encrypted for; empty is in clear.
+	Xkey string `protobuf:"bytes,3,opt,name=xkey,proto3" json:"xkey,omitempty"`
+	// Public account keys whose seeds the service has: users that they sign are
+	// good in this account, whatever their permissions.
+	IssuerPublicKeys []string `protobuf:"bytes,4,rep,name=issuer_public_keys,json=issuerPublicKeys,proto3" json:"issuer_public_keys,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *AuthCallout) Reset() {
+	*x = AuthCallout{}
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthCallout) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthCallout) ProtoMessage() {}
+
+func (x *AuthCallout) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthCallout.ProtoReflect.Descriptor instead.
+func (*AuthCallout) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *AuthCallout) GetUserPublicKeys() []string {
+	if x != nil {
+		return x.UserPublicKeys
+	}
+	return nil
+}
+
+func (x *AuthCallout) GetAllowedAccountPublicKeys() []string {
+	if x != nil {
+		return x.AllowedAccountPublicKeys
+	}
+	return nil
+}
+
+func (x *AuthCallout) GetXkey() string {
+	if x != nil {
+		return x.Xkey
+	}
+	return ""
+}
+
+func (x *AuthCallout) GetIssuerPublicKeys() []string {
+	if x != nil {
+		return x.IssuerPublicKeys
+	}
+	return nil
+}
+
 type CreateAccountRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Parent    string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
 	AccountId string                 `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	// Writable fields: display_name, limits, default_credential_ttl_seconds,
-	// delete_protection.
+	// delete_protection. auth_callout needs users, and is set by an update.
 	Account       *Account `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`
 	RequestId     string   `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	ValidateOnly  bool     `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
@@ -251,7 +339,7 @@ type CreateAccountRequest struct {
 
 func (x *CreateAccountRequest) Reset() {
 	*x = CreateAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[1]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -263,7 +351,7 @@ func (x *CreateAccountRequest) String() string {
 func (*CreateAccountRequest) ProtoMessage() {}
 
 func (x *CreateAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[1]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -276,7 +364,7 @@ func (x *CreateAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountRequest.ProtoReflect.Descriptor instead.
 func (*CreateAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{1}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *CreateAccountRequest) GetParent() string {
@@ -324,7 +412,7 @@ type CreateAccountResponse struct {
 
 func (x *CreateAccountResponse) Reset() {
 	*x = CreateAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[2]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -336,7 +424,7 @@ func (x *CreateAccountResponse) String() string {
 func (*CreateAccountResponse) ProtoMessage() {}
 
 func (x *CreateAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[2]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -349,7 +437,7 @@ func (x *CreateAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAccountResponse.ProtoReflect.Descriptor instead.
 func (*CreateAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{2}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CreateAccountResponse) GetAccount() *Account {
@@ -375,7 +463,7 @@ type GetAccountRequest struct {
 
 func (x *GetAccountRequest) Reset() {
 	*x = GetAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[3]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -387,7 +475,7 @@ func (x *GetAccountRequest) String() string {
 func (*GetAccountRequest) ProtoMessage() {}
 
 func (x *GetAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[3]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -400,7 +488,7 @@ func (x *GetAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAccountRequest.ProtoReflect.Descriptor instead.
 func (*GetAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{3}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetAccountRequest) GetName() string {
@@ -419,7 +507,7 @@ type GetAccountResponse struct {
 
 func (x *GetAccountResponse) Reset() {
 	*x = GetAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[4]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -431,7 +519,7 @@ func (x *GetAccountResponse) String() string {
 func (*GetAccountResponse) ProtoMessage() {}
 
 func (x *GetAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[4]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -444,7 +532,7 @@ func (x *GetAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAccountResponse.ProtoReflect.Descriptor instead.
 func (*GetAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{4}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetAccountResponse) GetAccount() *Account {
@@ -469,7 +557,7 @@ type ListAccountsRequest struct {
 
 func (x *ListAccountsRequest) Reset() {
 	*x = ListAccountsRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[5]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -481,7 +569,7 @@ func (x *ListAccountsRequest) String() string {
 func (*ListAccountsRequest) ProtoMessage() {}
 
 func (x *ListAccountsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[5]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -494,7 +582,7 @@ func (x *ListAccountsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAccountsRequest.ProtoReflect.Descriptor instead.
 func (*ListAccountsRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{5}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListAccountsRequest) GetParent() string {
@@ -542,7 +630,7 @@ type ListAccountsResponse struct {
 
 func (x *ListAccountsResponse) Reset() {
 	*x = ListAccountsResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[6]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -554,7 +642,7 @@ func (x *ListAccountsResponse) String() string {
 func (*ListAccountsResponse) ProtoMessage() {}
 
 func (x *ListAccountsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[6]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -567,7 +655,7 @@ func (x *ListAccountsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAccountsResponse.ProtoReflect.Descriptor instead.
 func (*ListAccountsResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{6}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListAccountsResponse) GetAccounts() []*Account {
@@ -597,7 +685,7 @@ type UpdateAccountRequest struct {
 
 func (x *UpdateAccountRequest) Reset() {
 	*x = UpdateAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[7]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -609,7 +697,7 @@ func (x *UpdateAccountRequest) String() string {
 func (*UpdateAccountRequest) ProtoMessage() {}
 
 func (x *UpdateAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[7]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -622,7 +710,7 @@ func (x *UpdateAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAccountRequest.ProtoReflect.Descriptor instead.
 func (*UpdateAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{7}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UpdateAccountRequest) GetAccount() *Account {
@@ -663,7 +751,7 @@ type UpdateAccountResponse struct {
 
 func (x *UpdateAccountResponse) Reset() {
 	*x = UpdateAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[8]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -675,7 +763,7 @@ func (x *UpdateAccountResponse) String() string {
 func (*UpdateAccountResponse) ProtoMessage() {}
 
 func (x *UpdateAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[8]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -688,7 +776,7 @@ func (x *UpdateAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAccountResponse.ProtoReflect.Descriptor instead.
 func (*UpdateAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{8}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *UpdateAccountResponse) GetAccount() *Account {
@@ -718,7 +806,7 @@ type SuspendAccountRequest struct {
 
 func (x *SuspendAccountRequest) Reset() {
 	*x = SuspendAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[9]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -730,7 +818,7 @@ func (x *SuspendAccountRequest) String() string {
 func (*SuspendAccountRequest) ProtoMessage() {}
 
 func (x *SuspendAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[9]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -743,7 +831,7 @@ func (x *SuspendAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendAccountRequest.ProtoReflect.Descriptor instead.
 func (*SuspendAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{9}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SuspendAccountRequest) GetName() string {
@@ -791,7 +879,7 @@ type SuspendAccountResponse struct {
 
 func (x *SuspendAccountResponse) Reset() {
 	*x = SuspendAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[10]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +891,7 @@ func (x *SuspendAccountResponse) String() string {
 func (*SuspendAccountResponse) ProtoMessage() {}
 
 func (x *SuspendAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[10]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +904,7 @@ func (x *SuspendAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendAccountResponse.ProtoReflect.Descriptor instead.
 func (*SuspendAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{10}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SuspendAccountResponse) GetAccount() *Account {
@@ -845,7 +933,7 @@ type ResumeAccountRequest struct {
 
 func (x *ResumeAccountRequest) Reset() {
 	*x = ResumeAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[11]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +945,7 @@ func (x *ResumeAccountRequest) String() string {
 func (*ResumeAccountRequest) ProtoMessage() {}
 
 func (x *ResumeAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[11]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +958,7 @@ func (x *ResumeAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeAccountRequest.ProtoReflect.Descriptor instead.
 func (*ResumeAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{11}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ResumeAccountRequest) GetName() string {
@@ -911,7 +999,7 @@ type ResumeAccountResponse struct {
 
 func (x *ResumeAccountResponse) Reset() {
 	*x = ResumeAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[12]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -923,7 +1011,7 @@ func (x *ResumeAccountResponse) String() string {
 func (*ResumeAccountResponse) ProtoMessage() {}
 
 func (x *ResumeAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[12]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,7 +1024,7 @@ func (x *ResumeAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeAccountResponse.ProtoReflect.Descriptor instead.
 func (*ResumeAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{12}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ResumeAccountResponse) GetAccount() *Account {
@@ -968,7 +1056,7 @@ type DeleteAccountRequest struct {
 
 func (x *DeleteAccountRequest) Reset() {
 	*x = DeleteAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[13]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1068,7 @@ func (x *DeleteAccountRequest) String() string {
 func (*DeleteAccountRequest) ProtoMessage() {}
 
 func (x *DeleteAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[13]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1081,7 @@ func (x *DeleteAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAccountRequest.ProtoReflect.Descriptor instead.
 func (*DeleteAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{13}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeleteAccountRequest) GetName() string {
@@ -1042,7 +1130,7 @@ type DeleteAccountResponse struct {
 
 func (x *DeleteAccountResponse) Reset() {
 	*x = DeleteAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[14]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1054,7 +1142,7 @@ func (x *DeleteAccountResponse) String() string {
 func (*DeleteAccountResponse) ProtoMessage() {}
 
 func (x *DeleteAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[14]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1067,7 +1155,7 @@ func (x *DeleteAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAccountResponse.ProtoReflect.Descriptor instead.
 func (*DeleteAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{14}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DeleteAccountResponse) GetOperation() *Operation {
@@ -1096,7 +1184,7 @@ type UndeleteAccountRequest struct {
 
 func (x *UndeleteAccountRequest) Reset() {
 	*x = UndeleteAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[15]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1108,7 +1196,7 @@ func (x *UndeleteAccountRequest) String() string {
 func (*UndeleteAccountRequest) ProtoMessage() {}
 
 func (x *UndeleteAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[15]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1121,7 +1209,7 @@ func (x *UndeleteAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndeleteAccountRequest.ProtoReflect.Descriptor instead.
 func (*UndeleteAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{15}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UndeleteAccountRequest) GetName() string {
@@ -1162,7 +1250,7 @@ type UndeleteAccountResponse struct {
 
 func (x *UndeleteAccountResponse) Reset() {
 	*x = UndeleteAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[16]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1174,7 +1262,7 @@ func (x *UndeleteAccountResponse) String() string {
 func (*UndeleteAccountResponse) ProtoMessage() {}
 
 func (x *UndeleteAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[16]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1187,7 +1275,7 @@ func (x *UndeleteAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndeleteAccountResponse.ProtoReflect.Descriptor instead.
 func (*UndeleteAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{16}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *UndeleteAccountResponse) GetAccount() *Account {
@@ -1216,7 +1304,7 @@ type PurgeAccountRequest struct {
 
 func (x *PurgeAccountRequest) Reset() {
 	*x = PurgeAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[17]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1228,7 +1316,7 @@ func (x *PurgeAccountRequest) String() string {
 func (*PurgeAccountRequest) ProtoMessage() {}
 
 func (x *PurgeAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[17]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1241,7 +1329,7 @@ func (x *PurgeAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeAccountRequest.ProtoReflect.Descriptor instead.
 func (*PurgeAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{17}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PurgeAccountRequest) GetName() string {
@@ -1281,7 +1369,7 @@ type PurgeAccountResponse struct {
 
 func (x *PurgeAccountResponse) Reset() {
 	*x = PurgeAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[18]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1293,7 +1381,7 @@ func (x *PurgeAccountResponse) String() string {
 func (*PurgeAccountResponse) ProtoMessage() {}
 
 func (x *PurgeAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[18]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1306,7 +1394,7 @@ func (x *PurgeAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeAccountResponse.ProtoReflect.Descriptor instead.
 func (*PurgeAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{18}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PurgeAccountResponse) GetOperation() *Operation {
@@ -1332,7 +1420,7 @@ type ExportAccountRequest struct {
 
 func (x *ExportAccountRequest) Reset() {
 	*x = ExportAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[19]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1344,7 +1432,7 @@ func (x *ExportAccountRequest) String() string {
 func (*ExportAccountRequest) ProtoMessage() {}
 
 func (x *ExportAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[19]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1357,7 +1445,7 @@ func (x *ExportAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportAccountRequest.ProtoReflect.Descriptor instead.
 func (*ExportAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{19}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ExportAccountRequest) GetName() string {
@@ -1417,7 +1505,7 @@ type ExportAccountResponse struct {
 
 func (x *ExportAccountResponse) Reset() {
 	*x = ExportAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[20]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1429,7 +1517,7 @@ func (x *ExportAccountResponse) String() string {
 func (*ExportAccountResponse) ProtoMessage() {}
 
 func (x *ExportAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[20]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1442,7 +1530,7 @@ func (x *ExportAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportAccountResponse.ProtoReflect.Descriptor instead.
 func (*ExportAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{20}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ExportAccountResponse) GetClaimsJwt() string {
@@ -1485,7 +1573,7 @@ type ExportedKey struct {
 
 func (x *ExportedKey) Reset() {
 	*x = ExportedKey{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[21]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1497,7 +1585,7 @@ func (x *ExportedKey) String() string {
 func (*ExportedKey) ProtoMessage() {}
 
 func (x *ExportedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[21]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1510,7 +1598,7 @@ func (x *ExportedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedKey.ProtoReflect.Descriptor instead.
 func (*ExportedKey) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{21}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ExportedKey) GetPublicKey() string {
@@ -1540,7 +1628,7 @@ type ExportedUser struct {
 
 func (x *ExportedUser) Reset() {
 	*x = ExportedUser{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[22]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1552,7 +1640,7 @@ func (x *ExportedUser) String() string {
 func (*ExportedUser) ProtoMessage() {}
 
 func (x *ExportedUser) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[22]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1565,7 +1653,7 @@ func (x *ExportedUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedUser.ProtoReflect.Descriptor instead.
 func (*ExportedUser) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{22}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ExportedUser) GetUserId() string {
@@ -1586,7 +1674,7 @@ var File_covey_api_v1_accounts_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_accounts_proto_rawDesc = "" +
 	"\n" +
-	"\x1bcovey/api/v1/accounts.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x05\n" +
+	"\x1bcovey/api/v1/accounts.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x05\n" +
 	"\aAccount\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12!\n" +
@@ -1607,12 +1695,19 @@ const file_covey_api_v1_accounts_proto_rawDesc = "" +
 	"\vdelete_time\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"deleteTime\x129\n" +
 	"\n" +
-	"purge_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\tpurgeTime\"X\n" +
+	"purge_time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\tpurgeTime\x12<\n" +
+	"\fauth_callout\x18\x0f \x01(\v2\x19.covey.api.v1.AuthCalloutR\vauthCallout\"X\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_ACTIVE\x10\x01\x12\x13\n" +
 	"\x0fSTATE_SUSPENDED\x10\x02\x12\x11\n" +
-	"\rSTATE_DELETED\x10\x03\"\x95\x02\n" +
+	"\rSTATE_DELETED\x10\x03\"\xf3\x01\n" +
+	"\vAuthCallout\x12:\n" +
+	"\x10user_public_keys\x18\x01 \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\b\x01\x10 \"\x04r\x02\x18@R\x0euserPublicKeys\x12M\n" +
+	"\x1ballowed_account_public_keys\x18\x02 \x03(\tB\x0e\xbaH\v\x92\x01\b\x10 \"\x04r\x02\x18@R\x18allowedAccountPublicKeys\x12\x1b\n" +
+	"\x04xkey\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04xkey\x12<\n" +
+	"\x12issuer_public_keys\x18\x04 \x03(\tB\x0e\xbaH\v\x92\x01\b\x10 \"\x04r\x02\x18@R\x10issuerPublicKeys\"\x95\x02\n" +
 	"\x14CreateAccountRequest\x129\n" +
 	"\x06parent\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^organizations/[^/]{1,64}$R\x06parent\x12D\n" +
 	"\n" +
@@ -1746,89 +1841,91 @@ func file_covey_api_v1_accounts_proto_rawDescGZIP() []byte {
 }
 
 var file_covey_api_v1_accounts_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_covey_api_v1_accounts_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_covey_api_v1_accounts_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_covey_api_v1_accounts_proto_goTypes = []any{
 	(Account_State)(0),              // 0: covey.api.v1.Account.State
 	(*Account)(nil),                 // 1: covey.api.v1.Account
-	(*CreateAccountRequest)(nil),    // 2: covey.api.v1.CreateAccountRequest
-	(*CreateAccountResponse)(nil),   // 3: covey.api.v1.CreateAccountResponse
-	(*GetAccountRequest)(nil),       // 4: covey.api.v1.GetAccountRequest
-	(*GetAccountResponse)(nil),      // 5: covey.api.v1.GetAccountResponse
-	(*ListAccountsRequest)(nil),     // 6: covey.api.v1.ListAccountsRequest
-	(*ListAccountsResponse)(nil),    // 7: covey.api.v1.ListAccountsResponse
-	(*UpdateAccountRequest)(nil),    // 8: covey.api.v1.UpdateAccountRequest
-	(*UpdateAccountResponse)(nil),   // 9: covey.api.v1.UpdateAccountResponse
-	(*SuspendAccountRequest)(nil),   // 10: covey.api.v1.SuspendAccountRequest
-	(*SuspendAccountResponse)(nil),  // 11: covey.api.v1.SuspendAccountResponse
-	(*ResumeAccountRequest)(nil),    // 12: covey.api.v1.ResumeAccountRequest
-	(*ResumeAccountResponse)(nil),   // 13: covey.api.v1.ResumeAccountResponse
-	(*DeleteAccountRequest)(nil),    // 14: covey.api.v1.DeleteAccountRequest
-	(*DeleteAccountResponse)(nil),   // 15: covey.api.v1.DeleteAccountResponse
-	(*UndeleteAccountRequest)(nil),  // 16: covey.api.v1.UndeleteAccountRequest
-	(*UndeleteAccountResponse)(nil), // 17: covey.api.v1.UndeleteAccountResponse
-	(*PurgeAccountRequest)(nil),     // 18: covey.api.v1.PurgeAccountRequest
-	(*PurgeAccountResponse)(nil),    // 19: covey.api.v1.PurgeAccountResponse
-	(*ExportAccountRequest)(nil),    // 20: covey.api.v1.ExportAccountRequest
-	(*ExportAccountResponse)(nil),   // 21: covey.api.v1.ExportAccountResponse
-	(*ExportedKey)(nil),             // 22: covey.api.v1.ExportedKey
-	(*ExportedUser)(nil),            // 23: covey.api.v1.ExportedUser
-	(*Limits)(nil),                  // 24: covey.api.v1.Limits
-	(*timestamppb.Timestamp)(nil),   // 25: google.protobuf.Timestamp
-	(*Operation)(nil),               // 26: covey.api.v1.Operation
-	(*fieldmaskpb.FieldMask)(nil),   // 27: google.protobuf.FieldMask
+	(*AuthCallout)(nil),             // 2: covey.api.v1.AuthCallout
+	(*CreateAccountRequest)(nil),    // 3: covey.api.v1.CreateAccountRequest
+	(*CreateAccountResponse)(nil),   // 4: covey.api.v1.CreateAccountResponse
+	(*GetAccountRequest)(nil),       // 5: covey.api.v1.GetAccountRequest
+	(*GetAccountResponse)(nil),      // 6: covey.api.v1.GetAccountResponse
+	(*ListAccountsRequest)(nil),     // 7: covey.api.v1.ListAccountsRequest
+	(*ListAccountsResponse)(nil),    // 8: covey.api.v1.ListAccountsResponse
+	(*UpdateAccountRequest)(nil),    // 9: covey.api.v1.UpdateAccountRequest
+	(*UpdateAccountResponse)(nil),   // 10: covey.api.v1.UpdateAccountResponse
+	(*SuspendAccountRequest)(nil),   // 11: covey.api.v1.SuspendAccountRequest
+	(*SuspendAccountResponse)(nil),  // 12: covey.api.v1.SuspendAccountResponse
+	(*ResumeAccountRequest)(nil),    // 13: covey.api.v1.ResumeAccountRequest
+	(*ResumeAccountResponse)(nil),   // 14: covey.api.v1.ResumeAccountResponse
+	(*DeleteAccountRequest)(nil),    // 15: covey.api.v1.DeleteAccountRequest
+	(*DeleteAccountResponse)(nil),   // 16: covey.api.v1.DeleteAccountResponse
+	(*UndeleteAccountRequest)(nil),  // 17: covey.api.v1.UndeleteAccountRequest
+	(*UndeleteAccountResponse)(nil), // 18: covey.api.v1.UndeleteAccountResponse
+	(*PurgeAccountRequest)(nil),     // 19: covey.api.v1.PurgeAccountRequest
+	(*PurgeAccountResponse)(nil),    // 20: covey.api.v1.PurgeAccountResponse
+	(*ExportAccountRequest)(nil),    // 21: covey.api.v1.ExportAccountRequest
+	(*ExportAccountResponse)(nil),   // 22: covey.api.v1.ExportAccountResponse
+	(*ExportedKey)(nil),             // 23: covey.api.v1.ExportedKey
+	(*ExportedUser)(nil),            // 24: covey.api.v1.ExportedUser
+	(*Limits)(nil),                  // 25: covey.api.v1.Limits
+	(*timestamppb.Timestamp)(nil),   // 26: google.protobuf.Timestamp
+	(*Operation)(nil),               // 27: covey.api.v1.Operation
+	(*fieldmaskpb.FieldMask)(nil),   // 28: google.protobuf.FieldMask
 }
 var file_covey_api_v1_accounts_proto_depIdxs = []int32{
 	0,  // 0: covey.api.v1.Account.state:type_name -> covey.api.v1.Account.State
-	24, // 1: covey.api.v1.Account.limits:type_name -> covey.api.v1.Limits
-	25, // 2: covey.api.v1.Account.create_time:type_name -> google.protobuf.Timestamp
-	25, // 3: covey.api.v1.Account.update_time:type_name -> google.protobuf.Timestamp
-	25, // 4: covey.api.v1.Account.delete_time:type_name -> google.protobuf.Timestamp
-	25, // 5: covey.api.v1.Account.purge_time:type_name -> google.protobuf.Timestamp
-	1,  // 6: covey.api.v1.CreateAccountRequest.account:type_name -> covey.api.v1.Account
-	1,  // 7: covey.api.v1.CreateAccountResponse.account:type_name -> covey.api.v1.Account
-	26, // 8: covey.api.v1.CreateAccountResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 9: covey.api.v1.GetAccountResponse.account:type_name -> covey.api.v1.Account
-	1,  // 10: covey.api.v1.ListAccountsResponse.accounts:type_name -> covey.api.v1.Account
-	1,  // 11: covey.api.v1.UpdateAccountRequest.account:type_name -> covey.api.v1.Account
-	27, // 12: covey.api.v1.UpdateAccountRequest.update_mask:type_name -> google.protobuf.FieldMask
-	1,  // 13: covey.api.v1.UpdateAccountResponse.account:type_name -> covey.api.v1.Account
-	26, // 14: covey.api.v1.UpdateAccountResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 15: covey.api.v1.SuspendAccountResponse.account:type_name -> covey.api.v1.Account
-	26, // 16: covey.api.v1.SuspendAccountResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 17: covey.api.v1.ResumeAccountResponse.account:type_name -> covey.api.v1.Account
-	26, // 18: covey.api.v1.ResumeAccountResponse.operation:type_name -> covey.api.v1.Operation
-	26, // 19: covey.api.v1.DeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 20: covey.api.v1.DeleteAccountResponse.account:type_name -> covey.api.v1.Account
-	1,  // 21: covey.api.v1.UndeleteAccountResponse.account:type_name -> covey.api.v1.Account
-	26, // 22: covey.api.v1.UndeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
-	26, // 23: covey.api.v1.PurgeAccountResponse.operation:type_name -> covey.api.v1.Operation
-	22, // 24: covey.api.v1.ExportAccountResponse.keys:type_name -> covey.api.v1.ExportedKey
-	23, // 25: covey.api.v1.ExportAccountResponse.users:type_name -> covey.api.v1.ExportedUser
-	2,  // 26: covey.api.v1.AccountService.CreateAccount:input_type -> covey.api.v1.CreateAccountRequest
-	4,  // 27: covey.api.v1.AccountService.GetAccount:input_type -> covey.api.v1.GetAccountRequest
-	6,  // 28: covey.api.v1.AccountService.ListAccounts:input_type -> covey.api.v1.ListAccountsRequest
-	8,  // 29: covey.api.v1.AccountService.UpdateAccount:input_type -> covey.api.v1.UpdateAccountRequest
-	10, // 30: covey.api.v1.AccountService.SuspendAccount:input_type -> covey.api.v1.SuspendAccountRequest
-	12, // 31: covey.api.v1.AccountService.ResumeAccount:input_type -> covey.api.v1.ResumeAccountRequest
-	14, // 32: covey.api.v1.AccountService.DeleteAccount:input_type -> covey.api.v1.DeleteAccountRequest
-	16, // 33: covey.api.v1.AccountService.UndeleteAccount:input_type -> covey.api.v1.UndeleteAccountRequest
-	18, // 34: covey.api.v1.AccountService.PurgeAccount:input_type -> covey.api.v1.PurgeAccountRequest
-	20, // 35: covey.api.v1.AccountService.ExportAccount:input_type -> covey.api.v1.ExportAccountRequest
-	3,  // 36: covey.api.v1.AccountService.CreateAccount:output_type -> covey.api.v1.CreateAccountResponse
-	5,  // 37: covey.api.v1.AccountService.GetAccount:output_type -> covey.api.v1.GetAccountResponse
-	7,  // 38: covey.api.v1.AccountService.ListAccounts:output_type -> covey.api.v1.ListAccountsResponse
-	9,  // 39: covey.api.v1.AccountService.UpdateAccount:output_type -> covey.api.v1.UpdateAccountResponse
-	11, // 40: covey.api.v1.AccountService.SuspendAccount:output_type -> covey.api.v1.SuspendAccountResponse
-	13, // 41: covey.api.v1.AccountService.ResumeAccount:output_type -> covey.api.v1.ResumeAccountResponse
-	15, // 42: covey.api.v1.AccountService.DeleteAccount:output_type -> covey.api.v1.DeleteAccountResponse
-	17, // 43: covey.api.v1.AccountService.UndeleteAccount:output_type -> covey.api.v1.UndeleteAccountResponse
-	19, // 44: covey.api.v1.AccountService.PurgeAccount:output_type -> covey.api.v1.PurgeAccountResponse
-	21, // 45: covey.api.v1.AccountService.ExportAccount:output_type -> covey.api.v1.ExportAccountResponse
-	36, // [36:46] is the sub-list for method output_type
-	26, // [26:36] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	25, // 1: covey.api.v1.Account.limits:type_name -> covey.api.v1.Limits
+	26, // 2: covey.api.v1.Account.create_time:type_name -> google.protobuf.Timestamp
+	26, // 3: covey.api.v1.Account.update_time:type_name -> google.protobuf.Timestamp
+	26, // 4: covey.api.v1.Account.delete_time:type_name -> google.protobuf.Timestamp
+	26, // 5: covey.api.v1.Account.purge_time:type_name -> google.protobuf.Timestamp
+	2,  // 6: covey.api.v1.Account.auth_callout:type_name -> covey.api.v1.AuthCallout
+	1,  // 7: covey.api.v1.CreateAccountRequest.account:type_name -> covey.api.v1.Account
+	1,  // 8: covey.api.v1.CreateAccountResponse.account:type_name -> covey.api.v1.Account
+	27, // 9: covey.api.v1.CreateAccountResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 10: covey.api.v1.GetAccountResponse.account:type_name -> covey.api.v1.Account
+	1,  // 11: covey.api.v1.ListAccountsResponse.accounts:type_name -> covey.api.v1.Account
+	1,  // 12: covey.api.v1.UpdateAccountRequest.account:type_name -> covey.api.v1.Account
+	28, // 13: covey.api.v1.UpdateAccountRequest.update_mask:type_name -> google.protobuf.FieldMask
+	1,  // 14: covey.api.v1.UpdateAccountResponse.account:type_name -> covey.api.v1.Account
+	27, // 15: covey.api.v1.UpdateAccountResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 16: covey.api.v1.SuspendAccountResponse.account:type_name -> covey.api.v1.Account
+	27, // 17: covey.api.v1.SuspendAccountResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 18: covey.api.v1.ResumeAccountResponse.account:type_name -> covey.api.v1.Account
+	27, // 19: covey.api.v1.ResumeAccountResponse.operation:type_name -> covey.api.v1.Operation
+	27, // 20: covey.api.v1.DeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 21: covey.api.v1.DeleteAccountResponse.account:type_name -> covey.api.v1.Account
+	1,  // 22: covey.api.v1.UndeleteAccountResponse.account:type_name -> covey.api.v1.Account
+	27, // 23: covey.api.v1.UndeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
+	27, // 24: covey.api.v1.PurgeAccountResponse.operation:type_name -> covey.api.v1.Operation
+	23, // 25: covey.api.v1.ExportAccountResponse.keys:type_name -> covey.api.v1.ExportedKey
+	24, // 26: covey.api.v1.ExportAccountResponse.users:type_name -> covey.api.v1.ExportedUser
+	3,  // 27: covey.api.v1.AccountService.CreateAccount:input_type -> covey.api.v1.CreateAccountRequest
+	5,  // 28: covey.api.v1.AccountService.GetAccount:input_type -> covey.api.v1.GetAccountRequest
+	7,  // 29: covey.api.v1.AccountService.ListAccounts:input_type -> covey.api.v1.ListAccountsRequest
+	9,  // 30: covey.api.v1.AccountService.UpdateAccount:input_type -> covey.api.v1.UpdateAccountRequest
+	11, // 31: covey.api.v1.AccountService.SuspendAccount:input_type -> covey.api.v1.SuspendAccountRequest
+	13, // 32: covey.api.v1.AccountService.ResumeAccount:input_type -> covey.api.v1.ResumeAccountRequest
+	15, // 33: covey.api.v1.AccountService.DeleteAccount:input_type -> covey.api.v1.DeleteAccountRequest
+	17, // 34: covey.api.v1.AccountService.UndeleteAccount:input_type -> covey.api.v1.UndeleteAccountRequest
+	19, // 35: covey.api.v1.AccountService.PurgeAccount:input_type -> covey.api.v1.PurgeAccountRequest
+	21, // 36: covey.api.v1.AccountService.ExportAccount:input_type -> covey.api.v1.ExportAccountRequest
+	4,  // 37: covey.api.v1.AccountService.CreateAccount:output_type -> covey.api.v1.CreateAccountResponse
+	6,  // 38: covey.api.v1.AccountService.GetAccount:output_type -> covey.api.v1.GetAccountResponse
+	8,  // 39: covey.api.v1.AccountService.ListAccounts:output_type -> covey.api.v1.ListAccountsResponse
+	10, // 40: covey.api.v1.AccountService.UpdateAccount:output_type -> covey.api.v1.UpdateAccountResponse
+	12, // 41: covey.api.v1.AccountService.SuspendAccount:output_type -> covey.api.v1.SuspendAccountResponse
+	14, // 42: covey.api.v1.AccountService.ResumeAccount:output_type -> covey.api.v1.ResumeAccountResponse
+	16, // 43: covey.api.v1.AccountService.DeleteAccount:output_type -> covey.api.v1.DeleteAccountResponse
+	18, // 44: covey.api.v1.AccountService.UndeleteAccount:output_type -> covey.api.v1.UndeleteAccountResponse
+	20, // 45: covey.api.v1.AccountService.PurgeAccount:output_type -> covey.api.v1.PurgeAccountResponse
+	22, // 46: covey.api.v1.AccountService.ExportAccount:output_type -> covey.api.v1.ExportAccountResponse
+	37, // [37:47] is the sub-list for method output_type
+	27, // [27:37] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_accounts_proto_init() }
@@ -1838,14 +1935,14 @@ func file_covey_api_v1_accounts_proto_init() {
 	}
 	file_covey_api_v1_common_proto_init()
 	file_covey_api_v1_operations_proto_init()
-	file_covey_api_v1_accounts_proto_msgTypes[13].OneofWrappers = []any{}
+	file_covey_api_v1_accounts_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_api_v1_accounts_proto_rawDesc), len(file_covey_api_v1_accounts_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   23,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
