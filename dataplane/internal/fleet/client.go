@@ -34,7 +34,8 @@ const accountsMaxDefault = 1 << 16
 
 // Config is what a Client needs.
 type Config struct {
-	// ControlPlaneAddr is host:port of the fleet listener.
+	// ControlPlaneAddr is host:port of the fleet listener, or of several with
+	// commas between.
 	ControlPlaneAddr string
 	// JoinToken is needed until the broker has an identity in StateDir.
 	JoinToken JoinToken
@@ -149,15 +150,14 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	for account, revision := range revisions {
 		c.accounts[account] = &holding{revision: revision}
 	}
-	c.conn, err = grpc.NewClient(cfg.ControlPlaneAddr,
-		grpc.WithTransportCredentials(credentials.NewTLS(c.ClientTLS())),
+	c.conn, err = dial(cfg.ControlPlaneAddr, credentials.NewTLS(c.ClientTLS()),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 2, Jitter: 0.3, MaxDelay: reconnectMax},
 			MinConnectTimeout: welcomeTimeout,
 		}))
 	if err != nil {
-		return nil, fmt.Errorf("dial control plane: %w", err)
+		return nil, err
 	}
 	c.rpc = fleetv1.NewFleetServiceClient(c.conn)
 	c.root, c.stop = context.WithCancel(context.Background())

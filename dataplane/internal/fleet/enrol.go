@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
@@ -80,10 +79,9 @@ func join(ctx context.Context, cfg Config, pin [sha256.Size]byte, stored *stored
 		return nil, err
 	}
 	var other atomic.Bool
-	conn, err := grpc.NewClient(cfg.ControlPlaneAddr,
-		grpc.WithTransportCredentials(credentials.NewTLS(pinnedTLS(pin, &other))))
+	conn, err := dial(cfg.ControlPlaneAddr, credentials.NewTLS(pinnedTLS(pin, &other)))
 	if err != nil {
-		return nil, fmt.Errorf("dial control plane: %w", err)
+		return nil, err
 	}
 	defer conn.Close() //nolint:errcheck // nothing is lost with it
 	backoff := lifecycle.Backoff{Min: 100 * time.Millisecond, Max: reconnectMax}
