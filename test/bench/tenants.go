@@ -83,8 +83,12 @@ func folderTenants(n, users int) func(*session) (*setup, error) {
 	}
 }
 
-// newcomersConnect lets each user connect once.
+// newcomersConnect lets each user connect once, when the server has started: one
+// that listens may still be reading what accounts there are.
 func newcomersConnect(ctx context.Context, b *bed) (load.Result, error) {
+	if err := b.warm(ctx); err != nil {
+		return load.Result{}, err
+	}
 	return b.connectAll(ctx, len(b.dialer.Users))
 }
 

@@ -59,7 +59,8 @@ type dir struct {
 	opened time.Time
 
 	mu    sync.Mutex
-	index map[string]digest // of the files there are; guarded by mu, also while files are written
+	fresh bool              // the index is of this very moment: it was not used yet; guarded by mu, as is all below
+	index map[string]digest // of the files there are, also while files are written
 	sum   digest            // of all of them
 }
 
@@ -81,6 +82,7 @@ func NewDir(d Dir) (*Resolver, error) {
 	if err := open.scan(); err != nil {
 		return nil, err
 	}
+	open.fresh = true
 	return &Resolver{
 		find:    func(_ context.Context, key string) (string, error) { return open.find(key, time.Now()) },
 		preload: open.preload,
@@ -93,6 +95,10 @@ func NewDir(d Dir) (*Resolver, error) {
 func (d *dir) scan() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.fresh {
+		d.fresh = false // reading all files twice in a row would double what a start takes
+		return nil
+	}
 	entries, err := os.ReadDir(d.Path)
 	if err != nil {
 		return fmt.Errorf("account directory: %w", err)
