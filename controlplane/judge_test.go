@@ -34,6 +34,13 @@ func (p *plane) judges(t *testing.T, run func(t *testing.T, j judge)) {
 	t.Run("covey broker", func(t *testing.T) { run(t, p.broker(t)) })
 }
 
+// onBoth runs a test on both, each with a control plane of its own.
+func onBoth(t *testing.T, run func(t *testing.T, open func(*plane, *testing.T) judge)) {
+	t.Helper()
+	t.Run("stock nats-server", func(t *testing.T) { run(t, (*plane).stock) })
+	t.Run("covey broker", func(t *testing.T) { run(t, (*plane).broker) })
+}
+
 // stock is a stock nats-server that resolves accounts over HTTP and is told of
 // changes, as it would be over $SYS.
 func (p *plane) stock(t *testing.T) judge {

@@ -84,7 +84,10 @@ func wantNoAnswer(t *testing.T, c *client, subject, when string) {
 
 // What is imported inside an organization works on a stock nats-server, and
 // ends there with the export's audience or with the export.
-func TestSharingInsideAnOrganization(t *testing.T) {
+func TestSharingInsideAnOrganization(t *testing.T) { onBoth(t, sharingInsideAnOrganization) }
+
+func sharingInsideAnOrganization(t *testing.T, open func(*plane, *testing.T) judge) {
+	t.Helper()
 	p := start(t, t.TempDir())
 	_, owner := p.signUp(t, "acme")
 	ctx := t.Context()
@@ -119,7 +122,7 @@ func TestSharingInsideAnOrganization(t *testing.T) {
 		}
 	}
 
-	j := p.stock(t)
+	j := open(p, t)
 	exporter, shop := j.mustConnect(t, owner.issue(t, acmeUser).GetCredsFile()), j.mustConnect(t, shopCreds)
 	answerer(t, exporter, "price.*")
 	wantAnswer(t, shop, "shop.price.tea", "price.tea")
@@ -161,8 +164,8 @@ func TestSharingInsideAnOrganization(t *testing.T) {
 		t.Errorf("deleting broke %v", gone.GetBrokenImports())
 	}
 	// An export of the same id is another one.
-	owner.export(t, acmeAccount, "orders", "orders.>", apiv1.Export_TYPE_STREAM, 0)
-	j.settle(t, owner, acmeAccount, nil)
+	anew := owner.export(t, acmeAccount, "orders", "orders.>", apiv1.Export_TYPE_STREAM, 0)
+	j.settle(t, owner, acmeAccount, anew.GetOperation())
 	if err := exporter.Publish("orders.eu.2", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +181,10 @@ func TestSharingInsideAnOrganization(t *testing.T) {
 }
 
 // Between organizations it takes two, and either side ends it.
-func TestSharingBetweenOrganizations(t *testing.T) {
+func TestSharingBetweenOrganizations(t *testing.T) { onBoth(t, sharingBetweenOrganizations) }
+
+func sharingBetweenOrganizations(t *testing.T, open func(*plane, *testing.T) judge) {
+	t.Helper()
 	p := start(t, t.TempDir())
 	_, owner := p.signUp(t, "acme")
 	other, buyer := p.signUp(t, "globex")
@@ -243,7 +249,7 @@ func TestSharingBetweenOrganizations(t *testing.T) {
 	_, err = buyer.shares.RejectShare(ctx, &apiv1.RejectShareRequest{Name: share})
 	wantError(t, err, errs.Precondition, "SHARE_IN_USE")
 
-	j := p.stock(t)
+	j := open(p, t)
 	seller, client := j.mustConnect(t, owner.issue(t, acmeUser).GetCredsFile()), j.mustConnect(t, other.GetCredsFile())
 	answerer(t, seller, "price.*")
 	wantAnswer(t, client, "acme.tea", "price.tea")
