@@ -72,7 +72,6 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	srv.Start()
 	s := &Server{etcd: srv, client: v3client.New(srv)}
-	s.client.KV = localReads{s.client.KV}
 	timeout := time.NewTimer(readyWithin)
 	defer timeout.Stop()
 	select {
