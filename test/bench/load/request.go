@@ -28,10 +28,14 @@ func RunPacedRequests(ctx context.Context, clients []*Conn, responder *Conn, pay
 	hists := make([]*Histogram, len(clients))
 	errs := make([]error, len(clients)+1)
 	var wg, answering sync.WaitGroup
-	answering.Go(func() { errs[len(clients)] = respond(responder) })
+	answering.Go(func() {
+		defer responder.hurry()()
+		errs[len(clients)] = respond(responder)
+	})
 	for i, c := range clients {
 		hists[i] = &Histogram{Base: base}
 		wg.Go(func() {
+			defer c.hurry()()
 			errs[i] = ask(ctx, c, i, payload, every, base.Add(d), hists[i])
 			if errs[i] != nil {
 				_ = responder.nc.SetReadDeadline(time.Unix(1, 0))
