@@ -146,7 +146,22 @@ func (s *suite) check(ctx context.Context, t *testing.T, script *conformance.Scr
 	if err != nil {
 		t.Fatalf("subject, %+v: %v", cut, err)
 	}
-	if wrong := s.differences.Unexpected(script.Name, conformance.Diff(want, got)); wrong != nil {
+	wrong := s.differences.Unexpected(script.Name, conformance.Diff(want, got))
+	for i := 0; wrong != nil && i < hearings; i++ {
+		if want, err = conformance.Play(ctx, s.judge, script, conformance.Cut{}); err != nil {
+			t.Fatalf("the judge cannot play it again: %v", err)
+		}
+		if s.differences.Unexpected(script.Name, conformance.Diff(want, got)) == nil {
+			t.Logf("the judge does not always answer alike; not this time (- judge, + subject), %+v:\n%s", cut, strings.Join(wrong, "\n"))
+			return
+		}
+	}
+	if wrong != nil {
 		t.Fatalf("subject answers otherwise (- judge, + subject), %+v:\n%s", cut, strings.Join(wrong, "\n"))
 	}
 }
+
+// hearings is how often the judge is heard again when the subject answers in
+// another way: stock has races of its own. The subject has to answer as the judge
+// does at least now and then, at once.
+const hearings = 3
