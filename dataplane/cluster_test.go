@@ -147,11 +147,17 @@ func dialURL(t *testing.T, m member, opts ...nats.Option) *nats.Conn {
 // meshed waits until a message from each member reaches all the others.
 func meshed(t *testing.T, members ...member) {
 	t.Helper()
+	meshedAs(t, nil, members...)
+}
+
+// meshedAs does the same for the account of a user; nil for that of nobody.
+func meshedAs(t *testing.T, user nats.Option, members ...member) {
+	t.Helper()
 	conns := make([]*nats.Conn, len(members))
 	heard := make([]map[string]bool, len(members))
 	subs := make([]*nats.Subscription, len(members))
 	for i, m := range members {
-		nc, err := nats.Connect(m.ClientURL(), nats.Timeout(time.Minute))
+		nc, err := nats.Connect(m.ClientURL(), nats.Timeout(time.Minute), user)
 		must(t, err)
 		conns[i] = nc
 		heard[i] = make(map[string]bool)

@@ -62,7 +62,10 @@ func (b *Broker) joinSystem(ctx context.Context) error {
 	if err := b.delegate(); err != nil {
 		return err
 	}
-	b.host.Events, b.host.Services, b.host.Tracer = b.system, b.system, b.system
+	b.host.Events, b.host.Services, b.host.Tracer, b.host.Halves = b.system, b.system, b.system, b.system
+	if b.host.SystemAccount != "" {
+		b.host.Node = b.system.Node()
+	}
 	if b.resolver != nil && b.resolver.Store() != nil {
 		b.resolver.Ask(b.system.Find)
 	}

@@ -26,11 +26,17 @@ type Answer struct {
 	due        time.Time
 	line       *line
 	prev, next *Answer
+	given      bool // and kept for its waiter only, see Linger
 }
 
-// Waiter hears that an answer comes no more: it was not given in time, or pushed
-// out by too many others. It is called without a lock held.
-type Waiter interface{ Lapsed(*Answer) }
+// Waiter is who measures a request.
+type Waiter interface {
+	// Lapsed says that an answer comes no more: it was not given in time, or pushed
+	// out by too many others. It is called without a lock held.
+	Lapsed(*Answer)
+	// Suffix ends the subject of the answer; empty for nothing.
+	Suffix() string
+}
 
 // answersMax bounds what one importer may have asked of a service with one
 // threshold and not been answered. Beyond it the oldest question is given up.
@@ -133,32 +139,46 @@ func (a *Account) Expect(to *Account, reply string, service *share.Export, waite
 	within := service.AnswerWithin()
 	x := &Answer{To: to, Reply: reply, Service: service, Asked: now, Waiter: waiter, due: now.Add(within)}
 	o.mu.Lock()
-	for x.Subject == "" || o.bySubject[x.Subject] != nil {
-		x.Subject = string(appendRandom([]byte(o.prefix), 8))
+	suffix := ""
+	if waiter != nil {
+		suffix = waiter.Suffix()
 	}
+	for x.Subject == "" || o.bySubject[x.Subject] != nil {
+		x.Subject = string(append(appendRandom([]byte(o.prefix), 8), suffix...))
+	}
+	lost, sooner := o.addLocked(x, asking{to, within})
+	o.mu.Unlock()
+	a.added(lost, sooner)
+	return x
+}
+
+// addLocked lets an answer that is due stand in line. It returns the one that it
+// pushes out, and whether the sweeper must look sooner than it would.
+func (o *answers) addLocked(x *Answer, of asking) (lost *Answer, sooner bool) {
 	o.bySubject[x.Subject] = x
-	of := asking{to, within}
 	l := o.lines[of]
 	if l == nil {
 		l = &line{of: of}
 		o.lines[of] = l
 	}
 	l.push(x)
-	var lost *Answer
 	if l.n > answersMax {
 		lost = l.first
 		o.removeLocked(lost)
 	}
-	sooner := !o.watched || x.due.Before(o.wakes)
+	sooner = !o.watched || x.due.Before(o.wakes)
 	if sooner {
 		o.watched, o.wakes = true, x.due
 	}
-	o.mu.Unlock()
+	return lost, sooner
+}
+
+// added does what is to be done without the lock after addLocked.
+func (a *Account) added(lost *Answer, sooner bool) {
 	if sooner && a.sweeper != nil {
 		a.sweeper.watch(a)
 	}
 	lost.lapse()
-	return x
 }
 
 func (x *Answer) lapse() {
@@ -175,7 +195,10 @@ func (a *Account) Awaited(subject []byte) *Answer {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.bySubject[string(subject)]
+	if x := o.bySubject[string(subject)]; x != nil && !x.given {
+		return x
+	}
+	return nil
 }
 
 // Settle ends the right to an answer. It reports false if it had ended already.
@@ -183,7 +206,7 @@ func (a *Account) Settle(x *Answer) bool {
 	o := a.owed()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.bySubject[x.Subject] != x {
+	if o.bySubject[x.Subject] != x || x.given {
 		return false
 	}
 	o.removeLocked(x)
@@ -195,7 +218,7 @@ func (a *Account) Extend(x *Answer) {
 	o := a.owed()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.bySubject[x.Subject] != x {
+	if o.bySubject[x.Subject] != x || x.given {
 		return
 	}
 	x.due = time.Now().Add(x.line.of.within)
@@ -210,7 +233,8 @@ func (o *answers) removeLocked(x *Answer) {
 	}
 }
 
-// Owed returns how many requests wait for an answer of the account.
+// Owed returns how many requests wait for an answer of the account, or for how it
+// was measured.
 func (a *Account) Owed() int {
 	o := a.answers.Load()
 	if o == nil {

@@ -13,6 +13,7 @@ import (
 type lapsed func(*account.Answer)
 
 func (f lapsed) Lapsed(x *account.Answer) { f(x) }
+func (lapsed) Suffix() string             { return "" }
 
 func TestAnswersEndOnce(t *testing.T) {
 	p, c := account.New("p", account.NoUsage{}, &account.State{}), account.New("c", account.NoUsage{}, &account.State{})

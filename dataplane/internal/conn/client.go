@@ -61,6 +61,7 @@ type Client struct {
 	perms      atomic.Pointer[permission.Set]
 	gate       atomic.Pointer[limit.Gate]      // nil if no rate is limited
 	asked      atomic.Pointer[asked]           // nil if no request of the client was ever measured
+	owing      atomic.Pointer[owing]           // nil if the client never got a request that another broker measures
 	paused     atomic.Bool                     // no goroutine reads: a timer will start one
 	refusal    atomic.Pointer[account.Refusal] // why the connection ends; set once
 	admitted   atomic.Bool

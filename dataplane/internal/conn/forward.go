@@ -144,6 +144,9 @@ func (in *Inbound) deliver(a *account.Account, op *wire.Op, queues [][]byte) (de
 	if w.tracing != nil {
 		deliver = w.deliverTraced
 	}
+	if measuredElsewhere(op.Reply) {
+		deliver = w.measures(a, op.Subject, deliver)
+	}
 	for i := range w.result.Plain() {
 		subs := w.result.PlainAt(i)
 		for j := range subs {

@@ -74,6 +74,10 @@ type Host struct {
 	Services Services
 	// Tracer publishes what became of messages that ask for it; nil for nobody.
 	Tracer Tracer
+	// Node is what other brokers call this one in what they tell it of requests that
+	// it measures, and Halves carries that; empty and nil to measure alone.
+	Node   string
+	Halves Halves
 	// SystemAccount is the key of the account for the broker's own subjects.
 	SystemAccount string
 

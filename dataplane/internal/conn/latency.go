@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
@@ -33,10 +34,14 @@ type serviceLatency struct {
 // sampling is a request that is measured. Its methods do nothing for one that is
 // not, which is nil.
 type sampling struct {
+	// Immutable.
 	host   *Host
 	link   *account.Link
 	client *Client     // who asked
 	header http.Header // because of which the request is measured
+
+	mu        sync.Mutex
+	near, far *serviceLatency // the halves of one that another broker's client answers; guarded by mu
 }
 
 // sample decides whether a request is measured.
@@ -79,9 +84,17 @@ func (s *sampling) waiter() account.Waiter {
 	return s
 }
 
-// Lapsed tells that nobody answered in time.
+// Lapsed tells that nobody answered in time; or what is known here of an answer
+// whose broker has said nothing.
 func (s *sampling) Lapsed(x *account.Answer) {
 	s.settled(x)
+	s.mu.Lock()
+	near := s.near
+	s.mu.Unlock()
+	if near != nil {
+		s.tell(near)
+		return
+	}
 	s.failed(504, "Service Timeout", x.Asked)
 }
 
@@ -108,29 +121,53 @@ func (s *sampling) failed(status int, text string, asked time.Time) {
 
 // answered prepares what is told of an answer: at its time, before it is
 // delivered. It returns nil if the request is not measured.
-func answered(from *egress.Conn, x *account.Answer) func() {
+func (w *worker) answered(from *egress.Conn, x *account.Answer) *measured {
 	s, ok := x.Waiter.(*sampling)
 	if !ok {
 		return nil
 	}
-	now := time.Now()
-	return func() {
-		s.settled(x)
-		l := &serviceLatency{Status: http.StatusOK, Requestor: s.host.infoOf(s.client, s.link.Import.Share), RequestHeader: s.header}
-		var there time.Duration
-		if responder, _ := from.Owner.(*Client); responder != nil {
-			l.Responder = s.host.infoOf(responder, true)
-			there = l.Responder.RTT
-		}
-		took := now.Sub(x.Asked)
-		l.RequestStart = x.Asked.Add(-l.Requestor.RTT).UTC()
-		l.Service, l.Total = max(0, took-there), l.Requestor.RTT+took
-		if there > 0 {
-			l.System = time.Since(now)
-			l.Total += l.System
-		}
-		s.tell(l)
+	m := &measured{sampling: s, at: time.Now(), beyond: from == &w.host.beyond && s.Suffix() != ""}
+	m.responder, _ = from.Owner.(*Client)
+	return m
+}
+
+// measured is a request that is being answered.
+type measured struct {
+	*sampling
+	at        time.Time
+	responder *Client // nil if it is not one of ours
+	beyond    bool    // the answer came from another broker, which measures it, too
+}
+
+// given tells of the answer, now that it has gone on its way, and ends the right
+// to it.
+func (m *measured) given(a *account.Account, x *account.Answer) {
+	if m.beyond {
+		m.settled(x)
+		m.meet(a, x, m.latency(x))
+		return
 	}
+	if a.Settle(x) {
+		m.settled(x)
+		m.tell(m.latency(x))
+	}
+}
+
+func (m *measured) latency(x *account.Answer) *serviceLatency {
+	l := &serviceLatency{Status: http.StatusOK, Requestor: m.host.infoOf(m.client, m.link.Import.Share), RequestHeader: m.header}
+	var there time.Duration
+	if m.responder != nil {
+		l.Responder = m.host.infoOf(m.responder, true)
+		there = l.Responder.RTT
+	}
+	took := m.at.Sub(x.Asked)
+	l.RequestStart = x.Asked.Add(-l.Requestor.RTT).UTC()
+	l.Service, l.Total = max(0, took-there), l.Requestor.RTT+took
+	if there > 0 {
+		l.System = time.Since(m.at)
+		l.Total += l.System
+	}
+	return l
 }
 
 func (s *sampling) tell(l *serviceLatency) {

@@ -117,6 +117,9 @@ func (c *Client) mayPublish(w *worker, op *wire.Op, p *permission.Set) bool {
 		w.tracing.refused(text)
 		return false
 	}
+	if reserved(op.Subject) {
+		c.answers(op.Subject)
+	}
 	return true
 }
 

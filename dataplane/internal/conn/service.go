@@ -129,18 +129,18 @@ func (w *worker) answer(from *egress.Conn, a *account.Account, x *account.Answer
 	if w.inbound {
 		from = &w.host.beyond
 	}
-	measured := answered(from, x)
+	m := w.answered(from, x)
 	delivered := w.enter(from, x.To, c, op.Size, &passage{x.Service, nil, p})
 	if further != nil && !delivered {
 		x.To.Settle(further)
 	}
 	switch {
-	case !delivered, x.Service.Response == share.Singleton, op.Size == 0:
-		if a.Settle(x) && measured != nil {
-			measured()
-		}
-	default:
+	case delivered && x.Service.Response != share.Singleton && op.Size > 0:
 		a.Extend(x)
+	case m != nil:
+		m.given(a, x)
+	default:
+		a.Settle(x)
 	}
 	return delivered
 }

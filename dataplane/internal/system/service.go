@@ -53,6 +53,7 @@ type Service struct {
 	pings    *conn.Inbox // what does not, and must not wait for the others
 	packs    *conn.Inbox // other brokers' claims
 	answers  *conn.Inbox // of authorization services
+	halves   *conn.Inbox // what other brokers measured
 	asks     asks
 	rates    *ration.Table
 	callouts callouts
@@ -82,11 +83,16 @@ const (
 	pingsMax   = 1024
 )
 
+// halvesMax is for a burst of answers from other brokers, all measured. What is
+// dropped is told without what the other broker knows.
+const halvesMax = 2 << 10
+
 // New returns a service that knows no account yet; see Bind.
 func New(cfg Config) *Service {
 	return &Service{
 		cfg: cfg, queries: cfg.Host.NewInbox(queriesMax), pings: cfg.Host.NewInbox(pingsMax), packs: cfg.Host.NewInbox(packsMax), answers: cfg.Host.NewInbox(calloutsMax),
-		rates: ration.NewTable(), dirty: make(map[*account.Account]bool), wake: make(chan struct{}, 1),
+		halves: cfg.Host.NewInbox(halvesMax),
+		rates:  ration.NewTable(), dirty: make(map[*account.Account]bool), wake: make(chan struct{}, 1),
 	}
 }
 
@@ -151,6 +157,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.group.Go(s.pings.Run)
 	s.group.Go(s.queries.Run)
 	s.group.Go(s.answers.Run)
+	s.group.Go(s.halves.Run)
 	s.group.Go(s.announceConnections)
 	s.group.Go(s.keepTime)
 	if s.cfg.Kin != nil {

@@ -52,6 +52,7 @@ func (s *Service) subscriptions() []subscription {
 	on(s.queries, "$SYS.REQ.SERVER."+s.cfg.ID+".KICK", s.kick)
 	on(s.queries, "$SYS.REQ.SERVER."+s.cfg.ID+".LDM", s.lameDuckClient)
 	on(s.pings, s.inbox("*"), s.asks.answered)
+	on(s.halves, halfSubject+s.Node(), s.hearHalf)
 	if s.cfg.Kin != nil {
 		on(s.pings, ratesSubject, s.hearRates)
 	}
