@@ -30,7 +30,8 @@ func contents(t *testing.T, etcd *clientv3.Client) (all map[string]string, revis
 	}
 	all = map[string]string{}
 	for _, kv := range r.Kvs {
-		if key := string(kv.Key); !strings.HasPrefix(key, "/covey/v1/sys/leader") && !strings.HasPrefix(key, "/covey/v1/fleet/lease/") {
+		if key := string(kv.Key); !strings.HasPrefix(key, "/covey/v1/sys/leader") && !strings.HasPrefix(key, "/covey/v1/fleet/lease/") &&
+			!strings.HasPrefix(key, "/covey/v1/fleet/acks/") {
 			all[key] = string(kv.Value)
 		}
 	}

@@ -8,7 +8,8 @@
 //	{"keys":123,"sha256":"..."}                  the end: the hash of all lines before
 //
 // It holds the store as it was at one revision, but for what only tells which
-// processes are there (leases of brokers, the election). Secrets in it are
+// processes are there (leases of brokers and what they acknowledged, the
+// election). Secrets in it are
 // sealed, as in the store: without the key custodian's key they are of no use
 // to anybody.
 //
@@ -28,6 +29,7 @@ const (
 	prefix = "/covey/v1/"
 	// presence is what tells of processes.
 	fleetLeases = prefix + "fleet/lease/"
+	fleetAcks   = prefix + "fleet/acks/" // and what they acknowledged, of this history only
 	elections   = prefix + "sys/leader"
 	brokers     = prefix + "fleet/broker/"
 

@@ -169,6 +169,7 @@ func unacknowledged(key, value string) (string, error) {
 	}
 	record["acked_revision"] = json.RawMessage("0")
 	delete(record, "ack_time")
+	delete(record, "session")
 	text, err := json.Marshal(record)
 	if err != nil {
 		return "", fmt.Errorf("broker record %s: %w", key, err)

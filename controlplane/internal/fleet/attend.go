@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/nats-io/nkeys"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -100,6 +99,15 @@ func (s *Service) dismiss(ses *session) {
 	}
 	s.mu.Unlock()
 	ses.close()
+	s.acks.end(ses.broker, ses.keeper.number)
+}
+
+// leased ends the session here of a broker whose lease is another session's, or
+// nobody's, since revision.
+func (s *Service) leased(broker, session string, revision int64) {
+	if ses := s.session(broker); ses != nil && !ses.keeper.leased(session, revision) {
+		ses.cancel(errLeaseLost)
+	}
 }
 
 // session returns the calling broker's session at this control plane.
@@ -121,9 +129,10 @@ func newSession(s *Service, stream fleetv1.FleetService_AttendServer, broker str
 	for _, a := range hello.GetAccounts() {
 		ses.held[a.GetAccountPublicKey()] = a.GetRevision()
 	}
+	name, number := s.acks.name()
 	ses.keeper = &keeper{
-		etcd: s.etcd, ttl: s.leaseTTL, grace: s.offlineGrace, broker: broker,
-		session: uuid.NewString(), log: log, signal: make(chan struct{}, 1),
+		etcd: s.etcd, ttl: s.leaseTTL, grace: s.offlineGrace, broker: broker, acks: s.acks, number: number,
+		session: name, log: log, signal: make(chan struct{}, 1),
 	}
 	return ses
 }

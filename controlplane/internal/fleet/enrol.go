@@ -89,18 +89,14 @@ func (s *Service) renewable(ctx context.Context) (string, error) {
 	if !ok {
 		return "", status.Error(codes.Unauthenticated, "a join token is needed to enrol")
 	}
-	_, known, err := readBroker(ctx, s.etcd, id)
+	b, known, err := readBroker(ctx, s.etcd, id)
 	if err != nil {
 		return "", s.unavailable(ctx, "renew certificate", err)
 	}
 	if !known {
 		return "", errBrokerUnknown
 	}
-	wanted, err := readOrder(ctx, s.etcd, id)
-	if err != nil {
-		return "", s.unavailable(ctx, "renew certificate", err)
-	}
-	if wanted.Revoked {
+	if b.Revoked {
 		return "", errRevoked
 	}
 	return id, nil

@@ -25,6 +25,8 @@ var errWatchEnded = errors.New("watch ended")
 type feed struct {
 	etcd *clientv3.Client
 	log  *slog.Logger
+	// leased is told whose session a broker's lease names; "" if it is gone.
+	leased func(broker, session string, revision int64)
 
 	mu       sync.Mutex
 	revision int64 // everything up to it has been put into the queues
@@ -72,7 +74,8 @@ func (f *feed) run(ctx context.Context) error {
 }
 
 func (f *feed) follow(ctx context.Context) error {
-	got, err := f.etcd.Txn(ctx).Then(clientv3.OpGet(operatorKey), clientv3.OpGet(orderPrefix, clientv3.WithPrefix())).Commit()
+	got, err := f.etcd.Txn(ctx).Then(clientv3.OpGet(operatorKey), clientv3.OpGet(orderPrefix, clientv3.WithPrefix()),
+		clientv3.OpGet(leasePrefix, clientv3.WithPrefix())).Commit()
 	if err != nil {
 		return fmt.Errorf("read operator: %w", err)
 	}
@@ -88,11 +91,20 @@ func (f *feed) follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
 	f.restart(from, operator, orders)
+	for _, kv := range got.Responses[2].GetResponseRange().Kvs {
+		f.leased(string(kv.Key[len(leasePrefix):]), string(kv.Value), kv.ModRevision)
+	}
 	changes := f.etcd.Watch(ctx, claimsPrefix, clientv3.WithPrefix(), clientv3.WithRev(from+1))
 	operators := f.etcd.Watch(ctx, operatorKey, clientv3.WithRev(from+1))
 	ordered := f.etcd.Watch(ctx, orderPrefix, clientv3.WithPrefix(), clientv3.WithRev(from+1))
+	leases := f.etcd.Watch(ctx, leasePrefix, clientv3.WithPrefix(), clientv3.WithRev(from+1))
 	for {
 		select {
+		case resp, ok := <-leases:
+			if err := watchError(resp, ok); err != nil {
+				return err
+			}
+			f.applyLeases(resp)
 		case resp, ok := <-ordered:
 			if err := errors.Join(watchError(resp, ok), f.applyOrders(resp)); err != nil {
 				return err
@@ -159,6 +171,17 @@ func (f *feed) apply(resp clientv3.WatchResponse) {
 	f.revision = last
 	for q := range f.queues {
 		q.putWatermark(last)
+	}
+}
+
+// applyLeases tells of leases that changed hands or are gone.
+func (f *feed) applyLeases(resp clientv3.WatchResponse) {
+	for _, e := range resp.Events {
+		session := ""
+		if e.Type == mvccpb.Event_PUT {
+			session = string(e.Kv.Value)
+		}
+		f.leased(string(e.Kv.Key[len(leasePrefix):]), session, e.Kv.ModRevision)
 	}
 }
 

@@ -38,6 +38,9 @@ func (s *Service) forget(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	if err := s.forgetAcks(ctx); err != nil {
+		return err
+	}
 	for _, b := range brokers {
 		gone := b.Exited || now.After(b.ServeUntil)
 		if b.Leased || !gone || now.Sub(b.LastContact) < garbageAge {
@@ -53,6 +56,41 @@ func (s *Service) forget(ctx context.Context, now time.Time) error {
 		if done.Succeeded {
 			s.log.LogAttrs(ctx, slog.LevelInfo, "broker forgotten", slog.String("broker", b.ID),
 				slog.String("server_name", b.ServerName), slog.Time("last_contact", b.LastContact))
+		}
+	}
+	return nil
+}
+
+// forgetAcks removes tables of acknowledgements none of which counts any more:
+// those of control planes that are gone, once their brokers attend elsewhere.
+func (s *Service) forgetAcks(ctx context.Context) error {
+	// What may be forgotten is read before the records: a session that begins in
+	// between writes its table later than it was read, and has not ended.
+	ended := s.acks.ended()
+	tables, err := s.etcd.Get(ctx, acksPrefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	if err != nil {
+		return fmt.Errorf("read acknowledgements: %w", err)
+	}
+	brokers, err := readBrokers(ctx, s.etcd)
+	if err != nil {
+		return err
+	}
+	sessions, planes := make(map[string]bool), make(map[string]bool)
+	for _, b := range brokers {
+		sessions[b.Session], planes[planeOf(b.Session)] = true, true
+	}
+	for broker, name := range ended {
+		if !sessions[name] {
+			s.acks.prune(broker, name)
+		}
+	}
+	for _, kv := range tables.Kvs {
+		if planes[string(kv.Key[len(acksPrefix):])] {
+			continue
+		}
+		if _, err := s.etcd.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(string(kv.Key)), "=", kv.ModRevision)).
+			Then(clientv3.OpDelete(string(kv.Key))).Commit(); err != nil {
+			return fmt.Errorf("delete acknowledgements: %w", err)
 		}
 	}
 	return nil

@@ -15,9 +15,6 @@ import (
 )
 
 const (
-	// recordInterval spaces out writes of one broker's record; acknowledgements
-	// in between are merged. The first after a pause is written at once.
-	recordInterval = 100 * time.Millisecond
 	// contactInterval is how often the last contact is written down.
 	contactInterval = time.Minute
 	// serveSlack is added to what is written down as the end of the broker's
@@ -34,6 +31,8 @@ type keeper struct {
 	ttl     time.Duration
 	grace   time.Duration
 	broker  string
+	acks    *acks
+	number  int64  // of the session in acks
 	session string // the lease key's value: who may write the record
 	log     *slog.Logger
 	signal  chan struct{} // one slot: something to write or renew
@@ -41,10 +40,12 @@ type keeper struct {
 	// Owned by the handler: set in begin, then read only.
 	lease clientv3.LeaseID
 
-	mu     sync.Mutex
-	record Broker
-	dirty  bool // the record has news worth a write
-	beat   bool // the lease is to be renewed
+	mu      sync.Mutex
+	record  Broker
+	dirty   bool  // the record has news worth a write
+	beat    bool  // the lease is to be renewed
+	begun   int64 // revision at which the lease became ours; 0 before
+	foreign int64 // revision at which it was seen to be another's, or nobody's
 }
 
 // begin takes the broker's lease and record over. The acknowledgements of an
@@ -60,11 +61,7 @@ func (k *keeper) begin(ctx context.Context, hello *fleetv1.Hello) (draining bool
 	if !known {
 		return false, errBrokerUnknown
 	}
-	wanted, err := readOrder(ctx, k.etcd, k.broker)
-	if err != nil {
-		return false, k.refuse(ctx, err)
-	}
-	if wanted.Revoked {
+	if record.Revoked {
 		return false, errRevoked
 	}
 	if record.IncarnationID != hello.GetIncarnationId() {
@@ -72,6 +69,7 @@ func (k *keeper) begin(ctx context.Context, hello *fleetv1.Hello) (draining bool
 	}
 	record.ServerName, record.Version = hello.GetServerName(), hello.GetVersion()
 	record.IncarnationID, record.Exited = hello.GetIncarnationId(), false
+	record.Session = k.session
 	k.touch(&record)
 	lease, err := k.etcd.Grant(ctx, int64(k.ttl/time.Second))
 	if err != nil {
@@ -90,8 +88,28 @@ func (k *keeper) begin(ctx context.Context, hello *fleetv1.Hello) (draining bool
 	if !done.Succeeded {
 		return false, errLeaseLost // written meanwhile by another session: try again
 	}
-	k.lease, k.record = lease.ID, record
-	return wanted.Draining, nil
+	k.lease = lease.ID
+	k.mu.Lock()
+	k.record, k.begun = record, done.Header.GetRevision()
+	overtaken := k.foreign > k.begun
+	k.mu.Unlock()
+	if overtaken {
+		return false, errLeaseLost
+	}
+	k.acks.begin(k.broker, k.number, record.AckedRevision)
+	return record.Draining, nil
+}
+
+// leased tells what the lease key says since revision. It reports false if the
+// session has lost it.
+func (k *keeper) leased(session string, revision int64) bool {
+	if session == k.session {
+		return true
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.foreign = max(k.foreign, revision)
+	return k.begun == 0 || k.foreign < k.begun
 }
 
 // refuse is only used before keep runs; the broker tries again.
@@ -107,7 +125,7 @@ func (k *keeper) touch(b *Broker) {
 
 // keep renews and writes when told to, until ctx ends or the lease is lost.
 func (k *keeper) keep(ctx context.Context) error {
-	renewed, written := time.Now(), time.Time{}
+	renewed := time.Now()
 	pause := time.NewTicker(k.ttl / 4)
 	defer pause.Stop()
 	for {
@@ -130,7 +148,7 @@ func (k *keeper) keep(ctx context.Context) error {
 		if time.Since(renewed) > k.ttl {
 			return errLeaseLost
 		}
-		if err := k.write(ctx, &written); err != nil {
+		if err := k.write(ctx); err != nil {
 			return err
 		}
 	}
@@ -145,20 +163,11 @@ func (k *keeper) renew(ctx context.Context) error {
 	return nil
 }
 
-// write stores the record if it has news, no sooner than recordInterval after
-// the last time.
-func (k *keeper) write(ctx context.Context, written *time.Time) error {
+// write stores the record if it has news.
+func (k *keeper) write(ctx context.Context) error {
 	if !k.hasNews() {
 		return nil
 	}
-	wait := time.NewTimer(recordInterval - time.Since(*written))
-	defer wait.Stop()
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-wait.C:
-	}
-	*written = time.Now()
 	ok, err := k.store(ctx, k.snapshot())
 	switch {
 	case err != nil && ctx.Err() == nil:
@@ -207,10 +216,9 @@ func (k *keeper) acknowledged(revision int64) {
 	k.mu.Lock()
 	if revision > k.record.AckedRevision {
 		k.record.AckedRevision, k.record.AckTime = revision, time.Now().UTC()
-		k.dirty = true
 	}
 	k.mu.Unlock()
-	k.wake()
+	k.acks.acknowledged(k.broker, k.number, revision)
 }
 
 func (k *keeper) heartbeat(connections, accounts int64) {

@@ -10,4 +10,5 @@ const (
 	brokerPrefix = root + "fleet/broker/"
 	leasePrefix  = root + "fleet/lease/"
 	orderPrefix  = root + "fleet/order/"
+	acksPrefix   = root + "fleet/acks/"
 )

@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 
@@ -23,18 +22,6 @@ func decodeOrder(value []byte) (order, error) {
 		return order{}, fmt.Errorf("decode order: %w", err)
 	}
 	return o, nil
-}
-
-// readOrder reads what is wanted of one broker; of most nothing is.
-func readOrder(ctx context.Context, etcd clientv3.KV, broker string) (order, error) {
-	got, err := etcd.Get(ctx, orderPrefix+broker)
-	if err != nil {
-		return order{}, fmt.Errorf("read order: %w", err)
-	}
-	if len(got.Kvs) == 0 {
-		return order{}, nil
-	}
-	return decodeOrder(got.Kvs[0].Value)
 }
 
 func ordersOf(kvs []*mvccpb.KeyValue) (map[string]order, error) {

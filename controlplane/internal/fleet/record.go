@@ -17,9 +17,14 @@ type Broker struct {
 	IncarnationID string    `json:"incarnation_id,omitempty"`
 	EnrolledAt    time.Time `json:"enrolled_at"`
 
-	// AckedRevision is a watermark: all claims up to it are in force there.
+	// AckedRevision is a watermark: all claims up to it are in force there. As it
+	// is stored it is what was known when the record was written; what its session
+	// acknowledged since is in the table of the control plane that it is at.
 	AckedRevision int64     `json:"acked_revision"`
 	AckTime       time.Time `json:"ack_time,omitzero"`
+
+	// Session may write the record, and its acknowledgements count.
+	Session string `json:"session,omitempty"`
 
 	// LastContact is written every minute or so, not at each heartbeat.
 	LastContact time.Time `json:"last_contact,omitzero"`
@@ -69,17 +74,22 @@ func (s *Service) Progress(ctx context.Context, revision int64) ([]BrokerProgres
 func readBrokers(ctx context.Context, etcd clientv3.KV) ([]Broker, error) {
 	got, err := etcd.Txn(ctx).Then(
 		clientv3.OpGet(brokerPrefix, clientv3.WithPrefix()),
-		clientv3.OpGet(leasePrefix, clientv3.WithPrefix(), clientv3.WithKeysOnly()),
+		clientv3.OpGet(leasePrefix, clientv3.WithPrefix()),
 		clientv3.OpGet(orderPrefix, clientv3.WithPrefix()),
+		clientv3.OpGet(acksPrefix, clientv3.WithPrefix()),
 	).Commit()
 	if err != nil {
 		return nil, fmt.Errorf("read brokers: %w", err)
 	}
-	leased := make(map[string]bool)
+	leases := make(map[string]string)
 	for _, kv := range got.Responses[1].GetResponseRange().Kvs {
-		leased[string(kv.Key[len(leasePrefix):])] = true
+		leases[string(kv.Key[len(leasePrefix):])] = string(kv.Value)
 	}
 	orders, err := ordersOf(got.Responses[2].GetResponseRange().Kvs)
+	if err != nil {
+		return nil, err
+	}
+	acks, err := decodeTables(got.Responses[3].GetResponseRange().Kvs)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +99,9 @@ func readBrokers(ctx context.Context, etcd clientv3.KV) ([]Broker, error) {
 		if err != nil {
 			return nil, err
 		}
-		b.Leased = leased[b.ID]
+		lease := leases[b.ID]
+		b.Leased = lease != ""
+		b.acknowledge(acks, lease)
 		b.Draining, b.Revoked = orders[b.ID].Draining, orders[b.ID].Revoked
 		brokers = append(brokers, b)
 	}
@@ -98,15 +110,38 @@ func readBrokers(ctx context.Context, etcd clientv3.KV) ([]Broker, error) {
 
 // readBroker returns false if there is no such broker.
 func readBroker(ctx context.Context, etcd clientv3.KV, id string) (Broker, bool, error) {
-	got, err := etcd.Get(ctx, brokerPrefix+id)
+	got, err := etcd.Txn(ctx).Then(
+		clientv3.OpGet(brokerPrefix+id), clientv3.OpGet(leasePrefix+id), clientv3.OpGet(orderPrefix+id),
+		clientv3.OpGet(acksPrefix, clientv3.WithPrefix()),
+	).Commit()
 	if err != nil {
 		return Broker{}, false, fmt.Errorf("read broker: %w", err)
 	}
-	if len(got.Kvs) == 0 {
+	kvs := got.Responses[0].GetResponseRange().Kvs
+	if len(kvs) == 0 {
 		return Broker{}, false, nil
 	}
-	b, err := decodeBroker(string(got.Kvs[0].Key), got.Kvs[0].Value, got.Kvs[0].ModRevision)
-	return b, err == nil, err
+	b, err := decodeBroker(string(kvs[0].Key), kvs[0].Value, kvs[0].ModRevision)
+	if err != nil {
+		return Broker{}, false, err
+	}
+	lease := ""
+	if kvs := got.Responses[1].GetResponseRange().Kvs; len(kvs) == 1 {
+		lease, b.Leased = string(kvs[0].Value), true
+	}
+	if kvs := got.Responses[2].GetResponseRange().Kvs; len(kvs) == 1 {
+		o, err := decodeOrder(kvs[0].Value)
+		if err != nil {
+			return Broker{}, false, err
+		}
+		b.Draining, b.Revoked = o.Draining, o.Revoked
+	}
+	acks, err := decodeTables(got.Responses[3].GetResponseRange().Kvs)
+	if err != nil {
+		return Broker{}, false, err
+	}
+	b.acknowledge(acks, lease)
+	return b, true, nil
 }
 
 func decodeBroker(key string, value []byte, modRevision int64) (Broker, error) {

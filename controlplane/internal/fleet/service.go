@@ -55,6 +55,7 @@ type Service struct {
 	ca           *authority
 	certificates *listenerCertificates
 	feed         *feed
+	acks         *acks
 	lookups      singleflight.Group
 	stopping     chan struct{} // closed when Run ends
 
@@ -86,9 +87,11 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		log:          cfg.Logger,
 		certificates: &listenerCertificates{ca: ca, hosts: cfg.Hosts},
 		feed:         newFeed(cfg.Etcd, cfg.Logger),
+		acks:         newAcks(cfg.Etcd, cfg.Logger),
 		stopping:     make(chan struct{}),
 		sessions:     make(map[string]*session),
 	}
+	s.feed.leased = s.leased
 	if _, err := s.certificates.get(time.Now()); err != nil {
 		return nil, err
 	}
@@ -116,6 +119,7 @@ func (s *Service) ServerOptions() []grpc.ServerOption {
 func (s *Service) Run(ctx context.Context) error {
 	g := lifecycle.NewGroup(ctx)
 	g.Go(s.feed.run)
+	g.Go(s.acks.run)
 	g.Go(s.collectGarbage)
 	err := g.Wait()
 	s.mu.Lock()

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -385,6 +386,77 @@ func TestOnlyTheSessionOfTheLeaseMayWrite(t *testing.T) {
 	if b := cp.Progress(watermark)[0]; b.Acknowledged || !b.Leased {
 		t.Errorf("the older session wrote: %+v", b)
 	}
+}
+
+// What a change costs the store does not grow with the brokers: their records
+// stay as they are, and one key says what all of them acknowledged.
+func TestAcknowledgementsOfAllBrokersAreInOneKey(t *testing.T) {
+	cp := fleettest.Start(t)
+	const brokers = 5
+	var streams []fleetv1.FleetService_AttendClient
+	for range brokers {
+		stream, _, _ := enrol(t, cp).attend(t)
+		streams = append(streams, stream)
+	}
+	records := func() (all []int64) {
+		t.Helper()
+		got, err := cp.Etcd.Get(t.Context(), "/covey/v1/fleet/broker/", clientv3.WithPrefix())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, kv := range got.Kvs {
+			all = append(all, kv.ModRevision)
+		}
+		return all
+	}
+	before := records()
+	_, revision := cp.PutAccount(cp.NewAccount(), "x")
+	for _, stream := range streams {
+		_, watermark := untilWatermark(t, stream, revision)
+		send(t, stream, acknowledge(watermark))
+	}
+	fleettest.Await(t, "acknowledged", func() bool {
+		enforced, _ := fleettest.Summarise(cp.Progress(revision), time.Now())
+		return enforced
+	})
+	if after := records(); !slices.Equal(before, after) {
+		t.Errorf("acknowledging wrote brokers' records: at %v, before at %v", after, before)
+	}
+	got, err := cp.Etcd.Get(t.Context(), "/covey/v1/fleet/acks/", clientv3.WithPrefix())
+	if err != nil || len(got.Kvs) != 1 {
+		t.Errorf("%d tables (%v), want one for the one control plane", len(got.Kvs), err)
+	}
+}
+
+// What a broker acknowledged at a control plane that is gone counts on, until
+// the broker attends at another one; then its table goes.
+func TestAcknowledgementsOutliveTheControlPlane(t *testing.T) {
+	cp := fleettest.Start(t)
+	p := enrol(t, cp)
+	stream, _, watermark := p.attend(t)
+	send(t, stream, acknowledge(watermark))
+	fleettest.Await(t, "acknowledged", func() bool { return cp.Progress(watermark)[0].Acknowledged })
+	tables := func(when string, want int64) {
+		t.Helper()
+		if err := cp.Service.Forget(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		got, err := cp.Etcd.Get(t.Context(), "/covey/v1/fleet/acks/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		if err != nil || got.Count != want {
+			t.Errorf("%s there are %d tables (%v), want %d", when, got.Count, err, want)
+		}
+	}
+	cp.Down()
+	cp.Up()
+	if !cp.Progress(watermark)[0].Acknowledged {
+		t.Error("the acknowledgement was lost with the control plane")
+	}
+	tables("while the broker is away", 1)
+	p.attend(t)
+	if !cp.Progress(watermark)[0].Acknowledged {
+		t.Error("the acknowledgement was lost when the broker came back")
+	}
+	tables("when it is back", 0)
 }
 
 func TestOldBrokersAreForgotten(t *testing.T) {
