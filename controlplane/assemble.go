@@ -91,6 +91,7 @@ func (s *Server) assemble(ctx context.Context, cfg Config, dir *dataDir) (err er
 	s.gateway.Handle(resolver.Path, resolver.Handler(s.store, cfg.Logger))
 	s.singleton(s.forgetOldOperations)
 	s.singleton(s.purgeDeletedAccounts)
+	s.singleton(s.moveOperatorKeys)
 	s.background(s.api.NoteUses)
 	s.background(s.lead)
 	return nil

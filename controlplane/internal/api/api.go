@@ -128,6 +128,7 @@ func (s *Server) GRPC(options ...grpc.ServerOption) *grpc.Server {
 	apiv1.RegisterFederationServiceServer(g, &federations{Server: s})
 	apiv1.RegisterWatchServiceServer(g, &watches{Server: s})
 	adminv1.RegisterBrokerServiceServer(g, &brokerService{Server: s})
+	adminv1.RegisterOperatorServiceServer(g, &operatorService{Server: s})
 	if s.maintain != nil {
 		adminv1.RegisterMaintenanceServiceServer(g, &maintenance{does: s.maintain})
 	}

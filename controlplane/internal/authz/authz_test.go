@@ -114,13 +114,17 @@ func table() map[string]string {
 		"ShareService/AcceptShare":                   "yyy---",
 		"ShareService/RejectShare":                   "yyy---",
 
-		"/covey.admin.v1.MaintenanceService/Backup":      "y-----",
-		"/covey.admin.v1.MaintenanceService/VerifyAudit": "y-----",
-		"/covey.admin.v1.BrokerService/ListBrokers":      "y-----",
-		"/covey.admin.v1.BrokerService/GetBroker":        "y-----",
-		"/covey.admin.v1.BrokerService/DrainBroker":      "y-----",
-		"/covey.admin.v1.BrokerService/UndrainBroker":    "y-----",
-		"/covey.admin.v1.BrokerService/RevokeBroker":     "y-----",
+		"/covey.admin.v1.MaintenanceService/Backup":          "y-----",
+		"/covey.admin.v1.MaintenanceService/VerifyAudit":     "y-----",
+		"/covey.admin.v1.BrokerService/ListBrokers":          "y-----",
+		"/covey.admin.v1.BrokerService/GetBroker":            "y-----",
+		"/covey.admin.v1.BrokerService/DrainBroker":          "y-----",
+		"/covey.admin.v1.BrokerService/UndrainBroker":        "y-----",
+		"/covey.admin.v1.BrokerService/RevokeBroker":         "y-----",
+		"/covey.admin.v1.OperatorService/GetOperator":        "y-----",
+		"/covey.admin.v1.OperatorService/StageOperatorKey":   "y-----",
+		"/covey.admin.v1.OperatorService/PromoteOperatorKey": "y-----",
+		"/covey.admin.v1.OperatorService/RetireOperatorKey":  "y-----",
 	}
 }
 

@@ -45,13 +45,17 @@ func rules() map[string]rule {
 func staffRules() map[string]rule {
 	const admin = "/covey.admin.v1."
 	return map[string]rule{
-		admin + "MaintenanceService/Backup":      rule{roles: []string{Operator}}.anywhere(),
-		admin + "MaintenanceService/VerifyAudit": rule{roles: []string{Operator}}.anywhere(),
-		admin + "BrokerService/ListBrokers":      rule{roles: []string{Operator}}.anywhere(),
-		admin + "BrokerService/GetBroker":        rule{roles: []string{Operator}}.anywhere(),
-		admin + "BrokerService/DrainBroker":      rule{roles: []string{Operator}}.anywhere(),
-		admin + "BrokerService/UndrainBroker":    rule{roles: []string{Operator}}.anywhere(),
-		admin + "BrokerService/RevokeBroker":     rule{roles: []string{Operator}}.anywhere(),
+		admin + "MaintenanceService/Backup":          rule{roles: []string{Operator}}.anywhere(),
+		admin + "MaintenanceService/VerifyAudit":     rule{roles: []string{Operator}}.anywhere(),
+		admin + "BrokerService/ListBrokers":          rule{roles: []string{Operator}}.anywhere(),
+		admin + "BrokerService/GetBroker":            rule{roles: []string{Operator}}.anywhere(),
+		admin + "BrokerService/DrainBroker":          rule{roles: []string{Operator}}.anywhere(),
+		admin + "BrokerService/UndrainBroker":        rule{roles: []string{Operator}}.anywhere(),
+		admin + "BrokerService/RevokeBroker":         rule{roles: []string{Operator}}.anywhere(),
+		admin + "OperatorService/GetOperator":        rule{roles: []string{Operator}}.anywhere(),
+		admin + "OperatorService/StageOperatorKey":   rule{roles: []string{Operator}}.anywhere(),
+		admin + "OperatorService/PromoteOperatorKey": rule{roles: []string{Operator}}.anywhere(),
+		admin + "OperatorService/RetireOperatorKey":  rule{roles: []string{Operator}}.anywhere(),
 	}
 }
 

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/coveymq/covey/accounts"
 	"github.com/coveymq/covey/internal/lifecycle"
 )
 
@@ -29,8 +31,8 @@ type feed struct {
 	leased func(broker, session string, revision int64)
 
 	mu       sync.Mutex
-	revision int64 // everything up to it has been put into the queues
-	operator string
+	revision int64            // everything up to it has been put into the queues
+	operator claims           // the operator's JWT
 	orders   map[string]order // by broker
 	queues   map[*queue]struct{}
 	holders  map[string]map[*queue]struct{}
@@ -79,9 +81,9 @@ func (f *feed) follow(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read operator: %w", err)
 	}
-	operator := ""
+	var operator claims
 	if kvs := got.Responses[0].GetResponseRange().Kvs; len(kvs) == 1 {
-		operator = string(kvs[0].Value)
+		operator = claims{jwt: string(kvs[0].Value), revision: kvs[0].ModRevision}
 	}
 	orders, err := ordersOf(got.Responses[1].GetResponseRange().Kvs)
 	if err != nil {
@@ -110,7 +112,7 @@ func (f *feed) follow(ctx context.Context) error {
 				return err
 			}
 		case resp, ok := <-changes:
-			if err := watchError(resp, ok); err != nil {
+			if err := errors.Join(watchError(resp, ok), f.refreshOperator(ctx, resp)); err != nil {
 				return err
 			}
 			f.apply(resp)
@@ -132,15 +134,15 @@ func watchError(resp clientv3.WatchResponse, ok bool) error {
 
 // restart begins a new watch after revision from: what happened until then is
 // not known change by change, so every session compares what it holds.
-func (f *feed) restart(from int64, operator string, orders map[string]order) {
+func (f *feed) restart(from int64, operator claims, orders map[string]order) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	changed := f.operator != operator
+	changed := f.operator.jwt != operator.jwt
 	f.revision, f.operator, f.orders = from, operator, orders
 	clear(f.remembered)
 	for q := range f.queues {
 		if changed {
-			q.putOperator(operator)
+			q.putOperator(operator.jwt)
 		}
 		q.putOrder(orders[q.broker])
 		q.putResync()
@@ -186,16 +188,49 @@ func (f *feed) applyLeases(resp clientv3.WatchResponse) {
 }
 
 func (f *feed) applyOperator(resp clientv3.WatchResponse) {
+	for _, e := range resp.Events {
+		f.setOperator(claims{jwt: string(e.Kv.Value), revision: e.Kv.ModRevision})
+	}
+}
+
+// refreshOperator reads the operator again if changes touch its system account: a
+// new JWT of the operator is written together with that account's claims, so
+// that a broker which acknowledges the one knows the other. The watch over the
+// operator may be behind.
+func (f *feed) refreshOperator(ctx context.Context, resp clientv3.WatchResponse) error {
+	f.mu.Lock()
+	known := f.operator.jwt
+	f.mu.Unlock()
+	operator, err := accounts.ReadOperator(known)
+	if err != nil {
+		return nil //nolint:nilerr // there is none yet
+	}
+	touched := slices.ContainsFunc(resp.Events, func(e *clientv3.Event) bool {
+		return string(e.Kv.Key) == claimsPrefix+operator.SystemAccount
+	})
+	if !touched {
+		return nil
+	}
+	got, err := f.etcd.Get(ctx, operatorKey)
+	if err != nil {
+		return fmt.Errorf("read operator: %w", err)
+	}
+	if len(got.Kvs) == 1 {
+		f.setOperator(claims{jwt: string(got.Kvs[0].Value), revision: got.Kvs[0].ModRevision})
+	}
+	return nil
+}
+
+// setOperator takes the operator's JWT, unless a newer one is known.
+func (f *feed) setOperator(next claims) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, e := range resp.Events {
-		f.operator = string(e.Kv.Value)
-	}
-	if f.operator == "" {
+	if next.jwt == "" || next.revision <= f.operator.revision {
 		return
 	}
+	f.operator = next
 	for q := range f.queues {
-		q.putOperator(f.operator)
+		q.putOperator(next.jwt)
 	}
 }
 

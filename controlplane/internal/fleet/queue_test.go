@@ -71,7 +71,7 @@ func TestFeedForgetsWhatMayHaveChanged(t *testing.T) {
 	if _, ok := f.recall("A", 13); ok {
 		t.Error("claims read at 12 are current at 13")
 	}
-	f.restart(12, "", nil)
+	f.restart(12, claims{}, nil)
 	if _, ok := f.recall("A", 0); ok {
 		t.Error("claims are remembered across a gap in the watch")
 	}

@@ -41,7 +41,7 @@ type step struct {
 
 // steps are in order, one for each version after the first.
 func steps() []step {
-	return []step{{to: 2, run: toTwo}, {to: 3, run: toThree}, {to: 4, run: toFour}, {to: 5, run: toFive}}
+	return []step{{to: 2, run: toTwo}, {to: 3, run: toThree}, {to: 4, run: toFour}, {to: 5, run: toFive}, {to: 6, run: toSix}}
 }
 
 // toFour: records are packed. Those that are there stay as they are until they
@@ -52,6 +52,10 @@ func toFour(context.Context, *migration) error { return nil }
 // toFive: accounts, roles and users may carry claims that were made elsewhere.
 // There are none yet; a program that does not know of them would drop them.
 func toFive(context.Context, *migration) error { return nil }
+
+// toSix: another key of the operator may sign accounts than when a control plane
+// started. A program that does not know of it would go on with the one it has.
+func toSix(context.Context, *migration) error { return nil }
 
 func (m *migration) run(ctx context.Context, from int) error {
 	for _, s := range steps() {

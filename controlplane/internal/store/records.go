@@ -14,12 +14,16 @@ type Installation struct {
 
 	ID            string    `json:"id"` // a UID that never changes
 	RootKey       string    `json:"root_key"`
-	SealedRoot    []byte    `json:"sealed_root"`
-	SigningKey    string    `json:"signing_key"`
+	SealedRoot    []byte    `json:"sealed_root"` // none when it is kept offline
+	SigningKey    string    `json:"signing_key"` // the active one
 	SealedSigning []byte    `json:"sealed_signing"`
 	SystemAccount string    `json:"system_account"`
 	SealedSystem  []byte    `json:"sealed_system"`
 	CreateTime    time.Time `json:"create_time"`
+
+	// Keys are the operator's signing keys, oldest first; none as long as there
+	// was only the one.
+	Keys []OperatorSigningKey `json:"keys,omitempty"`
 }
 
 // Organization is a tenant.

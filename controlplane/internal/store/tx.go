@@ -22,6 +22,10 @@ type Tx struct {
 	*View
 	Now time.Time // when the change is made, whole seconds UTC
 
+	// Again says that an earlier try met something that had changed: what is
+	// remembered from before may be old.
+	Again bool
+
 	ops       []clientv3.Op
 	written   []string // "key=value" of every write, for the audit digest
 	operation string   // the operation begun, if one was

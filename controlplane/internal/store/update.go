@@ -94,6 +94,7 @@ type update[T any] struct {
 	run    func(context.Context, *Tx) (T, Outcome, error)
 	made   map[string]made[T] // what each try made, by its id: one of them may turn out to be in force
 	leases *requestLeases
+	tries  int
 }
 
 type made[T any] struct {
@@ -130,7 +131,8 @@ func (u *update[T]) do(ctx context.Context) (T, Result, error) {
 // try makes the change once. done is false after a conflict (no error) and
 // when it is open whether etcd took it (an error).
 func (u *update[T]) try(ctx context.Context) (value T, result Result, done bool, err error) {
-	tx := &Tx{View: u.store.newView(u.change.Organization), Now: time.Now().UTC().Truncate(time.Second)}
+	tx := &Tx{View: u.store.newView(u.change.Organization), Now: time.Now().UTC().Truncate(time.Second), Again: u.tries > 0}
+	u.tries++
 	key := requestKey(u.change.Actor, u.change.RequestID)
 	var earlier requestRecord
 	switch err := tx.load(ctx, key, &earlier); {

@@ -32,7 +32,7 @@ func Bootstrap(ctx context.Context, s *store.Store, c *custody.Custody) (Root, e
 	installation, err := s.Installation(ctx)
 	var first authn.Token
 	if errors.Is(err, store.ErrNotFound) {
-		installation, first, err = install(ctx, s, c)
+		installation, first, err = install(ctx, s, c, nil)
 	}
 	if err != nil {
 		return Root{}, fmt.Errorf("read installation: %w", err)
@@ -50,11 +50,12 @@ type installed struct {
 }
 
 // install makes the trust root. When several control planes start at once on
-// one etcd, one of them makes it and the others find it.
-func install(ctx context.Context, s *store.Store, c *custody.Custody) (store.Installation, authn.Token, error) {
+// one etcd, one of them makes it and the others find it. A root key that is given
+// is used, and not kept.
+func install(ctx context.Context, s *store.Store, c *custody.Custody, offline *accounts.Seed) (store.Installation, authn.Token, error) {
 	change := store.Change{Scope: store.Everything(), Actor: "system", Method: "Install", Target: "installation"}
 	made, _, err := store.Update(ctx, s, change, func(ctx context.Context, tx *store.Tx) (installed, store.Outcome, error) {
-		out, err := installIn(ctx, tx, c)
+		out, err := installIn(ctx, tx, c, offline)
 		return out, store.Outcome{}, err
 	})
 	if errors.Is(err, store.ErrExists) {
@@ -74,11 +75,12 @@ func NewOperatorKey(ctx context.Context, s *store.Store) (authn.Token, error) {
 	return key, err
 }
 
-func installIn(ctx context.Context, tx *store.Tx, c *custody.Custody) (installed, error) {
-	root, rootSigner, sealedRoot, err := newOperatorKey(ctx, c, rowRoot)
+func installIn(ctx context.Context, tx *store.Tx, c *custody.Custody, offline *accounts.Seed) (installed, error) {
+	rootSigner, sealedRoot, err := rootKey(ctx, c, offline)
 	if err != nil {
 		return installed{}, err
 	}
+	root := rootSigner.PublicKey()
 	signing, signer, sealedSigning, err := newOperatorKey(ctx, c, rowSigning)
 	if err != nil {
 		return installed{}, err
@@ -104,6 +106,16 @@ func installIn(ctx context.Context, tx *store.Tx, c *custody.Custody) (installed
 	}
 	key, err := createKey(ctx, tx, authz.Operator)
 	return installed{installation: i, key: key}, err
+}
+
+// rootKey makes the root key, unless it is kept offline.
+func rootKey(ctx context.Context, c *custody.Custody, offline *accounts.Seed) (accounts.Signer, []byte, error) {
+	if offline != nil {
+		signer, err := offline.Signer()
+		return signer, nil, err
+	}
+	_, signer, sealed, err := newOperatorKey(ctx, c, rowRoot)
+	return signer, sealed, err
 }
 
 func newOperatorKey(ctx context.Context, c *custody.Custody, row string) (string, accounts.Signer, []byte, error) {

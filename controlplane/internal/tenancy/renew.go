@@ -118,6 +118,11 @@ func (r *renewal) installation(ctx context.Context, tx *store.Tx, t *tally) erro
 			return err
 		}
 	}
+	for k := range i.Keys {
+		if err := r.row(ctx, t, rowStaged(i.Keys[k].PublicKey), &i.Keys[k].SealedSeed); err != nil {
+			return err
+		}
+	}
 	if *t == 0 {
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/coveymq/covey/accounts"
@@ -21,17 +22,20 @@ import (
 	"github.com/coveymq/covey/internal/errs"
 )
 
-// Service applies the rules. It is immutable and may be used from many
-// goroutines.
+// Service applies the rules. It may be used from many goroutines, and remembers
+// nothing but who signs accounts.
 type Service struct {
 	custody  *custody.Custody
-	operator accounts.Signer // an operator signing key; never the root
+	operator atomic.Pointer[activeSigner] // never the root
 	log      *slog.Logger
 }
 
-// New returns a service that signs accounts with the operator's signing key.
+// New returns a service that signs accounts with the operator's signing key, as
+// long as that is the active one.
 func New(c *custody.Custody, operator accounts.Signer, log *slog.Logger) *Service {
-	return &Service{custody: c, operator: operator, log: log.With("component", "tenancy")}
+	s := &Service{custody: c, log: log.With("component", "tenancy")}
+	s.operator.Store(&activeSigner{signer: operator})
+	return s
 }
 
 // sealedKey is a new account-type key pair, its seed sealed.
@@ -123,7 +127,11 @@ func (s *Service) publish(ctx context.Context, tx *store.Tx, method, target stri
 	if err := sharing(ctx, tx, a.ID, &spec, changes); err != nil {
 		return store.Operation{}, err
 	}
-	text, err := accounts.SignAccount(spec, s.operator)
+	signer, err := s.signs(ctx, tx)
+	if err != nil {
+		return store.Operation{}, err
+	}
+	text, err := accounts.SignAccount(spec, signer)
 	if err != nil {
 		return store.Operation{}, err
 	}

@@ -25,6 +25,7 @@ type world struct {
 	kv      *storetest.KV // fails as planned
 	store   *store.Store
 	service *tenancy.Service
+	custody *custody.Custody
 }
 
 func newWorld(t *testing.T) *world {
@@ -45,7 +46,7 @@ func newWorld(t *testing.T) *world {
 	if again, err := tenancy.Bootstrap(t.Context(), w.store, c); err != nil || !again.FirstKey.IsZero() || again.Installation.ID != root.Installation.ID {
 		t.Fatalf("second bootstrap: %+v, %v", again.Installation, err)
 	}
-	w.service = tenancy.New(c, root.Signer, log)
+	w.service, w.custody = tenancy.New(c, root.Signer, log), c
 	_, err = apply(t, w, func(ctx context.Context, tx *store.Tx) (tenancy.SignedUp, error) {
 		return w.service.SignUp(ctx, tx, "SignUp", tenancy.NewOrganization{ID: "acme"})
 	})

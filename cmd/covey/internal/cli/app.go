@@ -107,9 +107,20 @@ func (a *App) AddAdmin(cmds ...*cobra.Command) {
 		}
 		for _, c := range cmds {
 			a.prepare(c)
-			admin.AddCommand(c)
+			addOrMerge(admin, c)
 		}
 	}
+}
+
+// addOrMerge adds a command; a group that is there already gets what is in it.
+func addOrMerge(to, c *cobra.Command) {
+	for _, there := range to.Commands() {
+		if there.Name() == c.Name() {
+			there.AddCommand(c.Commands()...)
+			return
+		}
+	}
+	to.AddCommand(c)
 }
 
 // prepare makes a group of commands refuse words it does not know, instead of
