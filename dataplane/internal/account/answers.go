@@ -21,6 +21,7 @@ type Answer struct {
 	Service *share.Export
 	Asked   time.Time
 	Waiter  Waiter // nil if nobody wants to hear of it
+	Trace   bool   // what is published are events of a traced message, any number
 
 	// Guarded by the mutex of the answers.
 	due        time.Time
@@ -134,19 +135,32 @@ func (a *Account) owed() *answers {
 // Expect registers a request to a service of the account, and returns where it
 // is to be answered.
 func (a *Account) Expect(to *Account, reply string, service *share.Export, waiter Waiter) *Answer {
+	return a.expect(&Answer{To: to, Reply: reply, Service: service, Waiter: waiter}, service.AnswerWithin())
+}
+
+// tracing is how long events of a traced message are taken: as long as a slow link
+// may hold up what becomes of a message at another broker.
+const tracing = 30 * time.Second
+
+// ExpectTrace registers that a traced message came through a service of the
+// account, and returns where other brokers publish what becomes of it.
+func (a *Account) ExpectTrace(to *Account, dest string, service *share.Export) *Answer {
+	return a.expect(&Answer{To: to, Reply: dest, Service: service, Trace: true}, tracing)
+}
+
+func (a *Account) expect(x *Answer, within time.Duration) *Answer {
 	o := a.owed()
-	now := time.Now()
-	within := service.AnswerWithin()
-	x := &Answer{To: to, Reply: reply, Service: service, Asked: now, Waiter: waiter, due: now.Add(within)}
+	x.Asked = time.Now()
+	x.due = x.Asked.Add(within)
 	o.mu.Lock()
 	suffix := ""
-	if waiter != nil {
-		suffix = waiter.Suffix()
+	if x.Waiter != nil {
+		suffix = x.Waiter.Suffix()
 	}
 	for x.Subject == "" || o.bySubject[x.Subject] != nil {
 		x.Subject = string(append(appendRandom([]byte(o.prefix), 8), suffix...))
 	}
-	lost, sooner := o.addLocked(x, asking{to, within})
+	lost, sooner := o.addLocked(x, asking{x.To, within})
 	o.mu.Unlock()
 	a.added(lost, sooner)
 	return x

@@ -57,3 +57,26 @@ func TestAnAnswerLingersForItsWaiter(t *testing.T) {
 		}
 	})
 }
+
+// What is published about a traced message is taken for a while, without a bound of
+// how much.
+func TestEventsOfATraceAreTakenForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSharers(t)
+		s.put(s.p)
+		s.put(s.c)
+		p, c := s.get(s.p), s.get(s.c)
+		defer s.run()()
+		x := p.ExpectTrace(c, "my.trace", &share.Export{Threshold: time.Millisecond})
+		<-time.After(29 * time.Second)
+		synctest.Wait()
+		if got := p.Awaited([]byte(x.Subject)); got != x || !x.Trace || x.To != c || x.Reply != "my.trace" {
+			t.Errorf("%+v is taken", got)
+		}
+		<-time.After(2 * time.Second)
+		synctest.Wait()
+		if p.Awaited([]byte(x.Subject)) != nil || p.Owed() != 0 {
+			t.Error("it is taken for ever")
+		}
+	})
+}

@@ -22,13 +22,18 @@ type TraceStream struct {
 	To      string `json:"to"`
 }
 
-// crossTraced is cross for a message that is traced. Which services it goes to is
-// told; who is there only if the exporter allows it, and is connected here: the
-// account that is to get the events is known to no other broker. Nobody there is
-// told where they go.
+// crossTraced is cross for a message that is traced. Which accounts it goes to is
+// told. Whether the trace goes on there is the exporter's choice; nobody there, nor
+// any other broker, is told where its events go: they have a subject of that
+// account, as an answer has.
 func (w *worker) crossTraced(from *egress.Conn, a *account.Account, l *account.Links, t *tracing, op *wire.Op, p *passage) bool {
-	plain := withHeader(op, traceDest, traceDisabled)
-	delivered := !t.only && w.answerTo(from, a, plain, p)
+	muted := withHeader(op, traceDest, traceDisabled)
+	delivered := false
+	if x := awaited(a, op, p); x != nil {
+		w.enters(t, x.To, op, x.Reply)
+		delivered = !t.only && w.answer(from, a, x, muted, p)
+		w.arrives = nil
+	}
 	if w.inbound {
 		return delivered
 	}
@@ -36,29 +41,43 @@ func (w *worker) crossTraced(from *egress.Conn, a *account.Account, l *account.L
 		if p.through(link.Export) {
 			continue
 		}
-		t.add(&TraceService{traceNow("si"), link.From.Key, string(op.Subject), w.arrivesAs(link, op.Subject)})
+		w.enters(t, link.From, op, string(link.AppendRemote(nil, op.Subject)))
 		next := &passage{link.Export, link, p}
 		switch {
 		case link.Export.AllowTrace:
-			was := t.away
-			w.tracing, t.away = t, true
-			delivered = w.request(from, a, next, plain) || delivered
-			w.tracing, t.away = nil, was
+			delivered = w.traceOn(from, a, t, op, next) || delivered
 		case !t.only:
-			delivered = w.request(from, a, next, plain) || delivered
+			delivered = w.request(from, a, next, muted) || delivered
+		default: // nobody gets it, and where it would have gone is told
+			if into := link.From.Links(); into != nil {
+				var room []byte
+				w.arrives.To = string(w.rewrite(&room, into, []byte(w.arrives.To)))
+			}
 		}
+		w.arrives = nil
 	}
 	return delivered
 }
 
-// arrivesAs is the subject with which a request comes to whom it is for.
-func (w *worker) arrivesAs(link *account.Link, subject []byte) string {
-	to := link.AppendRemote(nil, subject)
-	if l := link.From.Links(); l != nil && l.Mappings != nil {
-		var room []byte // the worker's may hold the subject here
-		to = w.rewrite(&room, l, to)
+// enters tells that the message goes into another account, with a subject that
+// the account's mappings may change.
+func (w *worker) enters(t *tracing, into *account.Account, op *wire.Op, to string) {
+	w.arrives = &TraceService{traceNow("si"), into.Key, string(op.Subject), to}
+	t.add(w.arrives)
+}
+
+// traceOn sends a request into an account whose part of its way is told, too, by
+// other brokers as well if it goes to some.
+func (w *worker) traceOn(from *egress.Conn, a *account.Account, t *tracing, op *wire.Op, p *passage) bool {
+	x := p.link.From.ExpectTrace(a, t.dest, p.service)
+	was, routes, hops := t.dest, t.routes, t.event.Hops
+	w.tracing, t.dest, t.routes = t, x.Subject, nil
+	delivered := w.request(from, a, p, withHeader(op, traceDest, x.Subject))
+	w.tracing, t.dest, t.routes = nil, was, routes
+	if t.event.Hops == hops {
+		p.link.From.Finish(x) // nobody else tells anything
 	}
-	return string(to)
+	return delivered
 }
 
 // deliverAbroad is deliverShadow for a message that is traced: its trace tells

@@ -110,10 +110,9 @@ type tracing struct {
 	event        MessageTrace
 	dest, accept string
 	only         bool   // the message goes nowhere
-	away         bool   // it is in another account
 	hop          string // how it came to this broker; empty at the first one
 	in           *TraceIngress
-	routes       []tracedRoute // those that have an event
+	routes       []tracedRoute // those that have an event in the account where the message is
 }
 
 // tracedRoute is a route that gets the message, and the hop it is told.
@@ -386,7 +385,6 @@ func (w *worker) routeTraced(op *wire.Op, sub *interest.Sub, choose bool) bool {
 	}
 	id, name, traces := peer.TracePeer()
 	t := w.tracing
-	traces = traces && !t.away
 	known := false
 	for _, r := range t.routes {
 		known = known || r.dst == sub.Dst
@@ -431,7 +429,7 @@ func (w *worker) forwardTraced(acct *account.Account, op *wire.Op) {
 	for i := range all {
 		next := op
 		for _, r := range t.routes {
-			if !t.away && r.dst == all[i].dst && r.hop != "" {
+			if r.dst == all[i].dst && r.hop != "" {
 				next = withHeader(op, traceHop, r.hop)
 			}
 		}

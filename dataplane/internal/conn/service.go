@@ -76,11 +76,19 @@ func (w *worker) crossNow(from *egress.Conn, a *account.Account, l *account.Link
 
 // answerTo sends a message to who asked for it, if it is an answer.
 func (w *worker) answerTo(from *egress.Conn, a *account.Account, op *wire.Op, p *passage) bool {
+	x := awaited(a, op, p)
+	return x != nil && w.answer(from, a, x, op, p)
+}
+
+// awaited returns what a message answers; nil if nothing.
+func awaited(a *account.Account, op *wire.Op, p *passage) *account.Answer {
 	if !hasPrefix(op.Subject, serviceReply) {
-		return false
+		return nil
 	}
-	x := a.Awaited(op.Subject)
-	return x != nil && !p.through(x.Service) && w.answer(from, a, x, op, p)
+	if x := a.Awaited(op.Subject); x != nil && !p.through(x.Service) {
+		return x
+	}
+	return nil
 }
 
 // request sends a message through a service import.
@@ -135,6 +143,7 @@ func (w *worker) answer(from *egress.Conn, a *account.Account, x *account.Answer
 		x.To.Settle(further)
 	}
 	switch {
+	case x.Trace: // there may be more
 	case delivered && x.Service.Response != share.Singleton && op.Size > 0:
 		a.Extend(x)
 	case m != nil:
@@ -152,6 +161,9 @@ func (w *worker) enter(from *egress.Conn, a *account.Account, c *carrier, size i
 	c.op.Subject = c.subject
 	if l != nil && l.Mappings != nil {
 		c.op.Subject = w.rewrite(&c.mapped, l, c.subject)
+	}
+	if w.arrives != nil {
+		w.arrives.To, w.arrives = string(c.op.Subject), nil
 	}
 	w.crossed = true
 	delivered := false

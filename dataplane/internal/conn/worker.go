@@ -45,7 +45,8 @@ type worker struct {
 
 	known known // of the line of the operation before
 
-	tracing *tracing // of the message in hand; nil unless its header asks for it
+	tracing *tracing      // of the message in hand; nil unless its header asks for it
+	arrives *TraceService // what its trace says of the account that it is about to enter; nil for nothing
 }
 
 var workers sync.Pool //nolint:gochecknoglobals // a pool is shared by nature
@@ -63,7 +64,7 @@ func getWorker(h *Host) *worker {
 const scratchKeep = 64 << 10
 
 func putWorker(w *worker) {
-	w.host, w.tracing, w.crossed, w.inbound = nil, nil, false, false
+	w.host, w.tracing, w.arrives, w.crossed, w.inbound = nil, nil, nil, false, false
 	w.message, w.stripped = egress.Message{}, egress.Message{}
 	w.gate, w.spent, w.known = nil, 0, known{}
 	if cap(w.scratch) > scratchKeep {
