@@ -6,6 +6,7 @@ import (
 
 	"github.com/coveymq/covey/controlplane/internal/api"
 	"github.com/coveymq/covey/controlplane/internal/federation"
+	"github.com/coveymq/covey/controlplane/internal/operation"
 	"github.com/coveymq/covey/controlplane/internal/resolver"
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
@@ -79,7 +80,7 @@ func (s *Server) assemble(ctx context.Context, cfg Config, dir *dataDir) (err er
 	s.api, err = api.New(api.Config{
 		Store: s.store, Tenancy: s.tenancy, Watcher: s.etcd.client,
 		Federation: federation.NewVerifier(cfg.IssuerClient),
-		Fleet:      brokers{s.fleet}, Usage: ledgerUsage{s.ledger}, Staff: staff{s}, Logger: cfg.Logger,
+		Fleet:      &operation.Shared{Fleet: brokers{s.fleet}}, Usage: ledgerUsage{s.ledger}, Staff: staff{s}, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return err

@@ -45,16 +45,32 @@ func (t *Tx) DeleteServiceAccount(a ServiceAccount, keys []APIKey) {
 // APIKey reads what is known of an API key, whatever its organization: whose
 // it is decides the scope of all that follows.
 func (s *Store) APIKey(ctx context.Context, id string) (APIKey, error) {
-	var k APIKey
-	return k, s.newView("").load(ctx, apiKeyKey(id), &k)
+	k := APIKey{read: s.newView("")}
+	all := []wanted{{key: apiKeyKey(id)}}
+	if bearer := s.bearers.get(id); bearer != "" {
+		all = append(all, wanted{key: bearer})
+	}
+	if err := k.read.ahead(ctx, all...); err != nil {
+		return APIKey{}, err
+	}
+	return k, k.read.load(ctx, apiKeyKey(id), &k)
 }
 
-// BearerOf reads the service account or the member that an API key belongs to.
+// BearerOf reads the service account or the member that an API key belongs to,
+// as it was when the key was read.
 func (s *Store) BearerOf(ctx context.Context, k APIKey) (Bearer, error) {
 	if k.Organization == "" {
 		return Bearer{}, ErrNotFound
 	}
-	return s.newView(k.Organization).Bearer(ctx, k.Holder())
+	v := s.newView(k.Organization)
+	if k.read != nil {
+		v.rev, v.fetched = k.read.rev, k.read.fetched
+	}
+	b, err := v.Bearer(ctx, k.Holder())
+	for key := range v.keys { // the one that was read
+		s.bearers.put(k.ID, key)
+	}
+	return b, err
 }
 
 // Key reads one API key of a holder.

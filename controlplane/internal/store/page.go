@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"strings"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/coveymq/covey/internal/errs"
@@ -55,9 +56,13 @@ func loadPage[T any, R interface {
 	if p.After != "" {
 		from = prefix + p.After + "\x00"
 	}
-	r, err := v.read(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(prefix)), clientv3.WithLimit(int64(p.Size)))
-	if err != nil {
-		return nil, "", unavailable("list", err)
+	r := v.fetched[wanted{key: prefix, prefix: true}]
+	if r == nil || p.After != "" || p.Size != pageSizeMax {
+		got, err := v.read(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(prefix)), clientv3.WithLimit(int64(p.Size)))
+		if err != nil {
+			return nil, "", unavailable("list", err)
+		}
+		r = (*etcdserverpb.RangeResponse)(got)
 	}
 	items := make([]T, len(r.Kvs))
 	for i, kv := range r.Kvs {

@@ -217,6 +217,8 @@ type APIKey struct {
 	ExpireTime     time.Time `json:"expire_time,omitzero"`
 
 	UseTime time.Time `json:"-"` // when it was last accepted; kept apart
+
+	read *View // by which it was read, to find its holder as of then
 }
 
 // keyUse is when an API key was last accepted.

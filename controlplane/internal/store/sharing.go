@@ -103,6 +103,21 @@ func (v *View) AllExports(ctx context.Context, account string) ([]Export, error)
 	return loadAll[Export](ctx, v, v.orgKey("export/%s/", account))
 }
 
+// AllSharing reads all exports and imports of an account, as AllExports and
+// AllImports do.
+func (v *View) AllSharing(ctx context.Context, account string) ([]Export, []Import, error) {
+	err := v.ahead(ctx, wanted{v.orgKey("export/%s/", account), true}, wanted{v.orgKey("import/%s/", account), true})
+	if err != nil {
+		return nil, nil, err
+	}
+	exports, err := v.AllExports(ctx, account)
+	if err != nil {
+		return nil, nil, err
+	}
+	imports, err := v.AllImports(ctx, account)
+	return exports, imports, err
+}
+
 // CreateExport puts a new export.
 func (t *Tx) CreateExport(ctx context.Context, e Export) error {
 	return t.create(ctx, t.orgKey("export/%s/%s", e.Account, e.ID), e)

@@ -37,6 +37,7 @@ type Store struct {
 	fence   atomic.Int64  // revision of the store's schema record; a change commits only while it is there
 	named   requestLeases // of requests whose ids their callers chose
 	unnamed requestLeases // of the others
+	bearers bearers
 }
 
 // New returns a store over an etcd.

@@ -134,8 +134,7 @@ func (u *update[T]) try(ctx context.Context) (value T, result Result, done bool,
 	tx := &Tx{View: u.store.newView(u.change.Organization), Now: time.Now().UTC().Truncate(time.Second), Again: u.tries > 0}
 	u.tries++
 	key := requestKey(u.change.Actor, u.change.RequestID)
-	var earlier requestRecord
-	switch err := tx.load(ctx, key, &earlier); {
+	switch earlier, err := tx.earlier(ctx, key); {
 	case err == nil:
 		value, result, err := u.replay(earlier)
 		return value, result, true, err
@@ -184,6 +183,14 @@ func (u *update[T]) try(ctx context.Context) (value T, result Result, done bool,
 		return value, Result{}, false, nil
 	}
 	return value, Result{Revision: revision, Outcome: outcome}, true, nil
+}
+
+// earlier reads the record of a request, and with it what every change reads.
+func (t *Tx) earlier(ctx context.Context, key string) (r requestRecord, err error) {
+	if err := t.ahead(ctx, wanted{key: key}, wanted{key: t.auditHeadKey()}); err != nil {
+		return r, err
+	}
+	return r, t.load(ctx, key, &r)
 }
 
 // replay answers from the record of an earlier try: our own, whose outcome was

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -21,6 +22,8 @@ type View struct {
 
 	keys   map[string]int64 // what was read: key -> modification revision, 0 when absent
 	ranges []string         // prefixes whose whole content mattered
+
+	fetched map[wanted]*etcdserverpb.RangeResponse // what was read ahead
 }
 
 // View returns a view of one organization. It finds nothing at all when the
@@ -67,9 +70,13 @@ func (v *View) read(ctx context.Context, key string, opts ...clientv3.OpOption) 
 
 // get reads one key; found is false when it is absent.
 func (v *View) get(ctx context.Context, key string) (value []byte, revision int64, err error) {
-	r, err := v.read(ctx, key)
-	if err != nil {
-		return nil, 0, unavailable("read", err)
+	r := v.fetched[wanted{key: key}]
+	if r == nil {
+		got, err := v.read(ctx, key)
+		if err != nil {
+			return nil, 0, unavailable("read", err)
+		}
+		r = (*etcdserverpb.RangeResponse)(got)
 	}
 	if len(r.Kvs) == 0 {
 		v.keys[key] = 0

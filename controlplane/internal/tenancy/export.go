@@ -80,11 +80,7 @@ type shareChange struct {
 // sharing puts an account's exports and imports, as stored and with changes,
 // into its claims.
 func sharing(ctx context.Context, tx *store.Tx, account string, spec *accounts.AccountSpec, changes []shareChange) error {
-	exports, err := tx.AllExports(ctx, account)
-	if err != nil {
-		return err
-	}
-	imports, err := tx.AllImports(ctx, account)
+	exports, imports, err := tx.AllSharing(ctx, account)
 	if err != nil {
 		return err
 	}
