@@ -227,6 +227,8 @@ func encode(claims jwt.Claims, pair nkeys.KeyPair, fn jwt.SignFn) (string, error
 		return c.EncodeWithSigner(pair, fn)
 	case *jwt.ActivationClaims:
 		return c.EncodeWithSigner(pair, fn)
+	case *jwt.GenericClaims:
+		return c.EncodeWithSigner(pair, fn)
 	}
 	return "", fmt.Errorf("claims of type %T are not issued here", claims)
 }

@@ -80,7 +80,7 @@ func (s *Server) assemble(ctx context.Context, cfg Config, dir *dataDir) (err er
 	s.api, err = api.New(api.Config{
 		Store: s.store, Tenancy: s.tenancy, Watcher: s.etcd.client,
 		Federation: federation.NewVerifier(cfg.IssuerClient),
-		Fleet:      &operation.Shared{Fleet: brokers{s.fleet}}, Usage: ledgerUsage{s.ledger}, Staff: staff{s}, Logger: cfg.Logger,
+		Fleet:      &operation.Shared{Fleet: brokers{s.fleet, s.store}}, Usage: ledgerUsage{s.ledger}, Staff: staff{s}, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return err
@@ -90,6 +90,7 @@ func (s *Server) assemble(ctx context.Context, cfg Config, dir *dataDir) (err er
 	}
 	s.onClose(s.gateway.Close)
 	s.gateway.Handle(resolver.Path, resolver.Handler(s.store, cfg.Logger))
+	s.singleton(s.followStock(cfg))
 	s.singleton(s.forgetOldOperations)
 	s.singleton(s.purgeDeletedAccounts)
 	s.singleton(s.moveOperatorKeys)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/coveymq/covey/controlplane/internal/fleet"
 	"github.com/coveymq/covey/controlplane/internal/operation"
+	"github.com/coveymq/covey/controlplane/internal/stock"
+	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/internal/errs"
 )
 
@@ -50,11 +52,27 @@ func (s *Server) JoinToken(ctx context.Context, ttl time.Duration) (string, erro
 	return token.Reveal(), nil
 }
 
-// brokers lets operations see the fleet.
-type brokers struct{ *fleet.Service }
+// brokers lets operations see the fleet, and the stock servers that follow.
+type brokers struct {
+	*fleet.Service
+	store *store.Store
+}
 
-// Brokers returns all brokers as they are now.
+// Brokers returns all brokers and stock servers as they are now.
 func (b brokers) Brokers(ctx context.Context) ([]operation.Broker, error) {
+	own, err := b.own(ctx)
+	if err != nil {
+		return nil, err
+	}
+	clusters, err := b.store.FollowedClusters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return append(own, stock.Servers(clusters)...), nil
+}
+
+// own returns the brokers of the fleet as they are now.
+func (b brokers) own(ctx context.Context) ([]operation.Broker, error) {
 	known, err := b.Service.Brokers(ctx)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"github.com/coveymq/covey/controlplane"
 	"github.com/coveymq/covey/controlplane/internal/custody/vaulttest"
 	"github.com/coveymq/covey/internal/errs"
+	adminv1 "github.com/coveymq/covey/proto/covey/admin/v1"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
 
@@ -22,6 +23,11 @@ func TestSecretsMoveFromTheKeyFileToVault(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := adminv1.NewStockClusterServiceClient(p.as(t, p.key).conn).CreateStockCluster(t.Context(), &adminv1.CreateStockClusterRequest{
+		StockClusterId: "east", StockCluster: &adminv1.StockCluster{Urls: []string{"nats://127.0.0.1:1"}, CredsFile: signed.GetCredsFile()},
+	}); err != nil {
+		t.Fatal(err)
+	}
 	p.stop()
 
 	cfg := config(dir, p.log)
@@ -30,8 +36,8 @@ func TestSecretsMoveFromTheKeyFileToVault(t *testing.T) {
 		t.Errorf("without the former custodian: %v", err)
 	}
 	cfg.FormerCustodians = []string{"local"}
-	// Of the trust root 3, of the account 2, of its roles 1 each, and the fleet's CA.
-	if n, err := controlplane.RenewSecrets(t.Context(), cfg); err != nil || n < 7 {
+	// Of the trust root 3, of the account 2, of its roles 1 each, the fleet's CA, and the stock cluster's credentials.
+	if n, err := controlplane.RenewSecrets(t.Context(), cfg); err != nil || n < 9 {
 		t.Fatalf("%d secrets sealed anew, %v", n, err)
 	}
 	if n, err := controlplane.RenewSecrets(t.Context(), cfg); err != nil || n != 0 {

@@ -20,6 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	stockMain()
 	testetcd.Main()
 	goleak.VerifyTestMain(m)
 }

@@ -46,7 +46,7 @@ func (s *Server) activateOperatorKey(ctx context.Context) error {
 	if err != nil || !o.AwaitsBrokers() {
 		return err
 	}
-	fleet, err := brokers{s.fleet}.Brokers(ctx)
+	fleet, err := brokers{s.fleet, s.store}.own(ctx) // stock servers are given the operator by hand
 	if err != nil {
 		return fmt.Errorf("read brokers: %w", err)
 	}

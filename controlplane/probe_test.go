@@ -208,13 +208,18 @@ func statusText(err error, asked string) string {
 	return "NotFound RESOURCE"
 }
 
-func (p *plane) claims(t *testing.T, public string) *jwt.AccountClaims {
+func (p *plane) rawClaims(t *testing.T, public string) string {
 	t.Helper()
 	code, body := p.http(t, http.MethodGet, "/jwt/v1/accounts/"+public, "", nil)
 	if code != http.StatusOK {
 		t.Fatalf("resolver answers %d %s", code, body)
 	}
-	claims, err := jwt.DecodeAccountClaims(string(body))
+	return string(body)
+}
+
+func (p *plane) claims(t *testing.T, public string) *jwt.AccountClaims {
+	t.Helper()
+	claims, err := jwt.DecodeAccountClaims(p.rawClaims(t, public))
 	if err != nil {
 		t.Fatal(err)
 	}

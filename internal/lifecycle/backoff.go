@@ -27,6 +27,9 @@ func (b *Backoff) Wait(ctx context.Context) error {
 	}
 }
 
+// Next returns the next interval for who waits elsewhere.
+func (b *Backoff) Next() time.Duration { return b.step() }
+
 // Reset makes the next pause the shortest again; call it after a success.
 func (b *Backoff) Reset() { b.next = 0 }
 

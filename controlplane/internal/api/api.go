@@ -129,6 +129,7 @@ func (s *Server) GRPC(options ...grpc.ServerOption) *grpc.Server {
 	apiv1.RegisterWatchServiceServer(g, &watches{Server: s})
 	adminv1.RegisterBrokerServiceServer(g, &brokerService{Server: s})
 	adminv1.RegisterOperatorServiceServer(g, &operatorService{Server: s})
+	adminv1.RegisterStockClusterServiceServer(g, &stockClusters{Server: s})
 	if s.maintain != nil {
 		adminv1.RegisterMaintenanceServiceServer(g, &maintenance{does: s.maintain})
 	}

@@ -35,7 +35,9 @@ func (s *brokerService) ListBrokers(ctx context.Context, _ *adminv1.ListBrokersR
 	now := time.Now()
 	resp := &adminv1.ListBrokersResponse{}
 	for _, b := range brokers {
-		resp.Brokers = append(resp.Brokers, brokerProto(b, now))
+		if !b.Stock {
+			resp.Brokers = append(resp.Brokers, brokerProto(b, now))
+		}
 	}
 	slices.SortFunc(resp.Brokers, func(a, b *adminv1.Broker) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return resp, nil
@@ -56,7 +58,7 @@ func (s *brokerService) broker(ctx context.Context, name string) (operation.Brok
 		return operation.Broker{}, fmt.Errorf("read brokers: %w", err)
 	}
 	for _, b := range brokers {
-		if brokerNames+b.ID == name {
+		if !b.Stock && brokerNames+b.ID == name {
 			return b, nil
 		}
 	}

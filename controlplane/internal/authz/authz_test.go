@@ -125,6 +125,12 @@ func table() map[string]string {
 		"/covey.admin.v1.OperatorService/StageOperatorKey":   "y-----",
 		"/covey.admin.v1.OperatorService/PromoteOperatorKey": "y-----",
 		"/covey.admin.v1.OperatorService/RetireOperatorKey":  "y-----",
+
+		"/covey.admin.v1.StockClusterService/ListStockClusters":  "y-----",
+		"/covey.admin.v1.StockClusterService/GetStockCluster":    "y-----",
+		"/covey.admin.v1.StockClusterService/CreateStockCluster": "y-----",
+		"/covey.admin.v1.StockClusterService/DeleteStockCluster": "y-----",
+		"/covey.admin.v1.StockClusterService/ResyncStockCluster": "y-----",
 	}
 }
 
@@ -159,6 +165,12 @@ func nameless() map[string]bool {
 		"/covey.admin.v1.BrokerService/DrainBroker":   true,
 		"/covey.admin.v1.BrokerService/UndrainBroker": true,
 		"/covey.admin.v1.BrokerService/RevokeBroker":  true,
+
+		"/covey.admin.v1.StockClusterService/ListStockClusters":  true,
+		"/covey.admin.v1.StockClusterService/GetStockCluster":    true,
+		"/covey.admin.v1.StockClusterService/CreateStockCluster": true,
+		"/covey.admin.v1.StockClusterService/DeleteStockCluster": true,
+		"/covey.admin.v1.StockClusterService/ResyncStockCluster": true,
 	}
 }
 

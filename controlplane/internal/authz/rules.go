@@ -56,6 +56,12 @@ func staffRules() map[string]rule {
 		admin + "OperatorService/StageOperatorKey":   rule{roles: []string{Operator}}.anywhere(),
 		admin + "OperatorService/PromoteOperatorKey": rule{roles: []string{Operator}}.anywhere(),
 		admin + "OperatorService/RetireOperatorKey":  rule{roles: []string{Operator}}.anywhere(),
+
+		admin + "StockClusterService/ListStockClusters":  rule{roles: []string{Operator}}.anywhere(),
+		admin + "StockClusterService/GetStockCluster":    rule{roles: []string{Operator}}.anywhere(),
+		admin + "StockClusterService/CreateStockCluster": rule{roles: []string{Operator}}.anywhere(),
+		admin + "StockClusterService/DeleteStockCluster": rule{roles: []string{Operator}}.anywhere(),
+		admin + "StockClusterService/ResyncStockCluster": rule{roles: []string{Operator}}.anywhere(),
 	}
 }
 

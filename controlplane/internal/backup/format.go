@@ -29,7 +29,8 @@ const (
 	prefix = "/covey/v1/"
 	// presence is what tells of processes.
 	fleetLeases = prefix + "fleet/lease/"
-	fleetAcks   = prefix + "fleet/acks/" // and what they acknowledged, of this history only
+	fleetAcks   = prefix + "fleet/acks/"  // and what they acknowledged, of this history only
+	stockStatus = prefix + "fleet/stock/" // revisions of the old etcd mean nothing in the new one
 	elections   = prefix + "sys/leader"
 	brokers     = prefix + "fleet/broker/"
 

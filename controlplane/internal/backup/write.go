@@ -94,7 +94,7 @@ func (w *writer) all(revision int64) error {
 
 func (w *writer) pair(kv *mvccpb.KeyValue) error {
 	key := string(kv.Key)
-	if strings.HasPrefix(key, fleetLeases) || strings.HasPrefix(key, fleetAcks) || strings.HasPrefix(key, elections) {
+	if strings.HasPrefix(key, fleetLeases) || strings.HasPrefix(key, fleetAcks) || strings.HasPrefix(key, stockStatus) || strings.HasPrefix(key, elections) {
 		return nil
 	}
 	l := line{Key: key, Value: string(kv.Value)}

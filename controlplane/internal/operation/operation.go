@@ -31,6 +31,9 @@ type Broker struct {
 	Exited        bool      // it said goodbye: nothing of it serves any more
 	ServeUntil    time.Time // without contact it serves until then
 
+	// Stock says that it is a stock nats-server: left alone it serves for ever.
+	Stock bool
+
 	// What follows is for people, and no part of how far a change is.
 	Version               string
 	Connections, Accounts int64 // at LastContact
@@ -54,7 +57,7 @@ func StateOf(brokers []Broker, revision int64, now time.Time) State {
 		case b.AckedRevision >= revision:
 		case b.Leased:
 			return Running
-		case !b.Exited && now.Before(b.ServeUntil):
+		case b.Stock || !b.Exited && now.Before(b.ServeUntil):
 			state = Enforced
 		}
 	}

@@ -15,6 +15,9 @@ import (
 func RenewSecrets(ctx context.Context, s *store.Store, c *custody.Custody) (int, error) {
 	r := &renewal{store: s, custody: c}
 	err := r.change(ctx, "", "installation", r.installation)
+	if err == nil {
+		err = r.change(ctx, "", "stockClusters", r.stockClusters)
+	}
 	if err != nil {
 		return r.total, err
 	}
@@ -127,6 +130,29 @@ func (r *renewal) installation(ctx context.Context, tx *store.Tx, t *tally) erro
 		return nil
 	}
 	return tx.PutInstallation(i)
+}
+
+func (r *renewal) stockClusters(ctx context.Context, tx *store.Tx, t *tally) error {
+	all, err := tx.StockClusters(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		before := *t
+		if err := r.row(ctx, t, stockKeyRow(c.ID), &c.SealedKey); err != nil {
+			return err
+		}
+		if err := r.row(ctx, t, stockCredsRow(c.ID), &c.SealedCreds); err != nil {
+			return err
+		}
+		if *t == before {
+			continue
+		}
+		if err := tx.PutStockCluster(c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *renewal) account(ctx context.Context, tx *store.Tx, t *tally, id string) error {

@@ -208,6 +208,8 @@ func progressWord(b *apiv1.BrokerProgress) string {
 		return "acknowledged " + stamp(b.GetAcknowledgeTime())
 	case b.GetLeased():
 		return "connected, not yet acknowledged"
+	case b.GetServeUntilTime() == nil:
+		return "out of reach; may serve the old state until it is back, or somebody vouches for it"
 	default:
 		return "out of reach; may serve the old state until " + stamp(b.GetServeUntilTime())
 	}

@@ -513,7 +513,8 @@ func (x *Permissions) GetResponses() *ResponsePermission {
 // BrokerProgress is how far one broker is with an operation.
 type BrokerProgress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The broker's identity in the fleet.
+	// The broker's identity in the fleet; of a stock nats-server that follows the
+	// accounts `stockClusters/{cluster}/servers/{server}`.
 	Broker      string `protobuf:"bytes,1,opt,name=broker,proto3" json:"broker,omitempty"`
 	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// True once the broker acknowledged the operation's revision.
@@ -522,7 +523,8 @@ type BrokerProgress struct {
 	AcknowledgeTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=acknowledge_time,json=acknowledgeTime,proto3" json:"acknowledge_time,omitempty"`
 	// False when the broker holds no lease: it may be gone or cut off.
 	Leased bool `protobuf:"varint,5,opt,name=leased,proto3" json:"leased,omitempty"`
-	// The latest moment until which a broker without contact keeps serving.
+	// The latest moment until which a broker without contact keeps serving. Unset
+	// for a stock nats-server, which goes on for ever.
 	ServeUntilTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=serve_until_time,json=serveUntilTime,proto3" json:"serve_until_time,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
