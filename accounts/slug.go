@@ -23,6 +23,7 @@ func roleKind() Kind         { return Kind{"role", "role", 2, 63} }
 func federationKind() Kind   { return Kind{"federation policy id", "federation_policy_id", 2, 63} }
 func exportKind() Kind       { return Kind{"export id", "export_id", 2, 63} }
 func importKind() Kind       { return Kind{"import id", "import_id", 2, 63} }
+func planKind() Kind         { return Kind{"plan id", "plan_id", 2, 63} }
 func memberKind() Kind       { return Kind{"member id", "member_id", 2, 63} }
 func serviceAccountKind() Kind {
 	return Kind{"service account id", "service_account_id", 2, 63}
@@ -51,6 +52,9 @@ func ValidateExportID(id string) error { return exportKind().Validate(id) }
 
 // ValidateImportID checks the id of a new import.
 func ValidateImportID(id string) error { return importKind().Validate(id) }
+
+// ValidatePlanID checks the id of a new plan.
+func ValidatePlanID(id string) error { return planKind().Validate(id) }
 
 // ValidateRole checks the name of a role.
 func ValidateRole(id string) error { return roleKind().Validate(id) }

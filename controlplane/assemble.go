@@ -94,6 +94,7 @@ func (s *Server) assemble(ctx context.Context, cfg Config, dir *dataDir) (err er
 	s.singleton(s.forgetOldOperations)
 	s.singleton(s.purgeDeletedAccounts)
 	s.singleton(s.moveOperatorKeys)
+	s.singleton(s.followPlans)
 	s.background(s.api.NoteUses)
 	s.background(s.lead)
 	return nil

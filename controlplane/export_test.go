@@ -50,3 +50,30 @@ func StockUser(ctx context.Context, s *Server) (tenancy.StockUser, error) {
 
 // Signer signs accounts.
 func Signer(s *Server) accounts.Signer { return s.root.Signer }
+
+// AuditReasons returns the reasons of an organization's changes of one kind,
+// oldest first, wherever its audit log is by now.
+func AuditReasons(ctx context.Context, s *Server, organization, method string) (reasons []string, err error) {
+	v, err := s.store.View(store.Everything(), organization)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := s.audit.Entries(ctx, v, 0, 1000)
+	for _, e := range entries {
+		if e.Method == method {
+			reasons = append(reasons, e.Reason)
+		}
+	}
+	return reasons, err
+}
+
+// SuspendOnly suspends an organization and leaves it to whoever leads to bring
+// that to its accounts. It returns the operation's id.
+func SuspendOnly(ctx context.Context, s *Server, organization string) (string, error) {
+	c := store.Change{Scope: store.Everything(), Organization: organization, Actor: "key_test", Method: "SuspendOrganization", Target: organization}
+	op, _, err := store.Update(ctx, s.store, c, func(ctx context.Context, tx *store.Tx) (store.Operation, store.Outcome, error) {
+		_, op, err := s.tenancy.SuspendOrganization(ctx, tx, c.Method, "", "test")
+		return op, store.Outcome{}, err
+	})
+	return op.ID, err
+}

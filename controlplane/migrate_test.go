@@ -3,6 +3,7 @@ package controlplane_test
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -82,7 +83,7 @@ func TestAStoreOfTheFirstVersionIsMigrated(t *testing.T) {
 	if err := json.Unmarshal([]byte(old["/covey/v1/org/acme/role/orders/default"]), &role); err != nil || role.Key == "" {
 		t.Fatalf("the fixture's role: %+v, %v", role, err)
 	}
-	for range 2 { // the second start finds nothing to do
+	for round := range 2 { // the second start finds nothing to do
 		p := start(t, dir)
 		if p.BootstrapKey() != "" {
 			t.Fatal("a migrated store is taken for a new one")
@@ -101,6 +102,10 @@ func TestAStoreOfTheFirstVersionIsMigrated(t *testing.T) {
 		if len(owner.GetApiKeys()) != 1 || owner.GetApiKeys()[0].GetExpireTime() != nil {
 			t.Errorf("the owner's keys: %v", owner)
 		}
+		if got := acme.plan(t, "acme"); got.GetPlan() != "plans/default" || acme.inForce(t, "organizations/acme/accounts/orders", "payload_bytes") != "unlimited none" {
+			t.Errorf("acme is on %v", got)
+		}
+		must[*apiv1.CreateAccountResponse](t, "account")(acme.limitedAccount(t, fmt.Sprint("more", round), nil))
 		must[*apiv1.ListOrganizationsResponse](t, "operator")(p.as(t, keys.Operator).orgs.ListOrganizations(t.Context(), &apiv1.ListOrganizationsRequest{}))
 		p.stop()
 		if n := strings.Count(p.log.String(), "store migrated"); n > 1 {

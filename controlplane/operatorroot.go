@@ -89,8 +89,7 @@ func openForMaintenance(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{log: cfg.Logger.With("component", "controlplane"), dataDir: cfg.DataDir}
-	var err error
-	s.dir, err = s.openStore(ctx, cfg)
+	_, err := s.openStore(ctx, cfg)
 	return s, err
 }
 

@@ -31,7 +31,6 @@ type Server struct {
 	// Immutable after New.
 	log       *slog.Logger
 	dataDir   string
-	dir       *dataDir // set for maintenance only
 	listeners *listeners
 	etcd      *etcd
 	store     *store.Store

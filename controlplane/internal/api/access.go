@@ -104,9 +104,13 @@ func (s *access) GetEffectiveLimits(ctx context.Context, req *apiv1.GetEffective
 	if err != nil {
 		return nil, err
 	}
+	standing, err := tenancy.StandingOf(ctx, v)
+	if err != nil {
+		return nil, err
+	}
 	resp := &apiv1.GetEffectiveLimitsResponse{}
-	for _, l := range tenancy.EffectiveLimitsOf(a) {
-		resp.Limits = append(resp.Limits, &apiv1.EffectiveLimit{Limit: l.Name, Value: l.Value, Layer: l.Layer})
+	for _, l := range standing.Effective(a) {
+		resp.Limits = append(resp.Limits, limitProto(l))
 	}
 	return resp, nil
 }

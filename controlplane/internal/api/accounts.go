@@ -237,6 +237,9 @@ func (s *accountService) PurgeAccount(ctx context.Context, req *apiv1.PurgeAccou
 		if err != nil {
 			return nil, err
 		}
+		if err := s.mayChange(ctx, n.organization); err != nil {
+			return nil, err
+		}
 		// A refusal here comes again below, where it is told from a replay.
 		if staged, _ := s.tenancy.ReleaseAccount(ctx, s.store, c, n.account, etag); staged {
 			etag = "" // it was compared by the first stage

@@ -21,9 +21,13 @@ func timestamp(t time.Time) *timestamppb.Timestamp {
 }
 
 func organizationProto(o store.Organization) *apiv1.Organization {
+	state := apiv1.Organization_STATE_ACTIVE
+	if o.Suspended {
+		state = apiv1.Organization_STATE_SUSPENDED
+	}
 	return &apiv1.Organization{
 		Name: tenancy.OrganizationName(o.ID), Uid: o.UID, DisplayName: o.DisplayName, ContactEmail: o.ContactEmail,
-		State: apiv1.Organization_STATE_ACTIVE, CreateTime: timestamp(o.CreateTime), UpdateTime: timestamp(o.UpdateTime),
+		State: state, SuspendReason: o.SuspendReason, SuspendTime: timestamp(o.SuspendTime), CreateTime: timestamp(o.CreateTime), UpdateTime: timestamp(o.UpdateTime),
 		Etag: tenancy.Etag(o.Revision),
 	}
 }
@@ -168,13 +172,16 @@ func credentialProto(organization string, c store.Credential, life tenancy.Crede
 func operationProto(organization string, o store.Operation) *apiv1.Operation {
 	return &apiv1.Operation{
 		Name: tenancy.OrganizationName(organization) + "/operations/" + o.ID, Method: o.Method, Target: o.Target,
-		Revision: o.Revision, CreateTime: timestamp(o.CreateTime), State: apiv1.Operation_STATE_RUNNING,
+		Revision: o.Revision, CreateTime: timestamp(o.CreateTime), State: apiv1.Operation_STATE_RUNNING, Spreading: o.Spreading,
 	}
 }
 
 // fillOperation puts into an operation how far it is.
 func fillOperation(op *apiv1.Operation, brokers []operation.Broker) {
 	state := operation.StateOf(brokers, op.GetRevision(), time.Now())
+	if op.GetSpreading() {
+		state = operation.Running
+	}
 	op.State = map[operation.State]apiv1.Operation_State{
 		operation.Running:  apiv1.Operation_STATE_RUNNING,
 		operation.Enforced: apiv1.Operation_STATE_ENFORCED,
@@ -184,7 +191,7 @@ func fillOperation(op *apiv1.Operation, brokers []operation.Broker) {
 	op.Brokers = make([]*apiv1.BrokerProgress, len(brokers))
 	for i, b := range brokers {
 		op.Brokers[i] = &apiv1.BrokerProgress{
-			Broker: b.ID, DisplayName: b.ServerName, Acknowledged: b.AckedRevision >= op.GetRevision(),
+			Broker: b.ID, DisplayName: b.ServerName, Acknowledged: b.AckedRevision >= op.GetRevision() && !op.GetSpreading(),
 			Leased: b.Leased, ServeUntilTime: timestamp(b.ServeUntil),
 		}
 		if op.Brokers[i].GetAcknowledged() {

@@ -48,7 +48,7 @@ func NewGateway(ctx context.Context) (*Gateway, error) {
 		apiv1.RegisterRoleServiceHandler, apiv1.RegisterServiceAccountServiceHandler, apiv1.RegisterAPIKeyServiceHandler,
 		apiv1.RegisterMemberServiceHandler, apiv1.RegisterInvitationServiceHandler, apiv1.RegisterAccessServiceHandler,
 		apiv1.RegisterExportServiceHandler, apiv1.RegisterImportServiceHandler, apiv1.RegisterShareServiceHandler, apiv1.RegisterWatchServiceHandler,
-		apiv1.RegisterFederationServiceHandler,
+		apiv1.RegisterFederationServiceHandler, apiv1.RegisterPlanServiceHandler,
 	} {
 		if err := register(ctx, mux, conn); err != nil {
 			return nil, fmt.Errorf("register gateway: %w", err)

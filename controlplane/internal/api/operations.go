@@ -9,13 +9,18 @@ import (
 	"github.com/coveymq/covey/controlplane/internal/operation"
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/internal/errs"
+	"github.com/coveymq/covey/internal/lifecycle"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
 
 const (
 	waitDefault = 30 * time.Second
 	waitMax     = 60 * time.Second
-	waitMargin  = 500 * time.Millisecond // kept of the caller's deadline to bring the answer home
+
+	spreadPollMin = 20 * time.Millisecond // while claims of further accounts are written
+	spreadPollMax = 500 * time.Millisecond
+
+	waitMargin = 500 * time.Millisecond // kept of the caller's deadline to bring the answer home
 )
 
 type operations struct {
@@ -108,6 +113,9 @@ func (s *operations) WaitOperation(ctx context.Context, req *apiv1.WaitOperation
 	}
 	waitCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	if op, err = s.spread(ctx, waitCtx, op); err != nil {
+		return nil, err
+	}
 	brokers, _, err := operation.Wait(waitCtx, s.fleet, op.GetRevision(), until)
 	if err != nil && waitCtx.Err() != nil && ctx.Err() == nil {
 		brokers, err = s.fleet.Brokers(ctx) // the timeout was too short to read even once
@@ -117,4 +125,18 @@ func (s *operations) WaitOperation(ctx context.Context, req *apiv1.WaitOperation
 	}
 	fillOperation(op, brokers)
 	return &apiv1.WaitOperationResponse{Operation: op}, nil
+}
+
+// spread waits while claims of further accounts are written. Afterwards it reads
+// the operation once more: only then does its revision stand.
+func (s *operations) spread(ctx, wait context.Context, op *apiv1.Operation) (*apiv1.Operation, error) {
+	backoff := lifecycle.Backoff{Min: spreadPollMin, Max: spreadPollMax}
+	for op.GetSpreading() && backoff.Wait(wait) == nil {
+		next, err := s.read(ctx, op.GetName())
+		if err != nil {
+			return nil, err
+		}
+		op = next
+	}
+	return op, nil
 }

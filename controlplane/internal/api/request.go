@@ -25,7 +25,7 @@ func resourceOf(req proto.Message) string {
 			return m.Get(f).String()
 		}
 	}
-	for _, field := range []protoreflect.Name{"account", "service_account", "role", "user", "member", "export", "federation_policy"} {
+	for _, field := range []protoreflect.Name{"account", "service_account", "role", "user", "member", "export", "federation_policy", "plan"} {
 		f := m.Descriptor().Fields().ByName(field)
 		if f != nil && f.Message() != nil {
 			return resourceOf(m.Get(f).Message().Interface())
@@ -75,6 +75,7 @@ func (s *Server) check(req proto.Message) error {
 		"federation_policy_id": accounts.ValidateFederationPolicyID,
 
 		"import_id": accounts.ValidateImportID,
+		"plan_id":   accounts.ValidatePlanID,
 	} {
 		if f := m.Descriptor().Fields().ByName(field); f != nil {
 			if err := validate(m.Get(f).String()); err != nil {

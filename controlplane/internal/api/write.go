@@ -42,6 +42,11 @@ func write[T any, R response[T]](ctx context.Context, s *Server, req writeReques
 		return nil, err
 	}
 	resp, result, err := store.Update(ctx, s.store, c, func(ctx context.Context, tx *store.Tx) (R, store.Outcome, error) {
+		if !c.Scope.Covers("") {
+			if err := tenancy.MayChange(ctx, tx); err != nil {
+				return nil, store.Outcome{}, err
+			}
+		}
 		resp, err := change(ctx, tx)
 		if err != nil {
 			return nil, store.Outcome{}, err
@@ -97,7 +102,7 @@ func targetOf(req proto.Message) string {
 		"account_id": "/accounts/", "user_id": "/users/", "organization_id": "organizations/",
 		"service_account_id": "/serviceAccounts/", "role_id": "/roles/",
 		"export_id": "/exports/", "import_id": "/imports/", "federation_policy_id": "/federationPolicies/",
-		"stock_cluster_id": "stockClusters/",
+		"stock_cluster_id": "stockClusters/", "plan_id": "plans/",
 	} {
 		if f := m.Descriptor().Fields().ByTextName(field); f != nil {
 			return strings.TrimPrefix(resource+collection+m.Get(f).String(), "/")

@@ -126,6 +126,12 @@ func table() map[string]string {
 		"/covey.admin.v1.OperatorService/PromoteOperatorKey": "y-----",
 		"/covey.admin.v1.OperatorService/RetireOperatorKey":  "y-----",
 
+		"PlanService/GetPlan": "yyyyyy", "PlanService/ListPlans": "yyyyyy", "PlanService/GetOrganizationPlan": "yyyyyy",
+		"/covey.admin.v1.PlanService/CreatePlan": "y-----", "/covey.admin.v1.PlanService/UpdatePlan": "y-----", "/covey.admin.v1.PlanService/DeletePlan": "y-----",
+		"/covey.admin.v1.PlanService/ListPlanOrganizations": "y-----", "/covey.admin.v1.PlanService/AssignPlan": "y-----",
+		"/covey.admin.v1.PlanService/SetQuotaOverride": "y-----", "/covey.admin.v1.PlanService/DeleteQuotaOverride": "y-----",
+		"/covey.admin.v1.OrganizationService/SuspendOrganization": "y-----", "/covey.admin.v1.OrganizationService/ResumeOrganization": "y-----",
+
 		"/covey.admin.v1.StockClusterService/ListStockClusters":  "y-----",
 		"/covey.admin.v1.StockClusterService/GetStockCluster":    "y-----",
 		"/covey.admin.v1.StockClusterService/CreateStockCluster": "y-----",
@@ -160,6 +166,10 @@ func nameless() map[string]bool {
 		"InvitationService/AcceptInvitation": true,
 
 		"/covey.admin.v1.MaintenanceService/Backup": true, "/covey.admin.v1.MaintenanceService/VerifyAudit": true,
+		"PlanService/GetPlan": true, "PlanService/ListPlans": true,
+		"/covey.admin.v1.PlanService/CreatePlan": true, "/covey.admin.v1.PlanService/UpdatePlan": true, "/covey.admin.v1.PlanService/DeletePlan": true,
+		"/covey.admin.v1.PlanService/ListPlanOrganizations": true,
+
 		"/covey.admin.v1.BrokerService/ListBrokers":   true,
 		"/covey.admin.v1.BrokerService/GetBroker":     true,
 		"/covey.admin.v1.BrokerService/DrainBroker":   true,

@@ -35,6 +35,12 @@ func (v *View) Accounts(ctx context.Context, p Page) ([]Account, string, error) 
 	return list, next, err
 }
 
+// AllAccounts reads all accounts. A Tx that commits conflicts with whichever was
+// added or changed meanwhile.
+func (v *View) AllAccounts(ctx context.Context) ([]Account, error) {
+	return loadAll[Account](ctx, v, v.orgKey("account/"))
+}
+
 // OwnsAccount reports whether the organization has an account with a public key.
 func (v *View) OwnsAccount(ctx context.Context, public string) (bool, error) {
 	var r AccountRef
@@ -77,6 +83,7 @@ func (t *Tx) CreateAccount(ctx context.Context, a Account) error {
 	if err := t.create(ctx, t.orgKey("account/%s", a.ID), a); err != nil {
 		return err
 	}
+	t.newAccounts++
 	return t.put(accountIndexKey(a.PublicKey), AccountRef{Organization: t.org, Account: a.ID, UID: a.UID, PublicKey: a.PublicKey})
 }
 

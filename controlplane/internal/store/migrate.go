@@ -41,7 +41,7 @@ type step struct {
 
 // steps are in order, one for each version after the first.
 func steps() []step {
-	return []step{{to: 2, run: toTwo}, {to: 3, run: toThree}, {to: 4, run: toFour}, {to: 5, run: toFive}, {to: 6, run: toSix}}
+	return []step{{to: 2, run: toTwo}, {to: 3, run: toThree}, {to: 4, run: toFour}, {to: 5, run: toFive}, {to: 6, run: toSix}, {to: 7, run: toSeven}}
 }
 
 // toFour: records are packed. Those that are there stay as they are until they

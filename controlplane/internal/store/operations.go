@@ -32,6 +32,25 @@ func (t *Tx) BeginOperation(method, target string) (Operation, error) {
 	return o, t.put(t.operationKey(o.ID), o)
 }
 
+// BeginSpreading is BeginOperation for a change whose claims follow in further
+// transactions.
+func (t *Tx) BeginSpreading(method, target string) (Operation, error) {
+	o := Operation{ID: accounts.NewUID(accounts.PrefixOperation, time.Now()), Method: method, Target: target, CreateTime: t.Now, Spreading: true}
+	t.operation = o.ID
+	return o, t.put(t.operationKey(o.ID), o)
+}
+
+// EndSpreading gives such an operation the revision of this change, which
+// writes the last claims of it. One that is forgotten stays so.
+func (t *Tx) EndSpreading(ctx context.Context, id string) error {
+	o, err := t.Operation(ctx, id)
+	if err != nil {
+		return ignoreNotFound(err)
+	}
+	o.Spreading = false
+	return t.put(t.operationKey(id), o)
+}
+
 // ForgetOperations removes an organization's operations that are older than
 // OperationsKept. Doing it twice, or from two processes, does no harm.
 func (s *Store) ForgetOperations(ctx context.Context, organization string, now time.Time) error {
@@ -59,12 +78,16 @@ func (v *View) Installation(ctx context.Context) (Installation, error) {
 func (t *Tx) PutInstallation(i Installation) error { return t.put(installationKey, i) }
 
 // CreateInstallation puts what makes this control plane itself, with the
-// operator's JWT and the claims of the system account.
+// operator's JWT, the claims of the system account and the plan that
+// organizations begin on.
 func (t *Tx) CreateInstallation(ctx context.Context, i Installation, operatorJWT, systemJWT string) error {
 	if t.org != "" {
 		return fmt.Errorf("an installation does not belong to organization %q", t.org)
 	}
 	if err := t.create(ctx, installationKey, i); err != nil {
+		return err
+	}
+	if err := t.CreatePlan(ctx, newDefaultPlan(t.Now)); err != nil {
 		return err
 	}
 	t.putText(OperatorKey, operatorJWT)

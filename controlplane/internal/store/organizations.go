@@ -15,11 +15,30 @@ func (v *View) Org(ctx context.Context) (Organization, error) {
 	return o, v.load(ctx, v.orgKey("self"), &o)
 }
 
+// Org reads the organization, with what this change put.
+func (t *Tx) Org(ctx context.Context) (Organization, error) {
+	if t.self.known {
+		return t.self.value, nil
+	}
+	o, err := t.View.Org(ctx)
+	if err == nil {
+		t.self = cached[Organization]{o, true}
+	}
+	return o, err
+}
+
+// PutOrg replaces an organization that was read.
+func (t *Tx) PutOrg(o Organization) error {
+	t.self = cached[Organization]{o, true}
+	return t.put(t.orgKey("self"), o)
+}
+
 // CreateOrg puts the organization that the Tx is bound to.
 func (t *Tx) CreateOrg(ctx context.Context, o Organization) error {
 	if err := t.create(ctx, t.orgKey("self"), o); err != nil {
 		return err
 	}
+	t.self = cached[Organization]{o, true}
 	return t.put(organizationIndexKey(o.ID), struct{}{})
 }
 

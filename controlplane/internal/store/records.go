@@ -36,6 +36,11 @@ type Organization struct {
 	ContactEmail string    `json:"contact_email"`
 	CreateTime   time.Time `json:"create_time"`
 	UpdateTime   time.Time `json:"update_time"`
+
+	// The operator's staff suspended it, with all its accounts.
+	Suspended     bool      `json:"suspended,omitempty"`
+	SuspendReason string    `json:"suspend_reason,omitempty"`
+	SuspendTime   time.Time `json:"suspend_time,omitzero"`
 }
 
 // Account is a NATS account. Seeds are sealed.
@@ -57,6 +62,8 @@ type Account struct {
 	UpdateTime           time.Time       `json:"update_time"`
 
 	AuthCallout *accounts.Callout `json:"auth_callout,omitempty"`
+
+	Overrides accounts.Overrides `json:"overrides,omitempty"` // the operator's, of its limits
 
 	Carried   accounts.Carried `json:"carried,omitempty"`    // what its claims say that no field here does
 	OtherKeys []SigningKey     `json:"other_keys,omitempty"` // unscoped too, and sign nothing here
@@ -242,6 +249,7 @@ type Operation struct {
 	Method     string    `json:"method"`
 	Target     string    `json:"target"`
 	CreateTime time.Time `json:"create_time"`
+	Spreading  bool      `json:"spreading,omitempty"` // claims of further accounts follow; its revision is not its last
 }
 
 // AccountRef says whose an account key is, also after the account's end.

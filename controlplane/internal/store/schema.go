@@ -14,7 +14,7 @@ import (
 // writes. It goes up when an older program would misread or destroy what a
 // newer one writes; a field that may be absent is no reason. Each step has its
 // migration in migrate.go.
-const SchemaVersion = 6
+const SchemaVersion = 7
 
 // schemaUnnumbered is the version of records from before there were versions.
 const schemaUnnumbered = 1

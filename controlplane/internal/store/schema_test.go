@@ -69,11 +69,11 @@ func TestAControlPlaneLosesTheRightToWriteToANewerOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The same version written again, as another start may, is no reason.
-	put(t, etcd, schemaKey, `{"v":6,"version":6}`)
+	put(t, etcd, schemaKey, `{"v":7,"version":7}`)
 	if err := rename(s, "b"); err != nil {
 		t.Fatal(err)
 	}
-	for what, want := range map[string]string{`{"v":6,"version":6,"target":7}`: "STORE_NEWER", `{"v":7,"version":7}`: "STORE_NEWER", `{"v":6,"version":1}`: "STORE_REPLACED"} {
+	for what, want := range map[string]string{`{"v":7,"version":7,"target":8}`: "STORE_NEWER", `{"v":8,"version":8}`: "STORE_NEWER", `{"v":7,"version":1}`: "STORE_REPLACED"} {
 		put(t, etcd, schemaKey, what)
 		if err := rename(s, "c"); reason(err) != want {
 			t.Errorf("write under %s: %v", what, err)
@@ -97,7 +97,7 @@ func TestAControlPlaneLosesTheRightToWriteToANewerOne(t *testing.T) {
 func TestARecordOfANewerVersionIsRefused(t *testing.T) {
 	etcd := testetcd.New(t)
 	s := prepare(t, etcd, etcd)
-	put(t, etcd, "/covey/v1/org/acme/account/orders", `{"v":7,"id":"orders"}`)
+	put(t, etcd, "/covey/v1/org/acme/account/orders", `{"v":8,"id":"orders"}`)
 	v, err := s.View(store.Everything(), "acme")
 	if err != nil {
 		t.Fatal(err)

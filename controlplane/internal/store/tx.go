@@ -30,6 +30,18 @@ type Tx struct {
 	written   []string // "key=value" of every write, for the audit digest
 	operation string   // the operation begun, if one was
 	limit     int      // writes that the change may make
+
+	puts  map[string]int   // where in ops are records that may be put again
+	terms cached[OrgTerms] // as this change leaves it
+	self  cached[Organization]
+
+	newUsers, newAccounts int64 // what this change creates
+}
+
+// cached is a record that a change read or put.
+type cached[T any] struct {
+	value T
+	known bool
 }
 
 // writesMax is how many writes one change may make; etcd takes 128, and what

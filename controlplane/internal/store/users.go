@@ -25,7 +25,11 @@ func (v *View) AllUsers(ctx context.Context, account string) ([]User, error) {
 
 // CreateUser puts a new user.
 func (t *Tx) CreateUser(ctx context.Context, u User) error {
-	return t.create(ctx, t.orgKey("user/%s/%s", u.Account, u.ID), u)
+	if err := t.create(ctx, t.orgKey("user/%s/%s", u.Account, u.ID), u); err != nil {
+		return err
+	}
+	t.newUsers++
+	return nil
 }
 
 // PutUser replaces a user that was read.

@@ -70,6 +70,9 @@ func (s *Service) createAccount(ctx context.Context, tx *store.Tx, method, id st
 		return store.Account{}, store.Role{}, none, err // it has no users yet who could answer
 	}
 	f.apply(&a)
+	if err := allot(ctx, tx, nil, &a); err != nil {
+		return store.Account{}, store.Role{}, none, err
+	}
 	err = tx.CreateAccount(ctx, a)
 	if errors.Is(err, store.ErrExists) {
 		err = taken("ACCOUNT_EXISTS", "account_id", AccountName(tx.Organization(), id))
@@ -146,8 +149,12 @@ func (s *Service) UpdateAccount(ctx context.Context, tx *store.Tx, method, id, e
 		}
 	}
 	claimsChange := calloutChange || !fields.Limits.Equal(a.Limits)
+	before := a
 	fields.apply(&a)
 	a.UpdateTime = tx.Now
+	if err := allot(ctx, tx, &before, &a); err != nil {
+		return AccountChange{}, err
+	}
 	if err := tx.PutAccount(a); err != nil || !claimsChange {
 		return AccountChange{Account: a}, err
 	}

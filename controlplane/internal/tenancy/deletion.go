@@ -94,6 +94,9 @@ func (s *Service) PurgeAccount(ctx context.Context, tx *store.Tx, method, id, et
 	if err := endSharing(ctx, tx, id); err != nil {
 		return store.Operation{}, err
 	}
+	if err := allot(ctx, tx, &a, nil); err != nil {
+		return store.Operation{}, err
+	}
 	if err := tx.DeleteAccount(a, tx.Now); err != nil {
 		return store.Operation{}, err
 	}

@@ -65,7 +65,14 @@ func (s *Service) Explain(ctx context.Context, v *store.View, account, user stri
 		return nil, false, err
 	}
 	x := &explanation{}
-	x.account(a)
+	standing, err := StandingOf(ctx, v)
+	if err != nil {
+		return nil, false, err
+	}
+	if standing.Organization.Suspended {
+		x.add("organization", Refuses, "ask the operator's staff to resume it", "the organization is suspended: %s", standing.Organization.SuspendReason)
+	}
+	x.account(a, standing.Effective(a))
 	if u.Suspended {
 		x.add("user", Refuses, "resume it", "the user is suspended")
 	} else {
@@ -92,7 +99,7 @@ func (s *Service) Explain(ctx context.Context, v *store.View, account, user stri
 	return x.findings, !x.refused, s.explainImports(ctx, v, x, a, try, now)
 }
 
-func (x *explanation) account(a store.Account) {
+func (x *explanation) account(a store.Account, limits []accounts.EffectiveLimit) {
 	switch {
 	case a.Deleted():
 		x.add("account", Refuses, "undelete it until "+a.PurgeTime.Format(time.RFC3339), "the account is deleted")
@@ -101,19 +108,35 @@ func (x *explanation) account(a store.Account) {
 	default:
 		x.add("account", Allows, "", "the account is active")
 	}
-	for _, l := range EffectiveLimitsOf(a) {
+	for _, l := range limits {
+		if l.Value == nil || l.Layer == LayerDeletion || l.Layer == LayerSuspension || l.Layer == LayerOrganizationSuspension {
+			continue
+		}
+		n, from := l.Value.Amount, setBy(l.Layer)
 		switch {
-		case l.Layer != LayerAccount || l.Value == nil:
-		case l.Name == "connections" && *l.Value == 0:
-			x.add("limits", Refuses, "raise limits.connections", "the account may have no connections")
+		case l.Name == "connections" && n == 0:
+			x.add("limits", Refuses, "raise limits.connections", "the account may have no connections%s", from)
 		case l.Name == "connections":
-			x.add("limits", Notes, "", "the account may have %d connections at the same time: one more is refused", *l.Value)
+			x.add("limits", Notes, "", "the account may have %d connections at the same time%s: one more is refused", n, from)
 		case l.Name == "payload_bytes":
-			x.add("limits", Notes, "", "a message of more than %d bytes is refused", *l.Value)
+			x.add("limits", Notes, "", "a message of more than %d bytes is refused%s", n, from)
 		case l.Name == "subscriptions":
-			x.add("limits", Notes, "", "a connection may have %d subscriptions: one more is refused", *l.Value)
+			x.add("limits", Notes, "", "a connection may have %d subscriptions%s: one more is refused", n, from)
 		}
 	}
+}
+
+// setBy tells what set a limit unless the account itself did.
+func setBy(layer string) string {
+	switch layer {
+	case accounts.LayerPlan:
+		return " by its organization's plan"
+	case accounts.LayerOrganization:
+		return " by the operator's override for its organization"
+	case accounts.LayerOverride:
+		return " by the operator's override"
+	}
+	return ""
 }
 
 // explainCredentials says whether the user can connect at all.
@@ -215,44 +238,6 @@ func (s *Service) explainImports(ctx context.Context, v *store.View, x *explanat
 		}
 	}
 	return nil
-}
-
-// The layers that set limits.
-const (
-	LayerNone       = "none"
-	LayerAccount    = "account"
-	LayerSuspension = "suspension"
-	LayerDeletion   = "deletion"
-)
-
-// EffectiveLimit is a limit in force. Value is nil when it is not limited.
-type EffectiveLimit struct {
-	Name  string
-	Value *int64
-	Layer string
-}
-
-// EffectiveLimitsOf says which limits of an account are in force, and what set
-// each.
-func EffectiveLimitsOf(a store.Account) []EffectiveLimit {
-	zero := int64(0)
-	var out []EffectiveLimit
-	for _, l := range a.Limits.Each() {
-		e := EffectiveLimit{Name: l.Name, Value: l.Value, Layer: LayerAccount}
-		if l.Value == nil {
-			e.Layer = LayerNone
-		}
-		if l.Name == "connections" || l.Name == "leaf_nodes" {
-			switch {
-			case a.Deleted():
-				e.Value, e.Layer = &zero, LayerDeletion
-			case a.Suspended:
-				e.Value, e.Layer = &zero, LayerSuspension
-			}
-		}
-		out = append(out, e)
-	}
-	return out
 }
 
 // ErrNoSubject refuses an attempt without what it is about.

@@ -214,11 +214,7 @@ func afflicted(ctx context.Context, tx *store.Tx, e *store.Export, narrowed bool
 				return out, err
 			}
 		}
-		closed, err := inCycle(ctx, tx.View, importer.PublicKey, i, *e)
-		if err != nil {
-			return out, err
-		}
-		if closed || brokenBy(i, *e, importer.PublicKey) != "" {
+		if brokenBy(i, *e, importer.PublicKey) != "" {
 			out.Broken = append(out.Broken, ref)
 		}
 	}

@@ -61,6 +61,9 @@ func (s *Service) SignUp(ctx context.Context, tx *store.Tx, method string, in Ne
 	if err != nil {
 		return SignedUp{}, err
 	}
+	if err := begin(ctx, tx); err != nil {
+		return SignedUp{}, err
+	}
 	var role store.Role
 	if out.Account, role, out.Operation, err = s.createAccount(ctx, tx, method, FirstAccount, AccountFields{}); err != nil {
 		return SignedUp{}, err

@@ -196,6 +196,9 @@ func (s *Service) takeOrganization(ctx context.Context, st *store.Store, t *taki
 		err := tx.CreateOrg(ctx, store.Organization{
 			ID: t.organization, UID: accounts.NewUID(accounts.PrefixOrganization, tx.Now), DisplayName: t.organization, CreateTime: tx.Now, UpdateTime: tx.Now,
 		})
+		if err == nil {
+			err = begin(ctx, tx)
+		}
 		if err != nil {
 			return authn.Token{}, store.Outcome{}, err
 		}
@@ -256,6 +259,9 @@ func (s *Service) putAccount(ctx context.Context, tx *store.Tx, t *taking, all [
 		return err
 	}
 	a.Carried = rest
+	if err := allot(ctx, tx, nil, &a); err != nil {
+		return err
+	}
 	if err := tx.CreateAccount(ctx, a); err != nil {
 		return err
 	}

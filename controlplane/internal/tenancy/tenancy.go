@@ -114,9 +114,23 @@ func Etag(revision int64) string {
 // publish signs the claims of an account as it now is and begins the operation
 // that brings them to the brokers.
 func (s *Service) publish(ctx context.Context, tx *store.Tx, method, target string, a store.Account, roles []store.Role, r store.Revocations, changes ...shareChange) (store.Operation, error) {
+	if err := s.sign(ctx, tx, a, roles, r, changes...); err != nil {
+		return store.Operation{}, err
+	}
+	return tx.BeginOperation(method, target)
+}
+
+// sign signs the claims of an account as it now is, within what its organization
+// is granted.
+func (s *Service) sign(ctx context.Context, tx *store.Tx, a store.Account, roles []store.Role, r store.Revocations, changes ...shareChange) error {
+	standing, err := StandingOf(ctx, tx)
+	if err != nil {
+		return err
+	}
 	spec := accounts.AccountSpec{
-		PublicKey: a.PublicKey, Name: tx.Organization() + "/" + a.ID, Limits: a.Limits, Suspended: a.Suspended || a.Deleted(),
-		Keys: []string{a.DirectKey}, Revocations: r.All(), Callout: a.AuthCallout, Carried: a.Carried,
+		PublicKey: a.PublicKey, Name: tx.Organization() + "/" + a.ID, Limits: standing.limits(a),
+		Suspended: a.Suspended || a.Deleted() || standing.Organization.Suspended,
+		Keys:      []string{a.DirectKey}, Revocations: r.All(), Callout: a.AuthCallout, Carried: a.Carried,
 	}
 	for _, k := range a.OtherKeys {
 		spec.Keys = append(spec.Keys, k.PublicKey)
@@ -125,18 +139,31 @@ func (s *Service) publish(ctx context.Context, tx *store.Tx, method, target stri
 		spec.Roles = append(spec.Roles, accounts.Role{Name: role.Name, Permissions: role.Permissions, Limits: role.Limits, Keys: liveKeys(role), Carried: role.Carried})
 	}
 	if err := sharing(ctx, tx, a.ID, &spec, changes); err != nil {
-		return store.Operation{}, err
+		return err
 	}
 	signer, err := s.signs(ctx, tx)
 	if err != nil {
-		return store.Operation{}, err
+		return err
 	}
 	text, err := accounts.SignAccount(spec, signer)
 	if err != nil {
-		return store.Operation{}, err
+		return err
 	}
 	tx.PutClaims(a.PublicKey, text)
-	return tx.BeginOperation(method, target)
+	return nil
+}
+
+// signStored signs the claims of an account anew that is as stored.
+func (s *Service) signStored(ctx context.Context, tx *store.Tx, a store.Account) error {
+	roles, err := tx.Roles(ctx, a.ID)
+	if err != nil {
+		return err
+	}
+	r, err := tx.Revocations(ctx, a.ID)
+	if err != nil {
+		return err
+	}
+	return s.sign(ctx, tx, a, roles, r)
 }
 
 // republish publishes an account whose roles and revocations are as stored. A

@@ -60,7 +60,14 @@ func newUser(ctx context.Context, tx *store.Tx, account, id string, f UserFields
 		ID: id, UID: accounts.NewUID(accounts.PrefixUser, tx.Now), Account: account, DisplayName: f.DisplayName,
 		Role: f.Role, Permissions: f.Permissions, Limits: f.Limits, CreateTime: tx.Now, UpdateTime: tx.Now,
 	}
-	err := tx.CreateUser(ctx, u)
+	t, err := tx.Terms(ctx)
+	if err != nil {
+		return u, err
+	}
+	if err := checkCount(ctx, tx, t, accounts.CountUsers); err != nil {
+		return u, err
+	}
+	err = tx.CreateUser(ctx, u)
 	if errors.Is(err, store.ErrExists) {
 		err = taken("USER_EXISTS", "user_id", UserName(tx.Organization(), account, id))
 	}

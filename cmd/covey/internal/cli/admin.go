@@ -22,6 +22,7 @@ func (a *App) adminCommand() *cobra.Command {
 	audit := &cobra.Command{Use: "audit", Short: "See to the audit logs"}
 	audit.AddCommand(a.adminAuditVerify())
 	cmd.AddCommand(a.adminBackup(), audit, a.adminBroker(), a.adminOperator(), a.adminCluster())
+	cmd.AddCommand(a.adminPlan(), a.adminQuota(), a.adminOrg())
 	return cmd
 }
 

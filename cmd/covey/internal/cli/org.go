@@ -11,7 +11,7 @@ import (
 
 func (a *App) orgCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "org", Aliases: []string{"orgs", "organization"}, Short: "See organizations, and leave with all of one"}
-	cmd.AddCommand(a.orgList(), a.orgGet(), a.orgExport())
+	cmd.AddCommand(a.orgList(), a.orgGet(), a.orgPlan(), a.orgExport())
 	return cmd
 }
 

@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"ledgers":                 testLedgers,
 		"ledgers at once":         testLedgerRace,
 		"members":                 testMembers,
+		"plans":                   testPlans,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

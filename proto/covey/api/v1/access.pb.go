@@ -430,9 +430,14 @@ type EffectiveLimit struct {
 	Limit string `protobuf:"bytes,1,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Absent when it is not limited.
 	Value *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	// account, or, overruling it, suspension or deletion; none when nobody set
-	// it.
-	Layer         string `protobuf:"bytes,3,opt,name=layer,proto3" json:"layer,omitempty"`
+	// What set it: plan, organization-override, account-override or account; or,
+	// overruling those, organization-suspension, suspension or deletion; none when
+	// nobody set it.
+	Layer string `protobuf:"bytes,3,opt,name=layer,proto3" json:"layer,omitempty"`
+	// Of rates: how much may come at once.
+	Burst int64 `protobuf:"varint,4,opt,name=burst,proto3" json:"burst,omitempty"`
+	// What becomes of what is over it, where there is a choice.
+	Policy        Quota_Policy `protobuf:"varint,5,opt,name=policy,proto3,enum=covey.api.v1.Quota_Policy" json:"policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -486,6 +491,20 @@ func (x *EffectiveLimit) GetLayer() string {
 		return x.Layer
 	}
 	return ""
+}
+
+func (x *EffectiveLimit) GetBurst() int64 {
+	if x != nil {
+		return x.Burst
+	}
+	return 0
+}
+
+func (x *EffectiveLimit) GetPolicy() Quota_Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return Quota_POLICY_UNSPECIFIED
 }
 
 type GetCallerRequest struct {
@@ -710,7 +729,7 @@ var File_covey_api_v1_access_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_access_proto_rawDesc = "" +
 	"\n" +
-	"\x19covey/api/v1/access.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a#covey/api/v1/service_accounts.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x03\n" +
+	"\x19covey/api/v1/access.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a#covey/api/v1/service_accounts.proto\x1a\x19covey/api/v1/common.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x03\n" +
 	"\x14ExplainAccessRequest\x12Z\n" +
 	"\x04name\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/users/[^/]{1,64}$R\x04name\x12M\n" +
 	"\x06action\x18\x02 \x01(\x0e2).covey.api.v1.ExplainAccessRequest.ActionB\n" +
@@ -740,11 +759,13 @@ const file_covey_api_v1_access_proto_rawDesc = "" +
 	"\x19GetEffectiveLimitsRequest\x12I\n" +
 	"\x04name\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x04name\"R\n" +
 	"\x1aGetEffectiveLimitsResponse\x124\n" +
-	"\x06limits\x18\x01 \x03(\v2\x1c.covey.api.v1.EffectiveLimitR\x06limits\"a\n" +
+	"\x06limits\x18\x01 \x03(\v2\x1c.covey.api.v1.EffectiveLimitR\x06limits\"\xab\x01\n" +
 	"\x0eEffectiveLimit\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x19\n" +
 	"\x05value\x18\x02 \x01(\x03H\x00R\x05value\x88\x01\x01\x12\x14\n" +
-	"\x05layer\x18\x03 \x01(\tR\x05layerB\b\n" +
+	"\x05layer\x18\x03 \x01(\tR\x05layer\x12\x14\n" +
+	"\x05burst\x18\x04 \x01(\x03R\x05burst\x122\n" +
+	"\x06policy\x18\x05 \x01(\x0e2\x1a.covey.api.v1.Quota.PolicyR\x06policyB\b\n" +
 	"\x06_value\"\x12\n" +
 	"\x10GetCallerRequest\"\xf2\x01\n" +
 	"\x11GetCallerResponse\x12\x15\n" +
@@ -793,29 +814,31 @@ var file_covey_api_v1_access_proto_goTypes = []any{
 	(*GetCallerResponse)(nil),          // 9: covey.api.v1.GetCallerResponse
 	(*TestPermissionsRequest)(nil),     // 10: covey.api.v1.TestPermissionsRequest
 	(*TestPermissionsResponse)(nil),    // 11: covey.api.v1.TestPermissionsResponse
-	(*timestamppb.Timestamp)(nil),      // 12: google.protobuf.Timestamp
-	(*RoleBinding)(nil),                // 13: covey.api.v1.RoleBinding
+	(Quota_Policy)(0),                  // 12: covey.api.v1.Quota.Policy
+	(*timestamppb.Timestamp)(nil),      // 13: google.protobuf.Timestamp
+	(*RoleBinding)(nil),                // 14: covey.api.v1.RoleBinding
 }
 var file_covey_api_v1_access_proto_depIdxs = []int32{
 	0,  // 0: covey.api.v1.ExplainAccessRequest.action:type_name -> covey.api.v1.ExplainAccessRequest.Action
 	4,  // 1: covey.api.v1.ExplainAccessResponse.findings:type_name -> covey.api.v1.AccessFinding
 	1,  // 2: covey.api.v1.AccessFinding.outcome:type_name -> covey.api.v1.AccessFinding.Outcome
 	7,  // 3: covey.api.v1.GetEffectiveLimitsResponse.limits:type_name -> covey.api.v1.EffectiveLimit
-	12, // 4: covey.api.v1.GetCallerResponse.key_expire_time:type_name -> google.protobuf.Timestamp
-	13, // 5: covey.api.v1.GetCallerResponse.role_bindings:type_name -> covey.api.v1.RoleBinding
-	8,  // 6: covey.api.v1.AccessService.GetCaller:input_type -> covey.api.v1.GetCallerRequest
-	10, // 7: covey.api.v1.AccessService.TestPermissions:input_type -> covey.api.v1.TestPermissionsRequest
-	2,  // 8: covey.api.v1.AccessService.ExplainAccess:input_type -> covey.api.v1.ExplainAccessRequest
-	5,  // 9: covey.api.v1.AccessService.GetEffectiveLimits:input_type -> covey.api.v1.GetEffectiveLimitsRequest
-	9,  // 10: covey.api.v1.AccessService.GetCaller:output_type -> covey.api.v1.GetCallerResponse
-	11, // 11: covey.api.v1.AccessService.TestPermissions:output_type -> covey.api.v1.TestPermissionsResponse
-	3,  // 12: covey.api.v1.AccessService.ExplainAccess:output_type -> covey.api.v1.ExplainAccessResponse
-	6,  // 13: covey.api.v1.AccessService.GetEffectiveLimits:output_type -> covey.api.v1.GetEffectiveLimitsResponse
-	10, // [10:14] is the sub-list for method output_type
-	6,  // [6:10] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	12, // 4: covey.api.v1.EffectiveLimit.policy:type_name -> covey.api.v1.Quota.Policy
+	13, // 5: covey.api.v1.GetCallerResponse.key_expire_time:type_name -> google.protobuf.Timestamp
+	14, // 6: covey.api.v1.GetCallerResponse.role_bindings:type_name -> covey.api.v1.RoleBinding
+	8,  // 7: covey.api.v1.AccessService.GetCaller:input_type -> covey.api.v1.GetCallerRequest
+	10, // 8: covey.api.v1.AccessService.TestPermissions:input_type -> covey.api.v1.TestPermissionsRequest
+	2,  // 9: covey.api.v1.AccessService.ExplainAccess:input_type -> covey.api.v1.ExplainAccessRequest
+	5,  // 10: covey.api.v1.AccessService.GetEffectiveLimits:input_type -> covey.api.v1.GetEffectiveLimitsRequest
+	9,  // 11: covey.api.v1.AccessService.GetCaller:output_type -> covey.api.v1.GetCallerResponse
+	11, // 12: covey.api.v1.AccessService.TestPermissions:output_type -> covey.api.v1.TestPermissionsResponse
+	3,  // 13: covey.api.v1.AccessService.ExplainAccess:output_type -> covey.api.v1.ExplainAccessResponse
+	6,  // 14: covey.api.v1.AccessService.GetEffectiveLimits:output_type -> covey.api.v1.GetEffectiveLimitsResponse
+	11, // [11:15] is the sub-list for method output_type
+	7,  // [7:11] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_access_proto_init() }
@@ -824,6 +847,7 @@ func file_covey_api_v1_access_proto_init() {
 		return
 	}
 	file_covey_api_v1_service_accounts_proto_init()
+	file_covey_api_v1_common_proto_init()
 	file_covey_api_v1_access_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -98,8 +98,11 @@ type Operation struct {
 	Brokers    []*BrokerProgress      `protobuf:"bytes,7,rep,name=brokers,proto3" json:"brokers,omitempty"`
 	// When asking again is worth it.
 	SuggestedPollDelay *durationpb.Duration `protobuf:"bytes,8,opt,name=suggested_poll_delay,json=suggestedPollDelay,proto3" json:"suggested_poll_delay,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// True while claims of further accounts are still being written: it is running,
+	// and the revision is not yet its last.
+	Spreading     bool `protobuf:"varint,9,opt,name=spreading,proto3" json:"spreading,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Operation) Reset() {
@@ -186,6 +189,13 @@ func (x *Operation) GetSuggestedPollDelay() *durationpb.Duration {
 		return x.SuggestedPollDelay
 	}
 	return nil
+}
+
+func (x *Operation) GetSpreading() bool {
+	if x != nil {
+		return x.Spreading
+	}
+	return false
 }
 
 type GetOperationRequest struct {
@@ -507,7 +517,7 @@ var File_covey_api_v1_operations_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_operations_proto_rawDesc = "" +
 	"\n" +
-	"\x1dcovey/api/v1/operations.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb9\x03\n" +
+	"\x1dcovey/api/v1/operations.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd7\x03\n" +
 	"\tOperation\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12\x16\n" +
@@ -517,7 +527,8 @@ const file_covey_api_v1_operations_proto_rawDesc = "" +
 	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x126\n" +
 	"\abrokers\x18\a \x03(\v2\x1c.covey.api.v1.BrokerProgressR\abrokers\x12K\n" +
-	"\x14suggested_poll_delay\x18\b \x01(\v2\x19.google.protobuf.DurationR\x12suggestedPollDelay\"U\n" +
+	"\x14suggested_poll_delay\x18\b \x01(\v2\x19.google.protobuf.DurationR\x12suggestedPollDelay\x12\x1c\n" +
+	"\tspreading\x18\t \x01(\bR\tspreading\"U\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_RUNNING\x10\x01\x12\x12\n" +

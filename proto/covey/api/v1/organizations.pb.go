@@ -80,13 +80,17 @@ type Organization struct {
 	// organizations/{organization}
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Never reused, unlike the name.
-	Uid           string                 `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
-	DisplayName   string                 `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	ContactEmail  string                 `protobuf:"bytes,4,opt,name=contact_email,json=contactEmail,proto3" json:"contact_email,omitempty"`
-	State         Organization_State     `protobuf:"varint,5,opt,name=state,proto3,enum=covey.api.v1.Organization_State" json:"state,omitempty"`
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	Etag          string                 `protobuf:"bytes,8,opt,name=etag,proto3" json:"etag,omitempty"`
+	Uid          string                 `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	DisplayName  string                 `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	ContactEmail string                 `protobuf:"bytes,4,opt,name=contact_email,json=contactEmail,proto3" json:"contact_email,omitempty"`
+	State        Organization_State     `protobuf:"varint,5,opt,name=state,proto3,enum=covey.api.v1.Organization_State" json:"state,omitempty"`
+	CreateTime   *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	UpdateTime   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	Etag         string                 `protobuf:"bytes,8,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Why and since when the operator's staff has it suspended; absent unless it
+	// has.
+	SuspendReason string                 `protobuf:"bytes,9,opt,name=suspend_reason,json=suspendReason,proto3" json:"suspend_reason,omitempty"`
+	SuspendTime   *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=suspend_time,json=suspendTime,proto3" json:"suspend_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -175,6 +179,20 @@ func (x *Organization) GetEtag() string {
 		return x.Etag
 	}
 	return ""
+}
+
+func (x *Organization) GetSuspendReason() string {
+	if x != nil {
+		return x.SuspendReason
+	}
+	return ""
+}
+
+func (x *Organization) GetSuspendTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SuspendTime
+	}
+	return nil
 }
 
 type SignUpRequest struct {
@@ -565,7 +583,7 @@ var File_covey_api_v1_organizations_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_organizations_proto_rawDesc = "" +
 	"\n" +
-	" covey/api/v1/organizations.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1bcovey/api/v1/accounts.proto\x1a\x1ecovey/api/v1/credentials.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x18covey/api/v1/users.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x89\x03\n" +
+	" covey/api/v1/organizations.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1bcovey/api/v1/accounts.proto\x1a\x1ecovey/api/v1/credentials.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x18covey/api/v1/users.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x03\n" +
 	"\fOrganization\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12!\n" +
@@ -576,7 +594,10 @@ const file_covey_api_v1_organizations_proto_rawDesc = "" +
 	"createTime\x12;\n" +
 	"\vupdate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x12\n" +
-	"\x04etag\x18\b \x01(\tR\x04etag\"E\n" +
+	"\x04etag\x18\b \x01(\tR\x04etag\x12%\n" +
+	"\x0esuspend_reason\x18\t \x01(\tR\rsuspendReason\x12=\n" +
+	"\fsuspend_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\vsuspendTime\"E\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_ACTIVE\x10\x01\x12\x13\n" +
@@ -652,24 +673,25 @@ var file_covey_api_v1_organizations_proto_depIdxs = []int32{
 	0,  // 0: covey.api.v1.Organization.state:type_name -> covey.api.v1.Organization.State
 	8,  // 1: covey.api.v1.Organization.create_time:type_name -> google.protobuf.Timestamp
 	8,  // 2: covey.api.v1.Organization.update_time:type_name -> google.protobuf.Timestamp
-	1,  // 3: covey.api.v1.SignUpResponse.organization:type_name -> covey.api.v1.Organization
-	9,  // 4: covey.api.v1.SignUpResponse.account:type_name -> covey.api.v1.Account
-	10, // 5: covey.api.v1.SignUpResponse.user:type_name -> covey.api.v1.User
-	11, // 6: covey.api.v1.SignUpResponse.credential:type_name -> covey.api.v1.Credential
-	12, // 7: covey.api.v1.SignUpResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 8: covey.api.v1.GetOrganizationResponse.organization:type_name -> covey.api.v1.Organization
-	1,  // 9: covey.api.v1.ListOrganizationsResponse.organizations:type_name -> covey.api.v1.Organization
-	2,  // 10: covey.api.v1.OrganizationService.SignUp:input_type -> covey.api.v1.SignUpRequest
-	4,  // 11: covey.api.v1.OrganizationService.GetOrganization:input_type -> covey.api.v1.GetOrganizationRequest
-	6,  // 12: covey.api.v1.OrganizationService.ListOrganizations:input_type -> covey.api.v1.ListOrganizationsRequest
-	3,  // 13: covey.api.v1.OrganizationService.SignUp:output_type -> covey.api.v1.SignUpResponse
-	5,  // 14: covey.api.v1.OrganizationService.GetOrganization:output_type -> covey.api.v1.GetOrganizationResponse
-	7,  // 15: covey.api.v1.OrganizationService.ListOrganizations:output_type -> covey.api.v1.ListOrganizationsResponse
-	13, // [13:16] is the sub-list for method output_type
-	10, // [10:13] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	8,  // 3: covey.api.v1.Organization.suspend_time:type_name -> google.protobuf.Timestamp
+	1,  // 4: covey.api.v1.SignUpResponse.organization:type_name -> covey.api.v1.Organization
+	9,  // 5: covey.api.v1.SignUpResponse.account:type_name -> covey.api.v1.Account
+	10, // 6: covey.api.v1.SignUpResponse.user:type_name -> covey.api.v1.User
+	11, // 7: covey.api.v1.SignUpResponse.credential:type_name -> covey.api.v1.Credential
+	12, // 8: covey.api.v1.SignUpResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 9: covey.api.v1.GetOrganizationResponse.organization:type_name -> covey.api.v1.Organization
+	1,  // 10: covey.api.v1.ListOrganizationsResponse.organizations:type_name -> covey.api.v1.Organization
+	2,  // 11: covey.api.v1.OrganizationService.SignUp:input_type -> covey.api.v1.SignUpRequest
+	4,  // 12: covey.api.v1.OrganizationService.GetOrganization:input_type -> covey.api.v1.GetOrganizationRequest
+	6,  // 13: covey.api.v1.OrganizationService.ListOrganizations:input_type -> covey.api.v1.ListOrganizationsRequest
+	3,  // 14: covey.api.v1.OrganizationService.SignUp:output_type -> covey.api.v1.SignUpResponse
+	5,  // 15: covey.api.v1.OrganizationService.GetOrganization:output_type -> covey.api.v1.GetOrganizationResponse
+	7,  // 16: covey.api.v1.OrganizationService.ListOrganizations:output_type -> covey.api.v1.ListOrganizationsResponse
+	14, // [14:17] is the sub-list for method output_type
+	11, // [11:14] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_organizations_proto_init() }

@@ -1,0 +1,254 @@
+package tenancy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/coveymq/covey/accounts"
+	"github.com/coveymq/covey/controlplane/internal/store"
+	"github.com/coveymq/covey/controlplane/internal/tenancy"
+	"github.com/coveymq/covey/internal/errs"
+)
+
+// applyIn makes a change of any organization, or of the installation.
+func applyIn(w *world, org string, f func(ctx context.Context, tx *store.Tx) error) error {
+	c := store.Change{Scope: store.Everything(), Organization: org, Actor: "key_test", Method: "Test"}
+	_, _, err := store.Update(context.Background(), w.store, c, func(ctx context.Context, tx *store.Tx) (struct{}, store.Outcome, error) {
+		return struct{}{}, store.Outcome{}, f(ctx, tx)
+	})
+	return err
+}
+
+// granting is a world whose property is that no organization's accounts have
+// more than it was granted.
+type granting struct {
+	*world
+	org   string
+	plans []string
+	names []string // of accounts that may be there
+	did   map[string]int
+}
+
+func amount(t *rapid.T, what string) *int64 {
+	n := rapid.Int64Range(0, 12).Draw(t, what)
+	if n == 12 {
+		return nil
+	}
+	return &n
+}
+
+func drawTerms(t *rapid.T) accounts.Terms {
+	one := rapid.Int64Range(0, 3).Draw(t, "each")
+	terms := accounts.Terms{Account: accounts.Limits{Connections: &one, LeafNodes: amount(t, "leafs")}}
+	if total := amount(t, "total"); total != nil {
+		sum := *total + one
+		terms.Totals.Connections = &sum
+	}
+	if rapid.IntRange(0, 4).Draw(t, "shared") == 0 && terms.Totals.Connections != nil {
+		terms.Shared = []string{"connections"}
+	}
+	if most := rapid.Int64Range(2, 8).Draw(t, "accounts"); most < 7 {
+		terms.Accounts = &most
+	}
+	return terms
+}
+
+func drawOverride(t *rapid.T, account string) tenancy.NewOverride {
+	in := tenancy.NewOverride{Account: account, Limit: "connections", Reason: "r", Accept: rapid.Bool().Draw(t, "accept")}
+	if n := amount(t, "value"); n != nil {
+		in.Value = &accounts.Quota{Amount: *n}
+	}
+	if account == "" && rapid.IntRange(0, 3).Draw(t, "of accounts") == 0 {
+		in.Limit = accounts.CountAccounts
+	}
+	if rapid.IntRange(0, 2).Draw(t, "ends") == 0 {
+		in.Expires = time.Now().Add(2 * time.Second)
+	}
+	return in
+}
+
+// step makes one change, most of which are refused for a good reason.
+func (g *granting) step(t *rapid.T) {
+	account := rapid.SampledFrom(g.names).Draw(t, "account")
+	what := rapid.SampledFrom([]string{"create", "create", "limit", "limit", "limit", "override", "override account", "end override", "end account override", "plan", "update plan", "purge", "sweep"}).Draw(t, "what")
+	var err error
+	in := func(f func(ctx context.Context, tx *store.Tx) error) { err = applyIn(g.world, g.org, f) }
+	switch what {
+	case "create":
+		limits := accounts.Limits{Connections: amount(t, "connections")}
+		in(func(ctx context.Context, tx *store.Tx) error {
+			_, err := g.service.CreateAccount(ctx, tx, "M", account, tenancy.AccountFields{Limits: limits})
+			return err
+		})
+	case "limit":
+		n := amount(t, "connections")
+		in(func(ctx context.Context, tx *store.Tx) error {
+			_, err := g.service.UpdateAccount(ctx, tx, "M", account, "", func(f *tenancy.AccountFields) error { f.Limits.Connections = n; return nil })
+			return err
+		})
+	case "override", "override account":
+		o := drawOverride(t, map[bool]string{true: account}[what == "override account"])
+		in(func(ctx context.Context, tx *store.Tx) error {
+			_, _, err := g.service.SetOverride(ctx, tx, "M", o)
+			return err
+		})
+	case "end override", "end account override":
+		o := tenancy.NewOverride{Account: map[bool]string{true: account}[what == "end account override"], Limit: "connections", Accept: true}
+		in(func(ctx context.Context, tx *store.Tx) error {
+			_, err := g.service.RemoveOverride(ctx, tx, "M", o)
+			return err
+		})
+	case "plan":
+		plan := rapid.SampledFrom(append(g.plans, store.DefaultPlan)).Draw(t, "plan")
+		in(func(ctx context.Context, tx *store.Tx) error {
+			_, err := g.service.AssignPlan(ctx, tx, "M", plan, true, false)
+			return err
+		})
+	case "update plan":
+		plan, terms := rapid.SampledFrom(g.plans).Draw(t, "plan"), drawTerms(t)
+		err = applyIn(g.world, "", func(ctx context.Context, tx *store.Tx) error {
+			_, err := g.service.UpdatePlan(ctx, tx, plan, "", func(f *tenancy.PlanFields) error { f.Terms = terms; return nil })
+			return err
+		})
+		err = errors.Join(err, g.service.SpreadPlan(context.Background(), g.store, plan))
+	case "purge":
+		in(func(ctx context.Context, tx *store.Tx) error {
+			a, err := g.service.DeleteAccount(ctx, tx, "M", account, "", time.Hour)
+			_ = a
+			return err
+		})
+		if err == nil {
+			in(func(ctx context.Context, tx *store.Tx) error {
+				_, err := g.service.PurgeAccount(ctx, tx, "M", account, "")
+				return err
+			})
+		}
+	case "sweep":
+		var due []store.DueOverride
+		due, err = g.store.DueOverrides(context.Background(), time.Now())
+		for _, d := range due {
+			err = errors.Join(err, g.service.EndOverride(context.Background(), g.store, d))
+		}
+	}
+	outcome := " made"
+	if err != nil {
+		outcome = " refused"
+		if code := errs.CodeOf(err); code == errs.Internal || code == errs.Unavailable {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	g.did[what+outcome]++
+}
+
+// check compares what the organization says that is given out with what its
+// accounts have, and with what it was granted.
+func (g *granting) check(t *rapid.T) {
+	if err := g.service.Spread(context.Background(), g.store, g.org); err != nil {
+		t.Fatal(err)
+	}
+	v, err := g.store.View(store.Everything(), g.org)
+	if err != nil {
+		t.Fatal(err)
+	}
+	terms, err := v.Terms(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := v.AllAccounts(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var have, taken int64
+	for _, a := range all {
+		limits := terms.Terms.Limit(a.Limits, terms.Overrides, a.Overrides)
+		taken += terms.Terms.Allocated(a.Limits, terms.Overrides, a.Overrides)["connections"]
+		if limits.Connections != nil {
+			have += *limits.Connections
+		}
+		g.checkClaims(t, a, limits)
+	}
+	for _, l := range terms.Terms.Allowances(terms.Overrides, nil) {
+		if l.Kind.Name != "connections" || l.Total == nil {
+			continue
+		}
+		if terms.Allocated["connections"] != taken || taken > l.Total.Amount || have > taken {
+			t.Fatalf("%d are given out, %d by the record, accounts have %d, and %d are granted: %+v", taken, terms.Allocated["connections"], have, l.Total.Amount, terms)
+		}
+		g.did["divided"]++
+	}
+	if most, _ := terms.Terms.Count(accounts.CountAccounts, terms.Overrides); most != nil && int64(len(all)) > *most {
+		t.Fatalf("%d accounts, %d granted", len(all), *most)
+	}
+}
+
+// checkClaims holds that brokers are told what is in force.
+func (g *granting) checkClaims(t *rapid.T, a store.Account, limits accounts.Limits) {
+	text, _, err := g.store.Claims(context.Background(), a.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := accounts.ReadAccount(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := foreign.Spec.Limits
+	if a.Deleted() {
+		return
+	}
+	if !got.Equal(limits) {
+		t.Fatalf("account %s: its claims say %s, and %s is in force", a.ID, show(got), show(limits))
+	}
+}
+
+func show(l accounts.Limits) string {
+	if l.Connections == nil {
+		return "unlimited"
+	}
+	return fmt.Sprint(*l.Connections)
+}
+
+// TestGivenOutStaysWithinThePlan is invariant 5: whatever is changed in whatever
+// order, accounts together have no more than their organization was granted, and
+// brokers are told no more.
+func TestGivenOutStaysWithinThePlan(t *testing.T) {
+	did, w, n := map[string]int{}, newWorld(t), 0
+	rapid.Check(t, func(rt *rapid.T) {
+		n++
+		g := &granting{
+			world: w, org: fmt.Sprintf("org-%d", n), plans: []string{fmt.Sprintf("a-%d", n), fmt.Sprintf("b-%d", n)},
+			names: []string{"default", "aa", "bb", "cc"}, did: did,
+		}
+		err := applyIn(w, g.org, func(ctx context.Context, tx *store.Tx) error {
+			_, err := w.service.SignUp(ctx, tx, "SignUp", tenancy.NewOrganization{ID: g.org})
+			return err
+		})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for _, plan := range g.plans {
+			terms := drawTerms(rt)
+			err := applyIn(g.world, "", func(ctx context.Context, tx *store.Tx) error {
+				_, err := g.service.CreatePlan(ctx, tx, plan, tenancy.PlanFields{Terms: terms})
+				return err
+			})
+			if err != nil {
+				rt.Fatal(err)
+			}
+		}
+		for range 15 {
+			g.step(rt)
+			g.check(rt)
+		}
+	})
+	for _, must := range []string{"create made", "create refused", "limit made", "limit refused", "plan made", "plan refused", "override made", "override refused", "override account made", "divided", "purge made", "update plan made"} {
+		if did[must] == 0 {
+			t.Errorf("never: %s", must)
+		}
+	}
+	t.Log(did)
+}

@@ -1,0 +1,69 @@
+package tenancy
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/coveymq/covey/controlplane/internal/store"
+	"github.com/coveymq/covey/internal/errs"
+)
+
+// SuspendOrganization takes all connections from all accounts of an
+// organization. What its accounts and users are themselves stays as it is. Doing
+// it again does no harm, and changes the reason.
+func (s *Service) SuspendOrganization(ctx context.Context, tx *store.Tx, method, etag, reason string) (store.Organization, store.Operation, error) {
+	return s.setStanding(ctx, tx, method, etag, func(o *store.Organization) {
+		if !o.Suspended {
+			o.SuspendTime = tx.Now
+		}
+		o.Suspended, o.SuspendReason = true, reason
+	})
+}
+
+// ResumeOrganization brings an organization back as it was.
+func (s *Service) ResumeOrganization(ctx context.Context, tx *store.Tx, method, etag string) (store.Organization, store.Operation, error) {
+	return s.setStanding(ctx, tx, method, etag, func(o *store.Organization) {
+		o.Suspended, o.SuspendReason, o.SuspendTime = false, "", time.Time{}
+	})
+}
+
+func (s *Service) setStanding(ctx context.Context, tx *store.Tx, method, etag string, change func(*store.Organization)) (store.Organization, store.Operation, error) {
+	o, err := tx.Org(ctx)
+	if err != nil {
+		return o, store.Operation{}, err
+	}
+	if err := checkEtag(etag, o.Revision); err != nil {
+		return o, store.Operation{}, err
+	}
+	change(&o)
+	o.UpdateTime = tx.Now
+	if err := tx.PutOrg(o); err != nil {
+		return o, store.Operation{}, err
+	}
+	operation, err := s.spread(ctx, tx, method, OrganizationName(o.ID))
+	return o, operation, err
+}
+
+// MayChange refuses what members of a suspended organization would change.
+func MayChange(ctx context.Context, r interface {
+	Org(ctx context.Context) (store.Organization, error)
+},
+) error {
+	o, err := r.Org(ctx)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil // whoever needs it says so
+	case err != nil:
+		return err
+	case o.Suspended:
+		return Suspended(o)
+	}
+	return nil
+}
+
+// Suspended is the refusal of a suspended organization.
+func Suspended(o store.Organization) error {
+	return errs.New(errs.Precondition, "ORGANIZATION_SUSPENDED", "the organization %q is suspended: %s", o.ID, o.SuspendReason).
+		WithNext("reading is possible; ask the operator's staff to resume it")
+}
