@@ -19,6 +19,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/config"
 	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/limit"
+	"github.com/coveymq/covey/dataplane/internal/lookout"
 	"github.com/coveymq/covey/dataplane/internal/monitor"
 	"github.com/coveymq/covey/dataplane/internal/resolver"
 	"github.com/coveymq/covey/dataplane/internal/route"
@@ -230,6 +231,7 @@ const evictAfter = 10 * time.Minute
 func (b *Broker) Run(ctx context.Context) error {
 	serving := lifecycle.NewGroup(context.WithoutCancel(ctx)) // ends when the drain is over
 	serving.Go(b.host.Run)
+	serving.Go(lookout.Run)
 	serving.Go(b.evict)
 	serving.Go(b.accounts.Run)
 	serving.Go(b.settle)

@@ -55,6 +55,7 @@ type Client struct {
 	identity *account.Identity
 	slowed   throttle
 	turn     *turn.Share // whose turn the reader has; nil if it has none
+	thread   int         // the one that gives way to others while the reader works; 0 for none
 
 	// Read and written by anyone.
 	shown      atomic.Pointer[shown] // who the client is, for others than the reader; nil before that is known

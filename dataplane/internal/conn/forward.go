@@ -7,6 +7,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/egress"
 	"github.com/coveymq/covey/dataplane/internal/interest"
+	"github.com/coveymq/covey/dataplane/internal/lookout"
 	"github.com/coveymq/covey/dataplane/internal/wire"
 )
 
@@ -118,6 +119,17 @@ func (in *Inbound) Release() { putWorker(in.w) }
 func (in *Inbound) Begin(buffer *egress.Buffer) {
 	in.w.now = time.Time{}
 	in.w.batch.Begin(buffer)
+}
+
+// Attend says whose messages come now.
+func (in *Inbound) Attend(a *account.Account) { in.w.host.attend(&a.Turns) }
+
+// Long is called when a batch turns out to be more than a little work: somebody
+// looks out for others meanwhile, and is let go first. The answer is for
+// lookout.Insist, at the end of the batch.
+func (in *Inbound) Long() (thread int) {
+	lookout.Call()
+	return in.w.host.giveWay()
 }
 
 // Deliver stages a message for the plain subscriptions of the account's clients

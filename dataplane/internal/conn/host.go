@@ -91,6 +91,7 @@ type Host struct {
 
 	turns     turn.Turns
 	strangers turn.Share // of those who have not said who they are
+	company   company
 	lame      atomic.Bool
 	epoch     atomic.Uint64 // of what Auth says; see Review
 

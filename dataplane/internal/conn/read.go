@@ -182,6 +182,7 @@ func (c *Client) work(w *worker, b *egress.Buffer, used int) (*egress.Buffer, in
 		c.worked.Store(true)
 	}
 	w.gate, w.now, w.owed = c.gate.Load(), time.Time{}, 0
+	c.host.attend(c.share())
 	w.batch.Begin(b)
 	from, r := c.operations(w, b.B[:used])
 	c.finishBatch(w)

@@ -1,10 +1,16 @@
 package conn
 
 import (
+	"sync/atomic"
 	"time"
 
+	"github.com/coveymq/covey/dataplane/internal/lookout"
 	"github.com/coveymq/covey/dataplane/internal/turn"
 )
+
+// briefWork is how much is done after a wait before somebody is to look out for
+// others: some hundred times what that costs.
+const briefWork = turn.Quantum / 8
 
 // workShift is how many bytes of a delivery, as a power of two, cost as much as a
 // delivery does without them.
@@ -18,12 +24,21 @@ func (c *Client) enough(w *worker) bool {
 		return true
 	}
 	w.spent++
-	return w.spent >= turn.Quantum && !c.goOn(w)
+	return w.spent >= w.until && !c.goOn(w)
 }
 
-// goOn reports whether the batch may go on beyond a quantum: as long as nobody
-// has to wait for that. What is done meanwhile is not held against the account.
+// goOn is called when there turns out to be more than a little to do, and after
+// each quantum. It reports whether the batch may go on: as long as nobody has to
+// wait for that. What is done meanwhile is not held against the account.
 func (c *Client) goOn(w *worker) bool {
+	if w.until < turn.Quantum {
+		w.until = turn.Quantum
+		lookout.Call()
+		c.thread = c.host.giveWay()
+		if w.spent < w.until {
+			return true
+		}
+	}
 	switch {
 	case c.turn != nil:
 		if c.host.turns.Wanted() {
@@ -36,6 +51,36 @@ func (c *Client) goOn(w *worker) bool {
 	}
 	w.spent, w.now = 0, time.Time{}
 	return true
+}
+
+// company is whether several accounts are served just now.
+type company struct {
+	last  atomic.Pointer[turn.Share] // who was served last
+	until atomic.Int64               // tick up to which there are others
+}
+
+// companyLasts is for how long after two accounts took turns there is company.
+const companyLasts = int64(time.Second / wheelTick)
+
+// attend notes whose batch comes now. As long as there is one account nothing is
+// written.
+func (h *Host) attend(s *turn.Share) {
+	if h.company.last.Load() != s {
+		h.company.last.Store(s)
+		if until := h.wheel.now.Load() + companyLasts; h.company.until.Load() != until {
+			h.company.until.Store(until)
+		}
+	}
+}
+
+// giveWay is called by whoever works for long. If several accounts are served just
+// now, it lets other threads run at once where this one sits. The answer is as
+// that of lookout.GiveWay.
+func (h *Host) giveWay() (thread int) {
+	if h.company.until.Load() <= h.wheel.now.Load() {
+		return 0
+	}
+	return lookout.GiveWay()
 }
 
 // nextTurn is called when a reader has worked for a quantum without a break: it
@@ -55,8 +100,10 @@ func (c *Client) nextTurn(w *worker) {
 func (c *Client) endTurn(w *worker) {
 	work := turn.Quantum
 	if w != nil {
-		work, w.spent = w.spent, 0
+		work, w.spent, w.until = w.spent, 0, briefWork
 	}
+	lookout.Insist(c.thread)
+	c.thread = 0
 	if c.turn != nil {
 		c.host.turns.End(c.turn, work)
 		c.turn = nil

@@ -35,6 +35,7 @@ type worker struct {
 	// Of the batch.
 	messages, bytes uint64
 	spent           int         // work done since the last turn, see turn.Quantum
+	until           int         // how much of it until goOn is to be asked
 	trace           *Tracing    // nil unless operations are logged
 	gate            *limit.Gate // what limits who is read; nil for nothing
 	now             time.Time   // zero until somebody asks, see clock
@@ -56,7 +57,7 @@ func getWorker(h *Host) *worker {
 	if !ok {
 		w = &worker{}
 	}
-	w.host, w.now = h, time.Time{}
+	w.host, w.now, w.until = h, time.Time{}, briefWork
 	return w
 }
 

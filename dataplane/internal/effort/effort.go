@@ -7,7 +7,11 @@
 // holds everybody up.
 package effort
 
-import "runtime"
+import (
+	"runtime"
+
+	"github.com/coveymq/covey/dataplane/internal/lookout"
+)
 
 // Gate lets so many in at a time. Who waits goes in by the order of arrival.
 type Gate struct{ room chan struct{} }
@@ -18,7 +22,12 @@ func NewGate(n int) *Gate { return &Gate{room: make(chan struct{}, max(1, n))} }
 // Do works inside the gate.
 func (g *Gate) Do(work func()) {
 	g.room <- struct{}{}
-	defer func() { <-g.room }()
+	lookout.Call()
+	thread := lookout.GiveWay()
+	defer func() {
+		lookout.Insist(thread)
+		<-g.room
+	}()
 	work()
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/coveymq/covey/dataplane/internal/conn"
 	"github.com/coveymq/covey/dataplane/internal/egress"
+	"github.com/coveymq/covey/dataplane/internal/lookout"
 	"github.com/coveymq/covey/dataplane/internal/wire"
 )
 
@@ -66,6 +67,9 @@ func (l *link) message(op *wire.Op, frame []byte) {
 	if a.batch != l.batch {
 		a.batch, a.spent = l.batch, 0
 		l.met = append(l.met, a)
+		if acct := a.tenant.live.Load(); acct != nil {
+			l.in.Attend(acct)
+		}
 	}
 	a.inMsgs++
 	a.inBytes += uint64(op.Size)
@@ -75,7 +79,16 @@ func (l *link) message(op *wire.Op, frame []byte) {
 	}
 	if acct := a.tenant.live.Load(); acct != nil {
 		a.spent += l.in.Deliver(acct, op, l.parser.Queues, l)
+		if a.spent >= sharedDeliveries && !l.long {
+			l.long, l.thread = true, l.in.Long()
+		}
 	}
+}
+
+// endLong ends a batch that was more than a little work, if it was.
+func (l *link) endLong() {
+	lookout.Insist(l.thread)
+	l.long, l.thread = false, 0
 }
 
 // turn is how many deliveries of an account a batch may lead to at once.
@@ -136,6 +149,8 @@ func (a *arrival) work() {
 	defer l.recover()
 	in := l.mesh.host.NewInbound()
 	defer in.Release()
+	thread := in.Long()
+	defer lookout.Insist(thread)
 	p := wire.RouteParser{Dedicated: l.slot.account != ""}
 	p.MaxControlLine, p.MaxPayload = maxControlLine, -1
 	var spare []byte

@@ -86,6 +86,8 @@ type link struct {
 	batch      uint64          // how many were read
 	latest     *arrival        // whose message came last
 	mixed      uint64          // up to that batch several accounts use the link
+	long       bool            // the batch in hand is; see Inbound.Long
+	thread     int             // gives way meanwhile; 0 for none
 	source     io.Reader       // of what the peer sends, as it meant it
 	exports    json.RawMessage // what the peer lets out, as it said
 	secured    bool            // behind TLS
@@ -265,6 +267,7 @@ func (l *link) work(b *egress.Buffer, used int) (*egress.Buffer, int) {
 		}
 	}
 	l.in.Flush()
+	l.endLong()
 	l.count()
 	need := max(l.parser.Need, readBuffer)
 	if !b.Shared() && need <= len(b.B) {

@@ -32,25 +32,20 @@ func (c *Conn) block() error {
 	return tcp.Close()
 }
 
-// promptSlice is how long a thread of a client that waits in the kernel runs at a
-// time: shorter than all others do, so that it runs at once when there is something
-// to read. It stands for a client on a machine of its own; else what is measured
-// is the kernel's clock tick, which is when a server's thread that has much to do
-// would make room for it.
-const promptSlice = 100 * time.Microsecond
-
 // hurry lets the goroutine that serves a blocking connection run at once when it
-// has something to do, until the function that it returns is called. A kernel that
-// knows no such thing is left alone.
+// has something to do, until the function that it returns is called. It stands for
+// a client on a machine of its own; else what is measured is how long the kernel
+// lets a server's thread go on that has much to do and sits on the same processor.
+// A kernel that does not allow it is left alone.
 func (c *Conn) hurry() func() {
 	if _, ok := c.nc.(*blocking); !ok {
 		return func() {}
 	}
 	runtime.LockOSThread()
-	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Runtime: uint64(promptSlice)}
+	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}
 	_ = unix.SchedSetAttr(0, &attr, 0)
 	return func() {
-		attr.Runtime = 0
+		attr.Policy, attr.Priority = unix.SCHED_NORMAL, 0
 		_ = unix.SchedSetAttr(0, &attr, 0)
 		runtime.UnlockOSThread()
 	}
