@@ -25,6 +25,8 @@ type judge struct {
 	url string
 	// settle returns once the server has acted on an operation.
 	settle func(t *testing.T, by *caller, account string, op *apiv1.Operation)
+	// imports says how many imports of an account a stock server took.
+	imports func(t *testing.T, account string) int
 }
 
 // judges runs a test against both.
@@ -63,7 +65,27 @@ func (p *plane) stock(t *testing.T) judge {
 	if !s.ReadyForConnections(10 * time.Second) {
 		t.Fatal("stock nats-server does not start")
 	}
-	return judge{url: s.ClientURL(), settle: func(t *testing.T, by *caller, name string, _ *apiv1.Operation) {
+	count := func(t *testing.T, account string) int {
+		t.Helper()
+		if _, err := s.LookupAccount(account); err != nil {
+			t.Fatal(err)
+		}
+		info, err := s.Accountz(&server.AccountzOptions{Account: account})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, i := range info.Account.Imports {
+			if !i.Invalid && i.Account != controlplane.SystemAccount(p.Server) { // which every account imports from
+				n++
+			}
+		}
+		if !info.Account.Complete {
+			t.Errorf("%s is incomplete at a stock server", account)
+		}
+		return n
+	}
+	return judge{url: s.ClientURL(), imports: count, settle: func(t *testing.T, by *caller, name string, _ *apiv1.Operation) {
 		t.Helper()
 		got := must[*apiv1.GetAccountResponse](t, "account")(by.accounts.GetAccount(t.Context(), &apiv1.GetAccountRequest{Name: name}))
 		known, err := s.LookupAccount(got.GetAccount().GetPublicKey())

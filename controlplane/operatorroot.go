@@ -89,7 +89,8 @@ func openForMaintenance(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{log: cfg.Logger.With("component", "controlplane"), dataDir: cfg.DataDir}
-	_, err := s.openStore(ctx, cfg)
+	var err error
+	s.dir, err = s.openStore(ctx, cfg)
 	return s, err
 }
 

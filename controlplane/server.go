@@ -31,6 +31,7 @@ type Server struct {
 	// Immutable after New.
 	log       *slog.Logger
 	dataDir   string
+	dir       *dataDir // set for maintenance only
 	listeners *listeners
 	etcd      *etcd
 	store     *store.Store

@@ -37,7 +37,12 @@ const (
 	historyKept  = time.Hour              // revisions that a watch may resume from
 	slowApply    = 100 * time.Millisecond // etcd logs what takes longer
 	slowRequest  = 300 * time.Millisecond
-	flushEvery   = 100 * time.Millisecond // etcd's default batch interval of its backend
+	// The log's latest entries are held in memory until they are in a snapshot, and
+	// then for members that are behind, of which there are none. An account is an
+	// entry of some 8 KB.
+	snapshotEvery = 2000
+	entriesKept   = 100
+	flushEvery    = 100 * time.Millisecond // etcd's default batch interval of its backend
 )
 
 // Config says where and how.
@@ -136,7 +141,7 @@ func newServer(cfg Config) (srv *etcdserver.EtcdServer, err error) {
 		Name: memberName, DataDir: cfg.Dir, Logger: logger,
 		PeerURLs: peers, InitialPeerURLsMap: types.URLsMap{memberName: peers},
 		InitialClusterToken: memberName, NewCluster: true,
-		SnapshotCount: etcdserver.DefaultSnapshotCount, SnapshotCatchUpEntries: etcdserver.DefaultSnapshotCatchUpEntries,
+		SnapshotCount: snapshotEvery, SnapshotCatchUpEntries: entriesKept,
 		MaxSnapFiles: 5, MaxWALFiles: 5, BackendFreelistType: bbolt.FreelistMapType, BackendBatchInterval: flushEvery,
 		TickMs: uint(tick / time.Millisecond), ElectionTicks: 10, InitialElectionTickAdvance: true, PreVote: true,
 		AutoCompactionMode: "periodic", AutoCompactionRetention: historyKept, CompactionBatchLimit: 1000, CompactionSleepInterval: 10 * time.Millisecond,

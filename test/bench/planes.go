@@ -48,6 +48,7 @@ type planesRow struct {
 	Ack      planesTimes `json:"write_to_last_acknowledgement"`
 	Kills    int         `json:"kills"`
 	Retries  int64       `json:"retries"`
+	Memory   float64     `json:"memory_mb"`
 }
 
 // loadPlanes runs the load that test/planes puts on control planes.
@@ -92,13 +93,13 @@ func loadPlanes(ctx context.Context, o options, out io.Writer) error {
 func planesTable(rows []planesRow) []byte {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "control planes\taccounts\tper second\twrite p50 / p99\tread p50 / p99\tto the last acknowledgement p50 / p99\tkills\tretries\t")
+	_, _ = fmt.Fprintln(w, "control planes\taccounts\tper second\twrite p50 / p99\tread p50 / p99\tto the last acknowledgement p50 / p99\tkills\tretries\tmemory\t")
 	for _, r := range rows {
 		verdict := "met"
 		if !r.met() {
 			verdict = fmt.Sprintf("missed: target %d / %d ms", ackTarget50, ackTarget99)
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%d\t%.0f\t%s\t%s\t%s\t%d\t%d\t%s\n", r.Title, r.Accounts, r.Rate, r.Write, r.Read, r.Ack, r.Kills, r.Retries, verdict)
+		_, _ = fmt.Fprintf(w, "%s\t%d\t%.0f\t%s\t%s\t%s\t%d\t%d\t%.0f MB\t%s\n", r.Title, r.Accounts, r.Rate, r.Write, r.Read, r.Ack, r.Kills, r.Retries, r.Memory, verdict)
 	}
 	_ = w.Flush() // a buffer takes everything
 	return b.Bytes()

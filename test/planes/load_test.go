@@ -51,6 +51,9 @@ type Row struct {
 	Ack      Times   `json:"write_to_last_acknowledgement"`
 	Kills    int     `json:"kills"`
 	Retries  int64   `json:"retries"`
+	// Memory is what the largest of the control planes has in use at the end, in
+	// megabytes; etcd and the ledger are processes of their own.
+	Memory float64 `json:"memory_mb"`
 }
 
 // tenant is an organization whose owner calls any of the control planes.
@@ -146,8 +149,21 @@ func (l *load) run(name, title string, n int) Row {
 	await(l.t, "all acknowledged", func() bool { return l.acks.open() == 0 })
 	return Row{
 		Name: name, Title: title, Accounts: n, Rate: float64(n) * secondFigure / float64(took),
-		Write: writes.times(), Read: reads.times(), Ack: l.acks.times(), Retries: l.tries.Load(),
+		Write: writes.times(), Read: reads.times(), Ack: l.acks.times(), Retries: l.tries.Load(), Memory: l.memory(),
 	}
+}
+
+// memory is that of the largest control plane.
+func (l *load) memory() (most float64) {
+	l.t.Helper()
+	for _, p := range l.planes {
+		mb, err := p.memory()
+		if err != nil {
+			l.t.Error(err)
+		}
+		most = max(most, mb)
+	}
+	return most
 }
 
 func (l *load) one(c *tenant, id string, writes, reads *timer) bool {

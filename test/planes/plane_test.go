@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -135,6 +137,29 @@ func (p *plane) up() error {
 		p.spec.API, p.spec.Fleet, p.spec.Tokens = ready.API, ready.Fleet, 0
 	}
 	return nil
+}
+
+// memory reads how many megabytes the process has in use that are not a file's;
+// 0 while it does not run, and where /proc is not.
+func (p *plane) memory() (float64, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return 0, nil
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read memory: %w", err)
+	}
+	_, rest, _ := strings.Cut(string(text), "RssAnon:")
+	var kb float64
+	if _, err := fmt.Sscan(rest, &kb); err != nil {
+		return 0, fmt.Errorf("read memory: %w", err)
+	}
+	return kb / 1024, nil
 }
 
 // kill ends the process as kill -9 does.

@@ -7,9 +7,15 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	fleetv1 "github.com/coveymq/covey/proto/covey/fleet/v1"
 )
+
+// deliverEvery is the least time between two deliveries to one broker. However
+// fast accounts change, a broker is told so many times a second, each time the
+// latest of every account that it holds.
+const deliverEvery = 20 * time.Millisecond
 
 // errGoodbye ends a session whose broker serves nobody any more.
 var errGoodbye = errors.New("goodbye")
@@ -83,6 +89,23 @@ func (ses *session) send(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		if err := ses.pace(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// pace waits until the next delivery may begin; what comes meanwhile is merged.
+func (ses *session) pace(ctx context.Context) error {
+	timer := time.NewTimer(deliverEvery)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ses.service.stopping:
+		return errStopping
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

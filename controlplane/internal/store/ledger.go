@@ -54,6 +54,34 @@ func (s *Store) RegisterLedger(ctx context.Context, ref LedgerRef, adopt bool) e
 	return err
 }
 
+// SwitchLedger makes a copy of the installation's ledger its ledger: in one step,
+// after which no control plane starts with the old one. Doing it again does no
+// harm.
+func (s *Store) SwitchLedger(ctx context.Context, from string, ref LedgerRef) error {
+	c := Change{Scope: Everything(), Actor: "system", Method: "SwitchLedger", Target: "installation", Reason: ref.Kind + " " + ref.Name}
+	_, _, err := Update(ctx, s, c, func(ctx context.Context, tx *Tx) (struct{}, Outcome, error) {
+		var have LedgerRef
+		err := tx.load(ctx, ledgerKey, &have)
+		switch {
+		case err != nil && !isNotFound(err):
+			return struct{}{}, Outcome{}, err
+		case err == nil && have.ID != from && have.ID != ref.ID:
+			return struct{}{}, Outcome{}, errs.New(errs.Precondition, "LEDGER_OTHER", "this installation's usage ledger is another one (%s) than the one that was copied", have.Name).
+				WithNext("copy the one that it has")
+		}
+		ref.Replaced = from
+		return struct{}{}, Outcome{}, tx.put(ledgerKey, ref)
+	})
+	return err
+}
+
+// Ledger reads which usage ledger the installation has; ErrNotFound if it has none
+// yet.
+func (s *Store) Ledger(ctx context.Context) (LedgerRef, error) {
+	var have LedgerRef
+	return have, s.newView("").load(ctx, ledgerKey, &have)
+}
+
 var errLedgerRace = errors.New("ledger registered meanwhile")
 
 func otherLedger(have, ref LedgerRef) error {

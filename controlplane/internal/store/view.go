@@ -23,6 +23,8 @@ type View struct {
 	keys   map[string]int64 // what was read: key -> modification revision, 0 when absent
 	ranges []string         // prefixes whose whole content mattered
 
+	sharers int // how many accounts were followed by SharingOf
+
 	fetched map[wanted]*etcdserverpb.RangeResponse // what was read ahead
 }
 

@@ -214,7 +214,11 @@ func afflicted(ctx context.Context, tx *store.Tx, e *store.Export, narrowed bool
 				return out, err
 			}
 		}
-		if brokenBy(i, *e, importer.PublicKey) != "" {
+		closed, err := inCycle(ctx, tx.View, importer.PublicKey, i, *e)
+		if err != nil {
+			return out, err
+		}
+		if closed || brokenBy(i, *e, importer.PublicKey) != "" {
 			out.Broken = append(out.Broken, ref)
 		}
 	}

@@ -70,6 +70,9 @@ func (s *Service) CreateImport(ctx context.Context, tx *store.Tx, method, accoun
 	if err := importSpec(i).Validate("import"); err != nil {
 		return ImportChange{}, err
 	}
+	if err := checkImport(ctx, tx.View, a, i, all); err != nil {
+		return ImportChange{}, err
+	}
 	err = tx.CreateImport(ctx, i)
 	if errors.Is(err, store.ErrExists) {
 		err = taken("IMPORT_EXISTS", "import_id", ImportName(tx.Organization(), account, id))
@@ -214,8 +217,22 @@ type ImportState struct {
 	ExpireTime time.Time // when the right ends; zero when not by itself
 }
 
-// StateOf reads whether the exporter allows an import of an account.
+// StateOf reads whether servers accept an import of an account: whether the
+// exporter allows it, and no cycle is closed by it.
 func (s *Service) StateOf(ctx context.Context, v *store.View, i store.Import, importer string, now time.Time) (ImportState, error) {
+	out, err := s.allowed(ctx, v, i, importer, now)
+	if err != nil || out.Broken != "" {
+		return out, err
+	}
+	closed, err := inCycle(ctx, v, importer, i)
+	if closed {
+		out.Broken = "CYCLE"
+	}
+	return out, err
+}
+
+// allowed reads whether the exporter allows an import of an account.
+func (s *Service) allowed(ctx context.Context, v *store.View, i store.Import, importer string, now time.Time) (ImportState, error) {
 	if i.Share == "" {
 		_, err := v.Account(ctx, i.FromAccount)
 		var e store.Export

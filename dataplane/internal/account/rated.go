@@ -12,6 +12,7 @@ import (
 // look for them among all. Its mutex is taken last, also with an account's held.
 type Rated struct {
 	part atomic.Int64 // of a rate that is new here
+	news atomic.Bool  // an account with connections has got rates
 
 	mu       sync.Mutex
 	accounts map[*Account]bool // guarded by mu
@@ -32,6 +33,10 @@ func (r *Rated) SetPart(part int64) { r.part.Store(part) }
 
 // Part returns it.
 func (r *Rated) Part() int64 { return r.part.Load() }
+
+// News reports whether an account that has connections has got rates since the
+// last time.
+func (r *Rated) News() bool { return r.news.Swap(false) }
 
 // Each calls visit for all of them, without a lock held.
 func (r *Rated) Each(visit func(*Account)) {
@@ -63,6 +68,9 @@ func (r *Rated) begin(a *Account, g, previous *limit.Gate, now time.Time) {
 		return
 	}
 	g.Begin(previous, r.part.Load(), now)
+	if a.members.n > 0 && len(previous.Rates()) == 0 && len(g.Rates()) > 0 {
+		r.news.Store(true)
+	}
 	r.note(a, len(g.Rates()) > 0 && !a.retired)
 }
 

@@ -43,7 +43,7 @@ func (e *entry) rest() {
 }
 
 func (e *entry) word() Word {
-	w := Word{Account: e.key, Rates: make(map[string]Demand, len(e.meters))}
+	w := Word{Account: e.key, New: e.fresh, Rates: make(map[string]Demand, len(e.meters))}
 	for name, m := range e.meters {
 		w.Rates[name] = m.told
 	}
@@ -52,10 +52,10 @@ func (e *entry) word() Word {
 
 // divide puts the parts in force that follow from what was said: at once where
 // they get smaller, and with a Tick, if it was so at the one before already,
-// where they grow. It reports whether all of them are as they are to be.
-func (e *entry) divide(tick uint64, now time.Time, ticking bool) (done bool) {
+// where they grow, once all the others are known. It reports whether all of them
+// are as they are to be.
+func (e *entry) divide(now time.Time, ticking, settled bool) (done bool) {
 	done = true
-	settled := tick >= e.born+settling
 	for _, r := range e.account.Rates() {
 		m := e.meters[r.Name]
 		if m == nil {

@@ -20,8 +20,11 @@ type Account interface {
 // Word is what a broker says of one account.
 type Word struct {
 	Account string `json:"account"`
-	// Gone says that it has no connections there any more.
+	// Gone says that it has no connections there, or no more.
 	Gone bool `json:"gone,omitempty"`
+	// New says that it has some since a moment ago: everybody is to answer, also
+	// where it has none.
+	New bool `json:"new,omitempty"`
 	// Rates are its demands by the rates' names.
 	Rates map[string]Demand `json:"rates,omitempty"`
 }
@@ -32,8 +35,11 @@ const Interval = 100 * time.Millisecond
 
 const (
 	// settling is for how many Ticks an account that is new here keeps what it
-	// began with: until the others have heard of it, and said what they know.
+	// began with at least: until what the others say is known to them, too. It keeps
+	// that until all of them have answered, though no longer than patience, since they
+	// may not know that they are to.
 	settling = 3
+	patience = 20
 	// refresh is after how many Ticks everything is said again of accounts that are
 	// shared, in case that somebody missed it, and presence of the others; stale is
 	// after how many nothing is believed any more.
@@ -44,6 +50,9 @@ const (
 	hungry = 10
 	// smoothing is how much of a Tick's use goes into the average.
 	smoothing = 0.2
+	// absentMax bounds how many accounts it is said of that they are not here, at a
+	// time. Of others those who wait lose patience.
+	absentMax = 10_000
 	// A use is said again when it changed by a tenth, or by a fiftieth of the rate.
 	changeOfUse, changeOfRate = 0.1, 0.02
 )
@@ -55,7 +64,8 @@ type Table struct {
 	accounts map[string]*entry
 	active   map[*entry]bool // those that have to be looked at with each Tick
 	ticks    uint64
-	unknown  bool // an account was told of that is not here, as far as is known
+	unknown  bool            // an account was told of that is not here, as far as is known
+	absent   map[string]bool // accounts for which somebody waits to hear that they are not here
 }
 
 // entry is an account that has connections here.
@@ -65,7 +75,9 @@ type entry struct {
 	born    uint64 // the Tick
 	meters  map[string]*meter
 	others  map[string]*other // by broker
+	heard   map[string]bool   // who has said anything of it since it is here
 	tell    bool              // with the next Tick, whatever changed
+	fresh   bool              // nobody has been told
 }
 
 // other is what another broker said.
@@ -85,7 +97,7 @@ type meter struct {
 
 // NewTable returns a table of no accounts.
 func NewTable() *Table {
-	return &Table{accounts: make(map[string]*entry), active: make(map[*entry]bool)}
+	return &Table{accounts: make(map[string]*entry), active: make(map[*entry]bool), absent: make(map[string]bool)}
 }
 
 // Joined notes that an account has a connection here. If it had none it has what
@@ -109,7 +121,7 @@ func (t *Table) add(key string, a Account, born uint64) {
 	if old := t.accounts[key]; old != nil {
 		delete(t.active, old)
 	}
-	e := &entry{key: key, account: a, born: born, meters: make(map[string]*meter), others: make(map[string]*other), tell: true}
+	e := &entry{key: key, account: a, born: born, meters: make(map[string]*meter), others: make(map[string]*other), heard: make(map[string]bool), tell: true, fresh: true}
 	t.accounts[key], t.active[e] = e, true
 }
 
@@ -126,7 +138,7 @@ func (t *Table) Kin(kin []string, each func(func(key string, a Account))) int64 
 	t.kin = slices.Clone(kin)
 	each(func(key string, a Account) {
 		if e := t.accounts[key]; (e == nil || e.account != a) && len(kin) > 0 {
-			t.add(key, a, t.ticks-settling) // it was here before the others were
+			t.add(key, a, t.ticks-patience) // it was here before the others were
 		}
 	})
 	for _, e := range t.accounts {
@@ -147,15 +159,18 @@ func (t *Table) Hear(from string, words []Word, now time.Time) {
 		switch {
 		case e == nil:
 			t.unknown = true // who comes here is heard of, and told
+			if w.New && len(t.absent) < absentMax {
+				t.absent[w.Account] = true
+			}
 			continue
 		case w.Gone:
 			delete(e.others, from)
 		default:
-			e.tell = e.tell || e.others[from] == nil
+			e.tell = e.tell || w.New || e.others[from] == nil
 			e.others[from] = &other{w, t.ticks}
 		}
-		t.active[e] = true
-		e.divide(t.ticks, now, false)
+		e.heard[from], t.active[e] = true, true
+		t.divide(e, now, false)
 	}
 }
 
@@ -179,16 +194,32 @@ func (t *Table) Tick(now time.Time) []Word {
 			continue
 		}
 		if e.measure(t.ticks) || e.tell || again {
-			e.tell = false
 			words = append(words, e.word())
+			e.tell, e.fresh = false, false
 		}
 		maps.DeleteFunc(e.others, func(_ string, o *other) bool { return t.ticks-o.heard > stale })
-		if e.divide(t.ticks, now, true) && len(e.others) == 0 {
+		if t.divide(e, now, true) && len(e.others) == 0 {
 			delete(t.active, e) // it is alone, until somebody says otherwise
 			e.rest()
 		}
 	}
+	for key := range t.absent {
+		if t.accounts[key] == nil {
+			words = append(words, Word{Account: key, Gone: true})
+		}
+	}
+	clear(t.absent)
 	return words
+}
+
+// divide puts in force what follows for an account. It reports whether there is
+// nothing left to come.
+func (t *Table) divide(e *entry, now time.Time, ticking bool) (done bool) {
+	settled := t.ticks >= e.born+settling
+	for _, id := range t.kin {
+		settled = settled && e.heard[id]
+	}
+	return e.divide(now, ticking, settled || t.ticks >= e.born+patience)
 }
 
 // drop forgets an account that has no connections any more. Who connects next

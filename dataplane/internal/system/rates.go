@@ -39,7 +39,7 @@ func (s *Service) divideRates(ctx context.Context) error {
 		case <-t.C:
 		}
 		s.cfg.Accounts.Rated().SetPart(s.rates.Kin(s.cfg.Kin(), s.seated))
-		if s.rates.Missed() || n%looks == 0 {
+		if news := s.cfg.Accounts.Rated().News(); s.rates.Missed() || news || n%looks == 0 {
 			s.rates.Look(s.seated)
 		}
 		s.tellRates(s.rates.Tick(time.Now()))

@@ -16,7 +16,7 @@ import (
 
 // Commands are the subcommands of `covey admin`.
 func Commands(streams *term.Streams) []*cobra.Command {
-	return []*cobra.Command{verify(streams), restore(streams), importCommand(streams), operator(streams)}
+	return []*cobra.Command{verify(streams), restore(streams), importCommand(streams), operator(streams), ledgerCommand(streams)}
 }
 
 func verify(streams *term.Streams) *cobra.Command {
