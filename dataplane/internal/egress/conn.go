@@ -106,6 +106,7 @@ type Conn struct {
 	vec                  *vector
 	heldLane             int       // how much of ctrl the sink holds
 	goal                 int       // bytes that must be through until then
+	waits                int       // bytes that are offered, with those in lanes
 	until                time.Time // when the patience with them ends
 	midFrame             bool      // the last byte written was inside a message
 	partFrames, partSize uint64    // of the segment that is partly written: what is counted already

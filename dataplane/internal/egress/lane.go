@@ -168,6 +168,25 @@ func (c *Conn) Hold(key string, hold bool) {
 	}
 }
 
+// offeredMax is how much of what waits in lanes counts as offered together. It is
+// what nats-server writes with one deadline.
+const offeredMax = 64 << 20
+
+// waiting is how much is offered to an impatient connection beside what the next
+// write is of: what may leave its lanes counts, too. Call it with mu held.
+func (c *Conn) waiting() int {
+	if c.limits.Patient || c.limits.MaxLane == 0 || c.goal > 0 {
+		return 0
+	}
+	n := c.pending
+	for _, l := range c.lanes.by {
+		if l.held {
+			n -= l.bytes
+		}
+	}
+	return int(min(n, offeredMax))
+}
+
 // waitForLane waits until half of an account's bound is free, at most for d.
 func (c *Conn) waitForLane(key string, d time.Duration) {
 	c.mu.Lock()

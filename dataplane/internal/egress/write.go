@@ -20,7 +20,7 @@ func (c *Conn) freeVector() {
 func (c *Conn) flush(v *vector, lane int, wait bool) (int, error) {
 	var patience time.Duration
 	if wait {
-		patience = c.patience(v.bytes)
+		patience = c.patience(max(v.bytes, c.waits))
 	}
 	n, err := c.sink.flush(v, patience)
 	c.goal -= n
@@ -125,6 +125,7 @@ func (c *Conn) round(wait bool) bool {
 	if v.n == 0 && !c.sink.busy() {
 		return false
 	}
+	c.waits = c.waiting()
 	meter := c.meter
 	c.mu.Unlock()
 	if meter != nil && v.frames > 0 {
