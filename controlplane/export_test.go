@@ -2,10 +2,13 @@ package controlplane
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/coveymq/covey/accounts"
+	"github.com/coveymq/covey/controlplane/internal/audit"
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
 )
@@ -76,4 +79,18 @@ func SuspendOnly(ctx context.Context, s *Server, organization string) (string, e
 		return op, store.Outcome{}, err
 	})
 	return op.ID, err
+}
+
+// WriteNotices writes the notices of credentials that are due at a time.
+func WriteNotices(ctx context.Context, s *Server, now time.Time) error { return s.noticesAt(ctx, now) }
+
+// Notices reads what the audit log of an organization says of credentials that
+// expire.
+func Notices(ctx context.Context, s *Server, organization string) ([]audit.Entry, error) {
+	v, err := s.store.View(store.Everything(), organization)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.audit.Entries(ctx, v, 0, 1000)
+	return slices.DeleteFunc(all, func(e audit.Entry) bool { return e.Method != tenancy.ExpiringMethod }), err
 }

@@ -162,6 +162,9 @@ func credentialProto(organization string, c store.Credential, life tenancy.Crede
 		tenancy.Superseded:    apiv1.Credential_STATE_SUPERSEDED,
 		tenancy.IssuerRetired: apiv1.Credential_STATE_ISSUER_RETIRED,
 	}[life]
+	if life == tenancy.Active && accounts.ExpiryNotice(c.IssueTime, c.ExpireTime, time.Now()) != 0 {
+		state = apiv1.Credential_STATE_EXPIRING
+	}
 	return &apiv1.Credential{
 		Name: tenancy.CredentialName(organization, c), Uid: c.ID, PublicKey: c.PublicKey, TokenId: c.TokenID, IssuerKey: c.IssuerKey,
 		State: state, IssueTime: timestamp(c.IssueTime), ExpireTime: timestamp(c.ExpireTime), RevokeTime: timestamp(c.RevokeTime),

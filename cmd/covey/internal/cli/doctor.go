@@ -71,6 +71,9 @@ func (a *App) examine(ctx context.Context, c *contexts.Context) []check {
 	if c.CredsFile != "" {
 		checks = append(checks, examineCreds(c.CredsFile, time.Now()))
 	}
+	if c.Organization != "" && c.Account != "" && c.User != "" {
+		checks = append(checks, a.examineIssued(ctx, c)...)
+	}
 	if c.NATSURL != "" && a.env.Probe != nil {
 		checks = append(checks, a.examineBroker(ctx, c))
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/coveymq/covey/cmd/covey/internal/contexts"
@@ -97,6 +99,17 @@ func TestListsSendTheirFilter(t *testing.T) {
 	}
 }
 
+// ListCredentials has two that end soon, if it is asked for those.
+func (f *fakeAPI) ListCredentials(_ context.Context, r *apiv1.ListCredentialsRequest) (*apiv1.ListCredentialsResponse, error) {
+	if r.GetFilter() != "state = EXPIRING" {
+		return nil, status.Errorf(codes.InvalidArgument, "the filter %q", r.GetFilter())
+	}
+	return &apiv1.ListCredentialsResponse{Credentials: []*apiv1.Credential{
+		{Name: r.GetParent() + "/credentials/crd_later", ExpireTime: timestamppb.New(testTime.Add(time.Hour))},
+		{Name: r.GetParent() + "/credentials/crd_first", ExpireTime: timestamppb.New(testTime)},
+	}}, nil
+}
+
 func TestDoctorFindsWhatIsWrong(t *testing.T) {
 	u := newUser(t).withTenant()
 	u.probe = func(context.Context, *contexts.Context) (string, time.Duration, error) {
@@ -111,6 +124,9 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := u.mustRun("doctor")
+	if !strings.Contains(out, "2 of admin's end soon, crd_first first") || !strings.Contains(out, "creds renew") {
+		t.Errorf("credentials that end soon: %q", out)
+	}
 	if !strings.Contains(out, "warn") || !strings.Contains(out, "apikey rotate") || !strings.Contains(out, "b1") {
 		t.Errorf("a key that ends within the hour: %q", out)
 	}
@@ -122,7 +138,7 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, out, stderr := u.run("doctor")
-	if code != 1 || !strings.Contains(stderr, "2 of 4 checks failed") || !strings.Contains(out, "explain access connect") {
+	if code != 1 || !strings.Contains(stderr, "2 of 5 checks failed") || !strings.Contains(out, "explain access connect") {
 		t.Errorf("exit code %d, %q, %q", code, out, stderr)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	adminv1 "github.com/coveymq/covey/proto/covey/admin/v1"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
 
@@ -38,6 +39,8 @@ type fakeAPI struct {
 	apiv1.UnimplementedWatchServiceServer
 	apiv1.UnimplementedImportServiceServer
 	apiv1.UnimplementedShareServiceServer
+
+	fleet fakeFleet
 
 	deleted    *apiv1.DeleteAccountRequest // guarded by mu: the last one
 	changed    *apiv1.UpdateUserRequest    // guarded by mu: the last one
@@ -86,6 +89,7 @@ func startFake(t *testing.T) (*fakeAPI, string) {
 	apiv1.RegisterWatchServiceServer(s, f)
 	apiv1.RegisterImportServiceServer(s, f)
 	apiv1.RegisterShareServiceServer(s, f)
+	adminv1.RegisterBrokerServiceServer(s, &f.fleet)
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = s.Serve(l) })
 	t.Cleanup(func() {

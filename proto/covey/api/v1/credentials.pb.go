@@ -36,6 +36,9 @@ const (
 	Credential_STATE_ISSUER_RETIRED Credential_State = 4
 	// It was renewed; its own JWT is good until it expires.
 	Credential_STATE_SUPERSEDED Credential_State = 5
+	// It is good, and ends soon: in 30 days if it lives at least 90, in 10 if at
+	// least 30, in 3 if at least 9. The audit log says so at each of the three.
+	Credential_STATE_EXPIRING Credential_State = 6
 )
 
 // Enum value maps for Credential_State.
@@ -47,6 +50,7 @@ var (
 		3: "STATE_REVOKED",
 		4: "STATE_ISSUER_RETIRED",
 		5: "STATE_SUPERSEDED",
+		6: "STATE_EXPIRING",
 	}
 	Credential_State_value = map[string]int32{
 		"STATE_UNSPECIFIED":    0,
@@ -55,6 +59,7 @@ var (
 		"STATE_REVOKED":        3,
 		"STATE_ISSUER_RETIRED": 4,
 		"STATE_SUPERSEDED":     5,
+		"STATE_EXPIRING":       6,
 	}
 )
 
@@ -741,7 +746,7 @@ var File_covey_api_v1_credentials_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_credentials_proto_rawDesc = "" +
 	"\n" +
-	"\x1ecovey/api/v1/credentials.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x04\n" +
+	"\x1ecovey/api/v1/credentials.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc5\x04\n" +
 	"\n" +
 	"Credential\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
@@ -760,14 +765,15 @@ const file_covey_api_v1_credentials_proto_rawDesc = "" +
 	"revokeTime\x12\x1c\n" +
 	"\trequester\x18\n" +
 	" \x01(\tR\trequester\x12\x12\n" +
-	"\x04etag\x18\v \x01(\tR\x04etag\"\x86\x01\n" +
+	"\x04etag\x18\v \x01(\tR\x04etag\"\x9a\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_ACTIVE\x10\x01\x12\x11\n" +
 	"\rSTATE_EXPIRED\x10\x02\x12\x11\n" +
 	"\rSTATE_REVOKED\x10\x03\x12\x18\n" +
 	"\x14STATE_ISSUER_RETIRED\x10\x04\x12\x14\n" +
-	"\x10STATE_SUPERSEDED\x10\x05\"\xaf\x02\n" +
+	"\x10STATE_SUPERSEDED\x10\x05\x12\x12\n" +
+	"\x0eSTATE_EXPIRING\x10\x06\"\xaf\x02\n" +
 	"\x16IssueCredentialRequest\x12^\n" +
 	"\x06parent\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/users/[^/]{1,64}$R\x06parent\x12.\n" +
 	"\vttl_seconds\x18\x02 \x01(\x03B\r\xbaH\n" +
