@@ -83,7 +83,7 @@ func (b brokers) own(ctx context.Context) ([]operation.Broker, error) {
 			ID: p.ID, ServerName: p.ServerName, AckedRevision: p.AckedRevision, AckTime: p.AckTime,
 			Leased: p.Leased, Exited: p.Exited, ServeUntil: p.ServeUntil,
 			Version: p.Version, Connections: p.Connections, Accounts: p.Accounts, EnrolTime: p.EnrolledAt, LastContact: p.LastContact,
-			Draining: p.Draining, Revoked: p.Revoked,
+			Draining: p.Draining, Revoked: p.Revoked, Authorities: p.Authorities,
 		}
 	}
 	return out, nil

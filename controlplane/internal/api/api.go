@@ -62,6 +62,8 @@ type Config struct {
 	Watcher clientv3.Watcher // of the store's etcd
 	Staff   Maintainer       // nil: no MaintenanceService
 
+	Authority Authority // nil: no FleetAuthorityService
+
 	Federation *federation.Verifier
 	Logger     *slog.Logger
 }
@@ -80,9 +82,10 @@ type Server struct {
 
 	federation *federation.Verifier
 
-	draining context.Context //nolint:containedctx // ends when the server drains; watches end with it
-	drain    context.CancelFunc
-	maintain Maintainer
+	draining  context.Context //nolint:containedctx // ends when the server drains; watches end with it
+	drain     context.CancelFunc
+	maintain  Maintainer
+	authority Authority
 }
 
 // New returns a server of the API.
@@ -96,7 +99,7 @@ func New(cfg Config) (*Server, error) {
 		federation: cfg.Federation, watcher: cfg.Watcher, draining: draining, drain: drain,
 		store: cfg.Store, tenancy: cfg.Tenancy, fleet: cfg.Fleet, usage: cfg.Usage,
 		validate: validate, log: cfg.Logger.With("component", "api"), health: health.NewServer(),
-		uses: authn.NewUses(cfg.Store.NoteUse, cfg.Logger), maintain: cfg.Staff,
+		uses: authn.NewUses(cfg.Store.NoteUse, cfg.Logger), maintain: cfg.Staff, authority: cfg.Authority,
 	}, nil
 }
 
@@ -132,6 +135,9 @@ func (s *Server) GRPC(options ...grpc.ServerOption) *grpc.Server {
 	adminv1.RegisterOrganizationServiceServer(g, &staffOrganizations{Server: s})
 	adminv1.RegisterBrokerServiceServer(g, &brokerService{Server: s})
 	adminv1.RegisterOperatorServiceServer(g, &operatorService{Server: s})
+	if s.authority != nil {
+		adminv1.RegisterFleetAuthorityServiceServer(g, &fleetAuthorityService{Server: s})
+	}
 	adminv1.RegisterStockClusterServiceServer(g, &stockClusters{Server: s})
 	if s.maintain != nil {
 		adminv1.RegisterMaintenanceServiceServer(g, &maintenance{does: s.maintain})

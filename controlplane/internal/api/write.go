@@ -13,6 +13,7 @@ import (
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
 	"github.com/coveymq/covey/internal/errs"
+	adminv1 "github.com/coveymq/covey/proto/covey/admin/v1"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
 
@@ -96,6 +97,18 @@ func changeOf(ctx context.Context, req writeRequest, organization string) (store
 
 // targetOf names what a request changes: what it creates, or what it names.
 func targetOf(req proto.Message) string {
+	switch r := req.(type) {
+	case *adminv1.StageOperatorKeyRequest, *adminv1.PromoteOperatorKeyRequest:
+		return "operator"
+	case *adminv1.RetireOperatorKeyRequest:
+		return "operator/keys/" + r.GetPublicKey()
+	case *adminv1.RotateFleetAuthorityRequest:
+		return "fleet/authority"
+	case *adminv1.RetireFleetAuthorityRequest:
+		return "fleet/authority/" + r.GetId()
+	case *adminv1.IssueCollectorCertificateRequest:
+		return "collectors/" + r.GetCollector()
+	}
 	resource := resourceOf(req)
 	m := req.ProtoReflect()
 	for field, collection := range map[string]string{

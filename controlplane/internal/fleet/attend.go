@@ -172,7 +172,7 @@ func (ses *session) hear(m *fleetv1.AttendRequest) error {
 		}
 		ses.keeper.acknowledged(v.Acknowledge.GetRevision())
 	case *fleetv1.AttendRequest_Heartbeat:
-		ses.keeper.heartbeat(v.Heartbeat.GetConnections(), v.Heartbeat.GetAccounts())
+		ses.keeper.heartbeat(v.Heartbeat)
 	case *fleetv1.AttendRequest_Goodbye:
 		return errGoodbye
 	default:
@@ -206,5 +206,6 @@ func (ses *session) welcome(operator string, revision int64) *fleetv1.AttendResp
 		Revision:     revision,
 		OperatorJwt:  operator,
 		Draining:     ses.draining,
+		Authorities:  ses.service.authorities.Load().fingerprints(),
 	}}}
 }

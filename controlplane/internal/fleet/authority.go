@@ -10,9 +10,9 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/json"
 	"fmt"
 	"math/big"
+	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -35,41 +35,57 @@ const (
 	clockSlack = 5 * time.Minute
 )
 
-// authority is the fleet's certificate authority. Immutable.
+// authority is one of the fleet's certificate authorities. Its key is opened when
+// it is first needed.
 type authority struct {
-	cert *x509.Certificate
-	key  crypto.Signer
+	// Immutable.
+	cert    *x509.Certificate
+	sealed  []byte
+	custody Custody
+	state   AuthorityState
+	since   time.Time
+
+	mu  sync.Mutex
+	key crypto.Signer // nil until it is opened
 }
 
-// storedAuthority is the JSON value of the CA's key in etcd.
+// storedAuthority is the JSON value of the CAs' key in etcd: the active one, and
+// the others beside it.
 type storedAuthority struct {
-	Certificate  []byte `json:"certificate"`   // DER
-	EncryptedKey []byte `json:"encrypted_key"` // PKCS #8 DER, through Custody
+	Certificate  []byte        `json:"certificate"`   // DER
+	EncryptedKey []byte        `json:"encrypted_key"` // PKCS #8 DER, through Custody
+	Since        time.Time     `json:"since,omitzero"`
+	Others       []storedOther `json:"others,omitempty"`
 }
 
-// openAuthority reads the CA, or makes it if there is none. Of several control
+// openAuthorities reads the CAs, or makes one if there is none. Of several control
 // planes that start at once one wins, and the others take its CA.
-func openAuthority(ctx context.Context, etcd clientv3.KV, custody Custody) (*authority, error) {
+func openAuthorities(ctx context.Context, etcd clientv3.KV, custody Custody) (*authorities, error) {
 	for {
 		got, err := etcd.Get(ctx, caKey)
 		if err != nil {
 			return nil, fmt.Errorf("read fleet ca: %w", err)
 		}
 		if len(got.Kvs) == 1 {
-			return decodeAuthority(ctx, got.Kvs[0].Value, custody)
+			set, err := decodeAuthorities(got.Kvs[0].Value, got.Kvs[0].ModRevision, custody)
+			if err == nil {
+				_, err = set.active().signer(ctx)
+			}
+			return set, err
 		}
-		a, value, err := newAuthority(ctx, custody)
+		stored, err := newAuthority(ctx, custody)
 		if err != nil {
 			return nil, err
 		}
-		done, err := etcd.Txn(ctx).
+		value, err := stored.text()
+		if err != nil {
+			return nil, err
+		}
+		_, err = etcd.Txn(ctx).
 			If(clientv3.Compare(clientv3.CreateRevision(caKey), "=", 0)).
-			Then(clientv3.OpPut(caKey, string(value))).Commit()
+			Then(clientv3.OpPut(caKey, value)).Commit()
 		if err != nil {
 			return nil, fmt.Errorf("store fleet ca: %w", err)
-		}
-		if done.Succeeded {
-			return a, nil
 		}
 	}
 }
@@ -85,22 +101,34 @@ func RenewAuthority(ctx context.Context, etcd clientv3.KV, renew func(ctx contex
 		if len(got.Kvs) == 0 {
 			return false, nil
 		}
-		var stored storedAuthority
-		if err := json.Unmarshal(got.Kvs[0].Value, &stored); err != nil {
-			return false, fmt.Errorf("decode fleet ca: %w", err)
-		}
-		again, renewed, err := renew(ctx, stored.EncryptedKey)
-		if err != nil || !renewed {
+		stored, err := decodeStored(got.Kvs[0].Value)
+		if err != nil {
 			return false, err
 		}
-		stored.EncryptedKey = again
-		value, err := json.Marshal(stored)
+		sealed := []*[]byte{&stored.EncryptedKey}
+		for i := range stored.Others {
+			sealed = append(sealed, &stored.Others[i].EncryptedKey)
+		}
+		any := false
+		for _, one := range sealed {
+			again, renewed, err := renew(ctx, *one)
+			if err != nil {
+				return false, err
+			}
+			if renewed {
+				*one, any = again, true
+			}
+		}
+		if !any {
+			return false, nil
+		}
+		value, err := stored.text()
 		if err != nil {
-			return false, fmt.Errorf("encode fleet ca: %w", err)
+			return false, err
 		}
 		done, err := etcd.Txn(ctx).
 			If(clientv3.Compare(clientv3.ModRevision(caKey), "=", got.Kvs[0].ModRevision)).
-			Then(clientv3.OpPut(caKey, string(value))).Commit()
+			Then(clientv3.OpPut(caKey, value)).Commit()
 		if err != nil {
 			return false, fmt.Errorf("store fleet ca: %w", err)
 		}
@@ -110,14 +138,14 @@ func RenewAuthority(ctx context.Context, etcd clientv3.KV, renew func(ctx contex
 	}
 }
 
-func newAuthority(ctx context.Context, custody Custody) (*authority, []byte, error) {
+func newAuthority(ctx context.Context, custody Custody) (*storedAuthority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, nil, fmt.Errorf("generate fleet ca key: %w", err)
+		return nil, fmt.Errorf("generate fleet ca key: %w", err)
 	}
 	template, err := newTemplate("Covey fleet CA", authorityLife)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	template.IsCA = true
 	template.BasicConstraintsValid = true
@@ -125,37 +153,27 @@ func newAuthority(ctx context.Context, custody Custody) (*authority, []byte, err
 	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return nil, nil, fmt.Errorf("sign fleet ca: %w", err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, nil, fmt.Errorf("parse fleet ca: %w", err)
+		return nil, fmt.Errorf("sign fleet ca: %w", err)
 	}
 	plain, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return nil, nil, fmt.Errorf("encode fleet ca key: %w", err)
+		return nil, fmt.Errorf("encode fleet ca key: %w", err)
 	}
 	cipher, err := custody.Encrypt(ctx, plain)
 	if err != nil {
-		return nil, nil, fmt.Errorf("encrypt fleet ca key: %w", err)
+		return nil, fmt.Errorf("encrypt fleet ca key: %w", err)
 	}
-	value, err := json.Marshal(storedAuthority{Certificate: der, EncryptedKey: cipher})
-	if err != nil {
-		return nil, nil, fmt.Errorf("encode fleet ca: %w", err)
-	}
-	return &authority{cert: cert, key: key}, value, nil
+	return &storedAuthority{Certificate: der, EncryptedKey: bytes.Clone(cipher)}, nil
 }
 
-func decodeAuthority(ctx context.Context, value []byte, custody Custody) (*authority, error) {
-	var stored storedAuthority
-	if err := json.Unmarshal(value, &stored); err != nil {
-		return nil, fmt.Errorf("decode fleet ca: %w", err)
+// signer opens the key.
+func (a *authority) signer(ctx context.Context) (crypto.Signer, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.key != nil {
+		return a.key, nil
 	}
-	cert, err := x509.ParseCertificate(stored.Certificate)
-	if err != nil {
-		return nil, fmt.Errorf("parse fleet ca: %w", err)
-	}
-	plain, err := custody.Decrypt(ctx, stored.EncryptedKey)
+	plain, err := a.custody.Decrypt(ctx, a.sealed)
 	if err != nil {
 		return nil, fmt.Errorf("decrypt fleet ca key: %w", err)
 	}
@@ -164,24 +182,23 @@ func decodeAuthority(ctx context.Context, value []byte, custody Custody) (*autho
 		return nil, fmt.Errorf("parse fleet ca key: %w", err)
 	}
 	key, ok := parsed.(*ecdsa.PrivateKey)
-	if !ok || !key.PublicKey.Equal(cert.PublicKey) {
+	if !ok || !key.PublicKey.Equal(a.cert.PublicKey) {
 		return nil, fmt.Errorf("fleet ca key does not belong to its certificate")
 	}
-	return &authority{cert: cert, key: key}, nil
+	a.key = key
+	return key, nil
 }
 
 // fingerprint is what join tokens pin.
 func (a *authority) fingerprint() [sha256.Size]byte { return sha256.Sum256(a.cert.Raw) }
 
-func (a *authority) pool() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
-	return pool
-}
-
 // sign issues template for pub and returns the chain, leaf first.
-func (a *authority) sign(template *x509.Certificate, pub crypto.PublicKey) ([][]byte, error) {
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, pub, a.key)
+func (a *authority) sign(ctx context.Context, template *x509.Certificate, pub crypto.PublicKey) ([][]byte, error) {
+	key, err := a.signer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, pub, key)
 	if err != nil {
 		return nil, fmt.Errorf("sign certificate: %w", err)
 	}

@@ -40,8 +40,10 @@ func (s *Service) Enrol(ctx context.Context, req *fleetv1.EnrolRequest) (*fleetv
 		return nil, status.Errorf(codes.InvalidArgument, "server_name: must have 1 to %d bytes", serverNameMax)
 	}
 	var id string
+	set := s.authorities.Load()
+	by := set.active()
 	if req.GetJoinToken() != "" {
-		id, err = s.redeem(ctx, req, csr)
+		id, by, err = s.redeem(ctx, set, req, csr)
 	} else {
 		id, err = s.renewable(ctx)
 	}
@@ -53,14 +55,14 @@ func (s *Service) Enrol(ctx context.Context, req *fleetv1.EnrolRequest) (*fleetv
 		return nil, s.internal(ctx, "enrol", err)
 	}
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	chain, err := s.ca.sign(template, csr.PublicKey)
+	chain, err := by.sign(ctx, template, csr.PublicKey)
 	if err != nil {
 		return nil, s.internal(ctx, "enrol", err)
 	}
 	s.log.LogAttrs(ctx, slog.LevelInfo, "broker enrolled",
 		slog.String("broker", id), slog.String("server_name", req.GetServerName()))
 	return &fleetv1.EnrolResponse{
-		BrokerId: id, CertificateChain: chain, ControlPlaneRoots: [][]byte{s.ca.cert.Raw},
+		BrokerId: id, CertificateChain: chain, ControlPlaneRoots: set.roots(),
 	}, nil
 }
 
@@ -104,11 +106,16 @@ func (s *Service) renewable(ctx context.Context) (string, error) {
 
 // redeem turns a join token into a broker id. A token is good for one key pair:
 // a broker that did not get the answer may ask again, a second broker may not.
-func (s *Service) redeem(ctx context.Context, req *fleetv1.EnrolRequest, csr *x509.CertificateRequest) (string, error) {
-	secret, ok := s.ca.joinSecret(req.GetJoinToken())
-	if !ok {
-		return "", errJoinRefused
+func (s *Service) redeem(ctx context.Context, set *authorities, req *fleetv1.EnrolRequest, csr *x509.CertificateRequest) (string, *authority, error) {
+	secret, ca := set.joinSecret(req.GetJoinToken())
+	if ca == nil {
+		return "", nil, errJoinRefused
 	}
+	id, err := s.redeemSecret(ctx, secret, req, csr)
+	return id, ca, err // which is the one that the broker knows
+}
+
+func (s *Service) redeemSecret(ctx context.Context, secret []byte, req *fleetv1.EnrolRequest, csr *x509.CertificateRequest) (string, error) {
 	key := joinKey(secret)
 	got, err := s.etcd.Get(ctx, key)
 	if err != nil {

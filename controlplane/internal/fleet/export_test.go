@@ -9,12 +9,12 @@ import (
 func (s *Service) Forget(ctx context.Context, now time.Time) error { return s.forget(ctx, now) }
 
 // Fingerprint is the CA's.
-func (s *Service) Fingerprint() [32]byte { return s.ca.fingerprint() }
+func (s *Service) Fingerprint() [32]byte { return s.authorities.Load().active().fingerprint() }
 
 // JoinSecretOK reports whether a token's text has the right form and pin.
 func (s *Service) JoinSecretOK(text string) bool {
-	_, ok := s.ca.joinSecret(text)
-	return ok
+	_, ca := s.authorities.Load().joinSecret(text)
+	return ca != nil
 }
 
 // GarbageAge is how long brokers that are gone stay listed.

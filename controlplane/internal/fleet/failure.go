@@ -13,6 +13,8 @@ var (
 		"this broker is not part of the fleet any more; enrol it with a new join token")
 	errRevoked = status.Error(codes.Unauthenticated,
 		"this broker's certificate was revoked; nothing of it is accepted any more")
+	errRetired = status.Error(codes.Unauthenticated,
+		"the authority that signed this certificate was retired; enrol with a new join token")
 	errStopping   = status.Error(codes.Unavailable, "the control plane is stopping")
 	errNotAttend  = status.Error(codes.Unavailable, "attend first")
 	errSuperseded = status.Error(codes.Aborted, "a newer session of this broker took over")

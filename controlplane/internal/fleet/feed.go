@@ -30,12 +30,13 @@ type feed struct {
 	// leased is told whose session a broker's lease names; "" if it is gone.
 	leased func(broker, session string, revision int64)
 
-	mu       sync.Mutex
-	revision int64            // everything up to it has been put into the queues
-	operator claims           // the operator's JWT
-	orders   map[string]order // by broker
-	queues   map[*queue]struct{}
-	holders  map[string]map[*queue]struct{}
+	mu        sync.Mutex
+	revision  int64                                                   // everything up to it has been put into the queues
+	operator  claims                                                  // the operator's JWT
+	orders    map[string]order                                        // by broker
+	authority func(ctx context.Context, value []byte, revision int64) // hears of the CAs; set before run
+	queues    map[*queue]struct{}
+	holders   map[string]map[*queue]struct{}
 	// remembered holds claims as they are at revision; a change removes them.
 	remembered map[string]remembered
 }
@@ -75,11 +76,12 @@ func (f *feed) run(ctx context.Context) error {
 	}
 }
 
-func (f *feed) follow(ctx context.Context) error {
+// look reads what is followed as it is now, and returns the revision of that.
+func (f *feed) look(ctx context.Context) (int64, error) {
 	got, err := f.etcd.Txn(ctx).Then(clientv3.OpGet(operatorKey), clientv3.OpGet(orderPrefix, clientv3.WithPrefix()),
-		clientv3.OpGet(leasePrefix, clientv3.WithPrefix())).Commit()
+		clientv3.OpGet(leasePrefix, clientv3.WithPrefix()), clientv3.OpGet(caKey)).Commit()
 	if err != nil {
-		return fmt.Errorf("read operator: %w", err)
+		return 0, fmt.Errorf("read operator: %w", err)
 	}
 	var operator claims
 	if kvs := got.Responses[0].GetResponseRange().Kvs; len(kvs) == 1 {
@@ -87,21 +89,40 @@ func (f *feed) follow(ctx context.Context) error {
 	}
 	orders, err := ordersOf(got.Responses[1].GetResponseRange().Kvs)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	from := got.Header.GetRevision()
-	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
-	defer cancel()
 	f.restart(from, operator, orders)
 	for _, kv := range got.Responses[2].GetResponseRange().Kvs {
 		f.leased(string(kv.Key[len(leasePrefix):]), string(kv.Value), kv.ModRevision)
 	}
+	for _, kv := range got.Responses[3].GetResponseRange().Kvs {
+		f.authority(ctx, kv.Value, kv.ModRevision)
+	}
+	return from, nil
+}
+
+func (f *feed) follow(ctx context.Context) error {
+	from, err := f.look(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
 	changes := f.etcd.Watch(ctx, claimsPrefix, clientv3.WithPrefix(), clientv3.WithRev(from+1))
 	operators := f.etcd.Watch(ctx, operatorKey, clientv3.WithRev(from+1))
 	ordered := f.etcd.Watch(ctx, orderPrefix, clientv3.WithPrefix(), clientv3.WithRev(from+1))
 	leases := f.etcd.Watch(ctx, leasePrefix, clientv3.WithPrefix(), clientv3.WithRev(from+1))
+	authorities := f.etcd.Watch(ctx, caKey, clientv3.WithRev(from+1))
 	for {
 		select {
+		case resp, ok := <-authorities:
+			if err := watchError(resp, ok); err != nil {
+				return err
+			}
+			for _, e := range resp.Events {
+				f.authority(ctx, e.Kv.Value, e.Kv.ModRevision)
+			}
 		case resp, ok := <-leases:
 			if err := watchError(resp, ok); err != nil {
 				return err

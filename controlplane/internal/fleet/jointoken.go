@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -78,7 +77,7 @@ func (s *Service) JoinToken(ctx context.Context, ttl time.Duration) (JoinToken, 
 	if _, err := s.etcd.Put(ctx, joinKey(secret[:]), string(value), clientv3.WithLease(lease.ID)); err != nil {
 		return "", fmt.Errorf("store join token: %w", err)
 	}
-	pin := s.ca.fingerprint()
+	pin := s.authorities.Load().active().fingerprint()
 	return JoinToken(joinTokenPrefix + base64.RawURLEncoding.EncodeToString(pin[:]) +
 		"_" + base64.RawURLEncoding.EncodeToString(secret[:])), nil
 }
@@ -89,21 +88,20 @@ func joinKey(secret []byte) string {
 	return joinPrefix + hex.EncodeToString(sum[:])
 }
 
-// joinSecret takes a token apart. The pin must be this fleet's: a token of
-// another fleet is refused before anything is looked up.
-func (a *authority) joinSecret(text string) ([]byte, bool) {
+// joinSecret takes a token apart, and returns the CA that it pins; nil if it is
+// none of this fleet: that is refused before anything is looked up.
+func (a *authorities) joinSecret(text string) ([]byte, *authority) {
 	rest, ok := strings.CutPrefix(text, joinTokenPrefix)
 	if !ok || len(rest) != 2*joinPartLen+1 || rest[joinPartLen] != '_' {
-		return nil, false
+		return nil, nil
 	}
 	pin, err := base64.RawURLEncoding.DecodeString(rest[:joinPartLen])
-	if err != nil {
-		return nil, false
+	if err != nil || len(pin) != sha256.Size {
+		return nil, nil
 	}
 	secret, err := base64.RawURLEncoding.DecodeString(rest[joinPartLen+1:])
 	if err != nil {
-		return nil, false
+		return nil, nil
 	}
-	want := a.fingerprint()
-	return secret, subtle.ConstantTimeCompare(pin, want[:]) == 1
+	return secret, a.pinned([sha256.Size]byte(pin))
 }

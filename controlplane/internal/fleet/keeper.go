@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -67,6 +68,7 @@ func (k *keeper) begin(ctx context.Context, hello *fleetv1.Hello) (draining bool
 	if record.IncarnationID != hello.GetIncarnationId() {
 		record.AckedRevision, record.AckTime = 0, time.Time{}
 	}
+	record.Authorities = idsOf(hello.GetAuthorities())
 	record.ServerName, record.Version = hello.GetServerName(), hello.GetVersion()
 	record.IncarnationID, record.Exited = hello.GetIncarnationId(), false
 	record.Session = k.session
@@ -221,10 +223,13 @@ func (k *keeper) acknowledged(revision int64) {
 	k.acks.acknowledged(k.broker, k.number, revision)
 }
 
-func (k *keeper) heartbeat(connections, accounts int64) {
+func (k *keeper) heartbeat(h *fleetv1.Heartbeat) {
 	k.mu.Lock()
 	k.beat = true
-	k.record.Connections, k.record.Accounts = connections, accounts
+	k.record.Connections, k.record.Accounts = h.GetConnections(), h.GetAccounts()
+	if known := idsOf(h.GetAuthorities()); !slices.Equal(known, k.record.Authorities) {
+		k.record.Authorities, k.dirty = known, true
+	}
 	if time.Since(k.record.LastContact) >= contactInterval {
 		k.dirty = true
 	}

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -19,49 +20,58 @@ const ServerName = "controlplane.fleet.covey"
 
 // listenerCertificates keeps the certificate of the mTLS listeners fresh.
 type listenerCertificates struct {
-	ca    *authority
 	hosts []string // further names, for clients that verify what they dialled
 
 	mu      sync.Mutex
-	current *tls.Certificate
+	current map[string]*tls.Certificate // by the CA that signed
 }
 
 // TLSConfig is for a listener that brokers call: auth is
 // tls.VerifyClientCertIfGiven where brokers enrol, and
 // tls.RequireAndVerifyClientCert elsewhere (usage).
 func (s *Service) TLSConfig(auth tls.ClientAuthType) *tls.Config {
-	return &tls.Config{
+	base := &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		ClientAuth: auth,
-		ClientCAs:  s.ca.pool(),
+		ClientCAs:  s.authorities.Load().pool(),
 		NextProtos: []string{"h2"},
 		VerifyConnection: func(c tls.ConnectionState) error {
+			if len(c.PeerCertificates) > 0 && !s.authorities.Load().signed(c.VerifiedChains) {
+				return errRetired
+			}
 			if len(c.PeerCertificates) > 0 && s.feed.revoked(c.PeerCertificates[0].Subject.CommonName) {
 				return errRevoked
 			}
 			return nil
 		},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return s.certificates.get(time.Now())
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return s.certificates.get(hello.Context(), s.authorities.Load().asked(hello.ServerName), time.Now())
 		},
 	}
+	// The CAs may change while the listener is there.
+	base.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		now := base.Clone()
+		now.GetConfigForClient, now.ClientCAs = nil, s.authorities.Load().pool()
+		return now, nil
+	}
+	return base
 }
 
-func (l *listenerCertificates) get(now time.Time) (*tls.Certificate, error) {
+func (l *listenerCertificates) get(ctx context.Context, ca *authority, now time.Time) (*tls.Certificate, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c := l.current; c != nil && c.Leaf.NotAfter.Sub(now) > serverCertificateLife/3 {
+	if c := l.current[ca.id()]; c != nil && c.Leaf.NotAfter.Sub(now) > serverCertificateLife/3 {
 		return c, nil
 	}
-	fresh, err := l.issue()
+	fresh, err := l.issue(ctx, ca)
 	if err != nil {
 		return nil, err
 	}
-	l.current = fresh
+	l.current[ca.id()] = fresh
 	return fresh, nil
 }
 
-func (l *listenerCertificates) issue() (*tls.Certificate, error) {
+func (l *listenerCertificates) issue(ctx context.Context, ca *authority) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("generate listener key: %w", err)
@@ -80,7 +90,7 @@ func (l *listenerCertificates) issue() (*tls.Certificate, error) {
 			template.DNSNames = append(template.DNSNames, h)
 		}
 	}
-	chain, err := l.ca.sign(template, key.Public())
+	chain, err := ca.sign(ctx, template, key.Public())
 	if err != nil {
 		return nil, err
 	}

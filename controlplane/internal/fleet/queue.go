@@ -16,6 +16,7 @@ type claims struct {
 type orders struct {
 	operator  string   // send a Welcome with it, unless empty
 	order     *order   // it has changed
+	greet     bool     // send a Welcome
 	resync    bool     // compare all held accounts with the store
 	fresh     []string // send what the store has of these
 	pending   map[string]claims
@@ -66,6 +67,8 @@ func (q *queue) putFresh(accounts []string) {
 }
 
 func (q *queue) putOperator(jwt string) { q.change(func(o *orders) { o.operator = jwt }) }
+
+func (q *queue) putGreeting() { q.change(func(o *orders) { o.greet = true }) }
 
 func (q *queue) putOrder(now order) { q.change(func(o *orders) { o.order = &now }) }
 

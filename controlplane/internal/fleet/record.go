@@ -33,6 +33,10 @@ type Broker struct {
 	// Exited is the broker's own word that it serves nobody any more.
 	Exited bool `json:"exited,omitempty"`
 
+	// Authorities are the CAs that the broker trusts, the one first that signed its
+	// certificate; none if its version does not tell.
+	Authorities []string `json:"authorities,omitempty"`
+
 	Connections int64 `json:"connections,omitempty"` // at LastContact
 	Accounts    int64 `json:"accounts,omitempty"`    // at LastContact
 
@@ -43,6 +47,17 @@ type Broker struct {
 	Revoked  bool `json:"-"`
 
 	modRevision int64 // of the record, for compare-and-swap
+}
+
+// authoritiesMax bounds what a broker may say that it trusts.
+const authoritiesMax = 8
+
+func idsOf(fingerprints [][]byte) []string {
+	var ids []string
+	for _, sum := range fingerprints[:min(len(fingerprints), authoritiesMax)] {
+		ids = append(ids, idOf(sum))
+	}
+	return ids
 }
 
 // BrokerProgress is how far one broker is with one revision.

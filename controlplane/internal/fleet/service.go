@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -52,7 +53,7 @@ type Service struct {
 	leaseTTL     time.Duration
 	offlineGrace time.Duration
 	log          *slog.Logger
-	ca           *authority
+	custody      Custody
 	certificates *listenerCertificates
 	feed         *feed
 	acks         *acks
@@ -64,6 +65,8 @@ type Service struct {
 	mu       sync.Mutex
 	stopped  bool                // no new sessions
 	sessions map[string]*session // by broker, the newest each
+
+	authorities atomic.Pointer[authorities]
 }
 
 // New opens the fleet's CA, making it at the first start.
@@ -77,22 +80,24 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	if cfg.OfflineGrace == 0 {
 		cfg.OfflineGrace = offlineGraceDefault
 	}
-	ca, err := openAuthority(ctx, cfg.Etcd, cfg.Custody)
+	ca, err := openAuthorities(ctx, cfg.Etcd, cfg.Custody)
 	if err != nil {
 		return nil, err
 	}
 	s := &Service{
-		etcd: cfg.Etcd, receipts: cfg.Receipts, ca: ca,
+		etcd: cfg.Etcd, receipts: cfg.Receipts, custody: cfg.Custody,
 		leaseTTL: cfg.LeaseTTL, offlineGrace: cfg.OfflineGrace,
 		log:          cfg.Logger,
-		certificates: &listenerCertificates{ca: ca, hosts: cfg.Hosts},
+		certificates: &listenerCertificates{hosts: cfg.Hosts, current: make(map[string]*tls.Certificate)},
 		feed:         newFeed(cfg.Etcd, cfg.Logger),
 		acks:         newAcks(cfg.Etcd, cfg.Logger),
 		stopping:     make(chan struct{}),
 		sessions:     make(map[string]*session),
 	}
 	s.feed.leased = s.leased
-	if _, err := s.certificates.get(time.Now()); err != nil {
+	s.authorities.Store(ca)
+	s.feed.authority = s.adoptAuthorities
+	if _, err := s.certificates.get(ctx, ca.active(), time.Now()); err != nil {
 		return nil, err
 	}
 	return s, nil

@@ -122,7 +122,7 @@ func (ses *session) deliver(ctx context.Context, o orders) error {
 		}
 		ses.draining = o.order.Draining
 	}
-	if o.operator != "" || o.order != nil {
+	if o.operator != "" || o.order != nil || o.greet {
 		if err := ses.stream.Send(ses.welcome(ses.operator, ses.watermark.Load())); err != nil {
 			return err
 		}

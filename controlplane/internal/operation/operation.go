@@ -40,6 +40,7 @@ type Broker struct {
 	EnrolTime             time.Time
 	LastContact           time.Time // as it was written down
 	Draining, Revoked     bool      // as the operator's staff wants
+	Authorities           []string  // that it trusts, the one first that signed its certificate
 }
 
 // Fleet tells what the brokers have acknowledged.

@@ -27,6 +27,7 @@ func (a *applier) handle(ctx context.Context, m *fleetv1.AttendResponse) {
 	switch v := m.GetMessage().(type) {
 	case *fleetv1.AttendResponse_Welcome:
 		a.operator(ctx, v.Welcome.GetOperatorJwt())
+		a.c.identity.want(v.Welcome.GetAuthorities())
 		a.c.duty.become(duty{draining: v.Welcome.GetDraining()}, a.sink)
 		a.retry(ctx)
 	case *fleetv1.AttendResponse_AccountClaims:

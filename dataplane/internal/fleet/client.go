@@ -150,7 +150,7 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	for account, revision := range revisions {
 		c.accounts[account] = &holding{revision: revision}
 	}
-	c.conn, err = dial(cfg.ControlPlaneAddr, credentials.NewTLS(c.ClientTLS()),
+	c.conn, err = dial(cfg.ControlPlaneAddr, credentials.NewTLS(c.clientTLS(serverName)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 2, Jitter: 0.3, MaxDelay: reconnectMax},
@@ -189,13 +189,17 @@ func (cfg *Config) check() error {
 // BrokerID is the broker's identity in the fleet.
 func (c *Client) BrokerID() string { return c.identity.brokerID() }
 
-// ClientTLS is for connections to the control plane's other mTLS listeners. It
-// always presents the newest certificate.
-func (c *Client) ClientTLS() *tls.Config {
+// ClientTLS is for where usage is reported: a control plane, or a collector with a
+// certificate of the fleet. It always presents the newest certificate, and trusts
+// what is trusted by then.
+func (c *Client) ClientTLS() *tls.Config { return c.clientTLS(serverName, collectorName) }
+
+func (c *Client) clientTLS(names ...string) *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS13,
-		RootCAs:    c.identity.roots(),
-		ServerName: serverName,
+		MinVersion:         tls.VersionTLS13,
+		ServerName:         askFor(c.identity.trusts()[0]),
+		InsecureSkipVerify: true, //nolint:gosec // VerifyConnection checks the whole chain against what is trusted now
+		VerifyConnection:   c.verifyServer(names...),
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			return c.identity.certificate(), nil
 		},

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,6 +25,7 @@ import (
 const (
 	enrolTimeout = 10 * time.Second
 	renewCheck   = time.Hour
+	renewRetry   = 2 * time.Second // while the control plane waits for another identity
 )
 
 var (
@@ -38,7 +40,7 @@ var (
 // openIdentity loads the identity, or enrols if there is none that is valid, or
 // if the join token names another fleet.
 func openIdentity(ctx context.Context, cfg Config) (*identityStore, error) {
-	store := &identityStore{file: identityPath(cfg.StateDir)}
+	store := newIdentityStore(identityPath(cfg.StateDir))
 	stored := &storedIdentity{}
 	err := readJSON(store.file, stored)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -86,8 +88,7 @@ func join(ctx context.Context, cfg Config, pin [sha256.Size]byte, stored *stored
 	defer conn.Close() //nolint:errcheck // nothing is lost with it
 	backoff := lifecycle.Backoff{Min: 100 * time.Millisecond, Max: reconnectMax}
 	for {
-		whole, fresh, err := enrol(ctx, fleetv1.NewFleetServiceClient(conn), cfg, stored, cfg.JoinToken,
-			func(der []byte) bool { return sha256.Sum256(der) == pin })
+		whole, fresh, err := enrol(ctx, fleetv1.NewFleetServiceClient(conn), cfg, stored, cfg.JoinToken)
 		if err == nil {
 			cfg.Logger.Info("enrolled", slog.String("broker", fresh.id))
 			return fresh, writeJSON(file, whole)
@@ -109,7 +110,7 @@ func join(ctx context.Context, cfg Config, pin [sha256.Size]byte, stored *stored
 }
 
 func enrol(ctx context.Context, rpc fleetv1.FleetServiceClient, cfg Config, stored *storedIdentity,
-	token JoinToken, trusted func([]byte) bool,
+	token JoinToken,
 ) (*storedIdentity, *identity, error) {
 	ctx, cancel := context.WithTimeout(ctx, enrolTimeout)
 	defer cancel()
@@ -123,7 +124,7 @@ func enrol(ctx context.Context, rpc fleetv1.FleetServiceClient, cfg Config, stor
 	if err != nil {
 		return nil, nil, err
 	}
-	return stored.complete(resp, trusted)
+	return stored.complete(resp)
 }
 
 // pinnedTLS accepts only a control plane whose chain ends in the pinned CA; it
@@ -131,7 +132,7 @@ func enrol(ctx context.Context, rpc fleetv1.FleetServiceClient, cfg Config, stor
 func pinnedTLS(pin [sha256.Size]byte, other *atomic.Bool) *tls.Config {
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS13,
-		ServerName:         serverName,
+		ServerName:         askFor(pin[:]),
 		InsecureSkipVerify: true, //nolint:gosec // VerifyConnection checks the whole chain against the pin
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			roots := x509.NewCertPool()
@@ -156,18 +157,24 @@ func pinnedTLS(pin [sha256.Size]byte, other *atomic.Bool) *tls.Config {
 
 // renew keeps the certificate valid until ctx ends.
 func (c *Client) renew(ctx context.Context) error {
-	t := time.NewTicker(renewCheck)
+	t := time.NewTimer(renewCheck)
 	defer t.Stop()
 	for {
-		if c.identity.due(time.Now()) {
+		if c.identity.due(time.Now()) || !c.identity.settled() {
 			if err := c.renewNow(ctx); err != nil && ctx.Err() == nil {
 				c.log.LogAttrs(ctx, slog.LevelWarn, "certificate not renewed", slog.Any("err", err),
 					slog.Time("expires", c.identity.certificate().Leaf.NotAfter))
 			}
 		}
+		wait := renewCheck
+		if !c.identity.settled() {
+			wait = renewRetry
+		}
+		t.Reset(wait)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-c.identity.asked:
 		case <-t.C:
 		}
 	}
@@ -182,16 +189,44 @@ func (c *Client) renewNow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	whole, fresh, err := enrol(ctx, c.rpc, c.cfg, next, "", func(der []byte) bool { return old.trusts(sha256.Sum256(der)) })
+	whole, fresh, err := enrol(ctx, c.rpc, c.cfg, next, "")
 	if err != nil {
 		return fmt.Errorf("renew certificate: %w", err)
 	}
 	if fresh.id != c.BrokerID() {
 		return fmt.Errorf("renew certificate: got one of %s", fresh.id)
 	}
+	whole.follow(&old)
 	if err := writeJSON(c.identity.file, whole); err != nil {
 		return err
 	}
 	c.identity.current.Store(fresh)
+	c.log.LogAttrs(ctx, slog.LevelInfo, "certificate renewed", slog.Int("authorities", len(fresh.trusts)))
 	return nil
+}
+
+// askFor is the name that is asked for of a listener, so that it shows a
+// certificate by an authority that is known here. Any name is the control plane's
+// own that ends so.
+func askFor(fingerprint []byte) string {
+	return hex.EncodeToString(fingerprint[:sha256.Size/2]) + "." + serverName
+}
+
+// verifyServer checks what a listener shows: that an authority which is trusted
+// now signed it, for one of names.
+func (c *Client) verifyServer(names ...string) func(tls.ConnectionState) error {
+	return func(cs tls.ConnectionState) error {
+		if len(cs.PeerCertificates) == 0 {
+			return errOtherFleet
+		}
+		var err error
+		for _, name := range names {
+			if _, err = cs.PeerCertificates[0].Verify(x509.VerifyOptions{
+				Roots: c.identity.roots(), DNSName: name, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+			}); err == nil {
+				return nil
+			}
+		}
+		return fmt.Errorf("verify the control plane: %w", err)
+	}
 }

@@ -94,7 +94,7 @@ func TestCertificateOfAnotherFleetIsRefused(t *testing.T) {
 	cp, other := fleettest.Start(t), fleettest.Start(t)
 	b := join(t, other)
 	tlsConfig := b.ClientTLS()
-	tlsConfig.InsecureSkipVerify = true
+	tlsConfig.InsecureSkipVerify, tlsConfig.VerifyConnection = true, nil
 	conn, err := grpc.NewClient(cp.Addr, grpc.WithTransportCredentials(credentials.NewTLS(tlsConfig)))
 	if err != nil {
 		t.Fatal(err)

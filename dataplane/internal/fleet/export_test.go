@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"crypto/tls"
 	"math/big"
 )
 
@@ -10,3 +11,6 @@ func (c *Client) RenewNow(ctx context.Context) error { return c.renewNow(ctx) }
 
 // CertificateSerial is that of the certificate in use.
 func (c *Client) CertificateSerial() *big.Int { return c.identity.certificate().Leaf.SerialNumber }
+
+// FleetTLS is for the fleet service itself.
+func (c *Client) FleetTLS() *tls.Config { return c.clientTLS(serverName) }

@@ -99,7 +99,7 @@ func (c *Client) hello() *fleetv1.AttendRequest {
 	c.setPhaseLocked(connecting)
 	hello := &fleetv1.Hello{
 		IncarnationId: c.cfg.IncarnationID, ServerName: c.cfg.ServerName, Version: c.cfg.Version,
-		Accounts: make([]*fleetv1.HeldAccount, 0, len(c.accounts)),
+		Accounts: make([]*fleetv1.HeldAccount, 0, len(c.accounts)), Authorities: c.identity.trusts(),
 	}
 	for account, h := range c.accounts {
 		hello.Accounts = append(hello.Accounts, &fleetv1.HeldAccount{AccountPublicKey: account, Revision: h.revision})
@@ -113,6 +113,7 @@ func (s *session) welcome(ctx context.Context, w *fleetv1.Welcome) error {
 	}
 	s.leaseTTL = max(w.GetLeaseTtl().AsDuration(), leaseTTLLeast)
 	s.applier.operator(ctx, w.GetOperatorJwt())
+	s.c.identity.want(w.GetAuthorities())
 	s.c.duty.become(duty{draining: w.GetDraining()}, s.applier.sink)
 	if err := s.c.saveContact(s.c.heard(w.GetOfflineGrace().AsDuration())); err != nil {
 		s.c.log.LogAttrs(ctx, slog.LevelWarn, "last contact not saved", slog.Any("err", err))
@@ -166,7 +167,7 @@ func (s *session) send(ctx context.Context) error {
 	for {
 		select {
 		case <-beat.C:
-			if err := s.post(heartbeat(s.c.cfg.Stats)); err != nil {
+			if err := s.post(s.c.heartbeat()); err != nil {
 				return err
 			}
 			now := s.c.heard(0)
@@ -197,10 +198,10 @@ func (s *session) post(reqs ...*fleetv1.AttendRequest) error {
 	return nil
 }
 
-func heartbeat(stats func() (connections, accounts int64)) *fleetv1.AttendRequest {
-	beat := &fleetv1.Heartbeat{}
-	if stats != nil {
-		beat.Connections, beat.Accounts = stats()
+func (c *Client) heartbeat() *fleetv1.AttendRequest {
+	beat := &fleetv1.Heartbeat{Authorities: c.identity.trusts()}
+	if c.cfg.Stats != nil {
+		beat.Connections, beat.Accounts = c.cfg.Stats()
 	}
 	return &fleetv1.AttendRequest{Message: &fleetv1.AttendRequest_Heartbeat{Heartbeat: beat}}
 }

@@ -21,7 +21,7 @@ func (a *App) adminCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: adminName, Short: "For the operator's staff: keep an installation safe"}
 	audit := &cobra.Command{Use: "audit", Short: "See to the audit logs"}
 	audit.AddCommand(a.adminAuditVerify())
-	cmd.AddCommand(a.adminBackup(), audit, a.adminBroker(), a.adminOperator(), a.adminCluster())
+	cmd.AddCommand(a.adminBackup(), audit, a.adminBroker(), a.adminOperator(), a.adminFleetCA(), a.adminCollector(), a.adminCluster())
 	cmd.AddCommand(a.adminPlan(), a.adminQuota(), a.adminOrg())
 	return cmd
 }

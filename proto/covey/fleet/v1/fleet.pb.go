@@ -294,7 +294,10 @@ type Hello struct {
 	Version       string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
 	// Accounts held from an earlier session or the state directory, with the
 	// revision of the claims in force there.
-	Accounts      []*HeldAccount `protobuf:"bytes,4,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	Accounts []*HeldAccount `protobuf:"bytes,4,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	// SHA-256 of the certificate authorities that the broker trusts, the one first
+	// that signed its certificate.
+	Authorities   [][]byte `protobuf:"bytes,5,rep,name=authorities,proto3" json:"authorities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -353,6 +356,13 @@ func (x *Hello) GetVersion() string {
 func (x *Hello) GetAccounts() []*HeldAccount {
 	if x != nil {
 		return x.Accounts
+	}
+	return nil
+}
+
+func (x *Hello) GetAuthorities() [][]byte {
+	if x != nil {
+		return x.Authorities
 	}
 	return nil
 }
@@ -509,9 +519,11 @@ func (x *Acknowledge) GetRevision() int64 {
 
 // Heartbeat renews the lease.
 type Heartbeat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Connections   int64                  `protobuf:"varint,1,opt,name=connections,proto3" json:"connections,omitempty"`
-	Accounts      int64                  `protobuf:"varint,2,opt,name=accounts,proto3" json:"accounts,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Connections int64                  `protobuf:"varint,1,opt,name=connections,proto3" json:"connections,omitempty"`
+	Accounts    int64                  `protobuf:"varint,2,opt,name=accounts,proto3" json:"accounts,omitempty"`
+	// As in Hello.
+	Authorities   [][]byte `protobuf:"bytes,3,rep,name=authorities,proto3" json:"authorities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -558,6 +570,13 @@ func (x *Heartbeat) GetAccounts() int64 {
 		return x.Accounts
 	}
 	return 0
+}
+
+func (x *Heartbeat) GetAuthorities() [][]byte {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
 }
 
 // Goodbye is the proof of exit: all clients are gone and the process will serve
@@ -696,7 +715,8 @@ func (*AttendResponse_AccountClaims) isAttendResponse_Message() {}
 
 func (*AttendResponse_Watermark) isAttendResponse_Message() {}
 
-// Welcome comes first, and again when the operator's JWT or draining changes.
+// Welcome comes first, and again when the operator's JWT, draining or the
+// certificate authorities change.
 type Welcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How long the lease lasts without a heartbeat.
@@ -711,7 +731,10 @@ type Welcome struct {
 	// The operator's signed JWT: names the signing keys that accounts may carry.
 	OperatorJwt string `protobuf:"bytes,5,opt,name=operator_jwt,json=operatorJwt,proto3" json:"operator_jwt,omitempty"`
 	// The broker shall take no new clients, and let those that it has go.
-	Draining      bool `protobuf:"varint,6,opt,name=draining,proto3" json:"draining,omitempty"`
+	Draining bool `protobuf:"varint,6,opt,name=draining,proto3" json:"draining,omitempty"`
+	// SHA-256 of the certificate authorities to trust. The first one is to have
+	// signed the broker's certificate: it asks for a new one until all that is so.
+	Authorities   [][]byte `protobuf:"bytes,7,rep,name=authorities,proto3" json:"authorities,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -786,6 +809,13 @@ func (x *Welcome) GetDraining() bool {
 		return x.Draining
 	}
 	return false
+}
+
+func (x *Welcome) GetAuthorities() [][]byte {
+	if x != nil {
+		return x.Authorities
+	}
+	return nil
 }
 
 // AccountClaims is one account's state.
@@ -1178,13 +1208,14 @@ const file_covey_fleet_v1_fleet_proto_rawDesc = "" +
 	"\vacknowledge\x18\x03 \x01(\v2\x1b.covey.fleet.v1.AcknowledgeH\x00R\vacknowledge\x129\n" +
 	"\theartbeat\x18\x04 \x01(\v2\x19.covey.fleet.v1.HeartbeatH\x00R\theartbeat\x123\n" +
 	"\agoodbye\x18\x05 \x01(\v2\x17.covey.fleet.v1.GoodbyeH\x00R\agoodbyeB\t\n" +
-	"\amessage\"\xa2\x01\n" +
+	"\amessage\"\xc4\x01\n" +
 	"\x05Hello\x12%\n" +
 	"\x0eincarnation_id\x18\x01 \x01(\tR\rincarnationId\x12\x1f\n" +
 	"\vserver_name\x18\x02 \x01(\tR\n" +
 	"serverName\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x127\n" +
-	"\baccounts\x18\x04 \x03(\v2\x1b.covey.fleet.v1.HeldAccountR\baccounts\"W\n" +
+	"\baccounts\x18\x04 \x03(\v2\x1b.covey.fleet.v1.HeldAccountR\baccounts\x12 \n" +
+	"\vauthorities\x18\x05 \x03(\fR\vauthorities\"W\n" +
 	"\vHeldAccount\x12,\n" +
 	"\x12account_public_key\x18\x01 \x01(\tR\x10accountPublicKey\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\"0\n" +
@@ -1192,23 +1223,25 @@ const file_covey_fleet_v1_fleet_proto_rawDesc = "" +
 	"\x03add\x18\x01 \x03(\tR\x03add\x12\x16\n" +
 	"\x06remove\x18\x02 \x03(\tR\x06remove\")\n" +
 	"\vAcknowledge\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x03R\brevision\"I\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\"k\n" +
 	"\tHeartbeat\x12 \n" +
 	"\vconnections\x18\x01 \x01(\x03R\vconnections\x12\x1a\n" +
-	"\baccounts\x18\x02 \x01(\x03R\baccounts\"\t\n" +
+	"\baccounts\x18\x02 \x01(\x03R\baccounts\x12 \n" +
+	"\vauthorities\x18\x03 \x03(\fR\vauthorities\"\t\n" +
 	"\aGoodbye\"\xd3\x01\n" +
 	"\x0eAttendResponse\x123\n" +
 	"\awelcome\x18\x01 \x01(\v2\x17.covey.fleet.v1.WelcomeH\x00R\awelcome\x12F\n" +
 	"\x0eaccount_claims\x18\x02 \x01(\v2\x1d.covey.fleet.v1.AccountClaimsH\x00R\raccountClaims\x129\n" +
 	"\twatermark\x18\x03 \x01(\v2\x19.covey.fleet.v1.WatermarkH\x00R\twatermarkB\t\n" +
-	"\amessage\"\x8a\x02\n" +
+	"\amessage\"\xac\x02\n" +
 	"\aWelcome\x126\n" +
 	"\tlease_ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\bleaseTtl\x12>\n" +
 	"\roffline_grace\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\fofflineGrace\x12,\n" +
 	"\x03now\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x03R\brevision\x12!\n" +
 	"\foperator_jwt\x18\x05 \x01(\tR\voperatorJwt\x12\x1a\n" +
-	"\bdraining\x18\x06 \x01(\bR\bdraining\"k\n" +
+	"\bdraining\x18\x06 \x01(\bR\bdraining\x12 \n" +
+	"\vauthorities\x18\a \x03(\fR\vauthorities\"k\n" +
 	"\rAccountClaims\x12,\n" +
 	"\x12account_public_key\x18\x01 \x01(\tR\x10accountPublicKey\x12\x10\n" +
 	"\x03jwt\x18\x02 \x01(\tR\x03jwt\x12\x1a\n" +
