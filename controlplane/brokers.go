@@ -9,6 +9,7 @@ import (
 
 	"github.com/coveymq/covey/controlplane/internal/fleet"
 	"github.com/coveymq/covey/controlplane/internal/operation"
+	"github.com/coveymq/covey/controlplane/internal/refused"
 	"github.com/coveymq/covey/controlplane/internal/stock"
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/internal/errs"
@@ -19,8 +20,10 @@ const custodyOfFleet = "fleet/ca"
 
 // openFleet starts the service that brokers call, on its own listener.
 func (s *Server) openFleet(ctx context.Context, cfg Config) error {
+	collected := refused.New(s.store, cfg.Logger)
+	s.background(collected.Run)
 	service, err := fleet.New(ctx, fleet.Config{
-		Etcd: s.etcd.client, Custody: s.custody.Row(custodyOfFleet), Receipts: ledgerReceipts{s.ledger}, Logger: cfg.Logger,
+		Etcd: s.etcd.client, Custody: s.custody.Row(custodyOfFleet), Receipts: ledgerReceipts{s.ledger}, Refused: collected.Take, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/coveymq/covey/accounts"
 	"github.com/coveymq/covey/controlplane/internal/audit"
+	"github.com/coveymq/covey/controlplane/internal/auditlog"
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
 )
@@ -93,4 +94,9 @@ func Notices(ctx context.Context, s *Server, organization string) ([]audit.Entry
 	}
 	all, err := s.audit.Entries(ctx, v, 0, 1000)
 	return slices.DeleteFunc(all, func(e audit.Entry) bool { return e.Method != tenancy.ExpiringMethod }), err
+}
+
+// VerifyAudit checks every audit log.
+func (s *Server) VerifyAudit(ctx context.Context, each func(auditlog.Verdict) error) error {
+	return s.audit.VerifyAll(ctx, each)
 }

@@ -149,6 +149,7 @@ func (b *Broker) assemble(ctx context.Context) error {
 		b.ownSystem()
 		b.host.Auth = auth.NewOperator(e.accounts)
 		b.host.NewIntent = e.newIntent
+		b.host.Refusals = e.refusals
 	} else if err := b.standAlone(ctx); err != nil {
 		return err
 	}

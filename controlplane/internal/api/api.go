@@ -61,6 +61,7 @@ type Config struct {
 	Usage   UsageReader
 	Watcher clientv3.Watcher // of the store's etcd
 	Staff   Maintainer       // nil: no MaintenanceService
+	Audit   AuditReader
 
 	Authority Authority // nil: no FleetAuthorityService
 
@@ -86,6 +87,7 @@ type Server struct {
 	drain     context.CancelFunc
 	maintain  Maintainer
 	authority Authority
+	audit     AuditReader
 }
 
 // New returns a server of the API.
@@ -99,7 +101,7 @@ func New(cfg Config) (*Server, error) {
 		federation: cfg.Federation, watcher: cfg.Watcher, draining: draining, drain: drain,
 		store: cfg.Store, tenancy: cfg.Tenancy, fleet: cfg.Fleet, usage: cfg.Usage,
 		validate: validate, log: cfg.Logger.With("component", "api"), health: health.NewServer(),
-		uses: authn.NewUses(cfg.Store.NoteUse, cfg.Logger), maintain: cfg.Staff, authority: cfg.Authority,
+		uses: authn.NewUses(cfg.Store.NoteUse, cfg.Logger), maintain: cfg.Staff, audit: cfg.Audit, authority: cfg.Authority,
 	}, nil
 }
 
@@ -133,6 +135,7 @@ func (s *Server) GRPC(options ...grpc.ServerOption) *grpc.Server {
 	apiv1.RegisterPlanServiceServer(g, &plans{Server: s})
 	adminv1.RegisterPlanServiceServer(g, &staffPlans{Server: s})
 	adminv1.RegisterOrganizationServiceServer(g, &staffOrganizations{Server: s})
+	apiv1.RegisterAuditServiceServer(g, &audits{Server: s})
 	adminv1.RegisterBrokerServiceServer(g, &brokerService{Server: s})
 	adminv1.RegisterOperatorServiceServer(g, &operatorService{Server: s})
 	if s.authority != nil {

@@ -22,9 +22,21 @@ type Entry struct {
 	RequestID string    `json:"request_id"`          // the caller's or ours
 	Operation string    `json:"operation,omitempty"` // the operation that it began
 	Reason    string    `json:"reason,omitempty"`    // as the caller gave it
+	Refusals  []Refusal `json:"refusals,omitempty"`  // what brokers refused, if that is what it tells
 	Digest    string    `json:"digest"`              // SHA-256 over all that was written
 	Previous  string    `json:"previous"`            // hash of the entry before
 	Hash      string    `json:"hash"`
+}
+
+// Refusal is what brokers refused one user for one reason, and how often.
+type Refusal struct {
+	Account string    `json:"account,omitempty"` // public keys, as the user's JWT says
+	User    string    `json:"user,omitempty"`
+	Kind    string    `json:"kind"`
+	Reason  string    `json:"reason"`
+	Count   int64     `json:"count"`
+	First   time.Time `json:"first"` // whole seconds, UTC
+	Last    time.Time `json:"last"`
 }
 
 // Head is the end of a chain. The zero Head is an empty chain.

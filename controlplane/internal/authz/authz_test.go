@@ -29,6 +29,7 @@ func table() map[string]string {
 		"OrganizationService/GetOrganization":        "yyyyyy",
 		"OrganizationService/ListOrganizations":      "yyyyyy",
 		"AccountService/CreateAccount":               "yyy---",
+		"AuditService/ListAuditEntries":              "yyy---",
 		"AccountService/GetAccount":                  "yyyyyy",
 		"AccountService/ListAccounts":                "yyyyyy",
 		"AccountService/UpdateAccount":               "yyy---",

@@ -171,6 +171,7 @@ func sharingRules() map[string]rule {
 		v1 + "FederationService/DeleteFederationPolicy": admins(),
 		v1 + "FederationService/ExchangeToken":          {token: true},
 		v1 + "WatchService/WatchResources":              everybody(),
+		v1 + "AuditService/ListAuditEntries":            admins(),
 		v1 + "AccessService/ExplainAccess":              technical(),
 		v1 + "AccessService/GetEffectiveLimits":         everybody(),
 		v1 + "ShareService/RejectShare":                 admins(),

@@ -22,6 +22,7 @@ const (
 	// incarnationMax is generous for a UUID.
 	incarnationMax = 64
 	versionMax     = 64
+	refusalsMax    = 1000 // of one message
 )
 
 // Attend runs one broker's session until the broker leaves, loses its lease or
@@ -173,6 +174,13 @@ func (ses *session) hear(m *fleetv1.AttendRequest) error {
 		ses.keeper.acknowledged(v.Acknowledge.GetRevision())
 	case *fleetv1.AttendRequest_Heartbeat:
 		ses.keeper.heartbeat(v.Heartbeat)
+	case *fleetv1.AttendRequest_Refusals:
+		if len(v.Refusals.GetRefusals()) > refusalsMax {
+			return status.Errorf(codes.InvalidArgument, "refusals: at most %d", refusalsMax)
+		}
+		if ses.service.refused != nil {
+			ses.service.refused(v.Refusals)
+		}
 	case *fleetv1.AttendRequest_Goodbye:
 		return errGoodbye
 	default:

@@ -33,6 +33,8 @@ type Config struct {
 	Custody Custody
 	// Receipts answers GetUsageReceipt; nil makes that call unavailable.
 	Receipts ReceiptReader
+	// Refused is told what clients of brokers were refused; nil for nobody.
+	Refused func(*fleetv1.Refusals)
 	// Hosts are names and addresses put into listener certificates besides
 	// ServerName, localhost and the loopback addresses.
 	Hosts []string
@@ -50,6 +52,7 @@ type Service struct {
 	// Immutable after New.
 	etcd         *clientv3.Client
 	receipts     ReceiptReader
+	refused      func(*fleetv1.Refusals)
 	leaseTTL     time.Duration
 	offlineGrace time.Duration
 	log          *slog.Logger
@@ -85,7 +88,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		etcd: cfg.Etcd, receipts: cfg.Receipts, custody: cfg.Custody,
+		etcd: cfg.Etcd, receipts: cfg.Receipts, refused: cfg.Refused, custody: cfg.Custody,
 		leaseTTL: cfg.LeaseTTL, offlineGrace: cfg.OfflineGrace,
 		log:          cfg.Logger,
 		certificates: &listenerCertificates{hosts: cfg.Hosts, current: make(map[string]*tls.Certificate)},

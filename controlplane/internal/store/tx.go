@@ -114,7 +114,7 @@ func (t *Tx) appendAudit(ctx context.Context, c Change) error {
 	}
 	entry, next, err := head.Append(audit.Entry{
 		Time: t.Now, Actor: c.Actor, Method: c.Method, Target: c.Target, RequestID: c.RequestID,
-		Operation: t.operation, Reason: c.Reason, Digest: t.digest(),
+		Operation: t.operation, Reason: c.Reason, Refusals: c.Refusals, Digest: t.digest(),
 	})
 	if err != nil {
 		return fmt.Errorf("chain audit entry: %w", err)

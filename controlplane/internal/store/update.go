@@ -11,6 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/coveymq/covey/accounts"
+	"github.com/coveymq/covey/controlplane/internal/audit"
 	"github.com/coveymq/covey/internal/errs"
 	"github.com/coveymq/covey/internal/lifecycle"
 )
@@ -34,6 +35,8 @@ type Change struct {
 	RequestID    string // the caller's; made up when empty
 	Fingerprint  []byte // hash of the request; the same id with another one is refused
 	DryRun       bool   // all checks, no write
+
+	Refusals []audit.Refusal // what the entry tells, if it tells of no change
 }
 
 // Outcome is what a replay of the request gets instead of a second change.

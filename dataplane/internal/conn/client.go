@@ -88,6 +88,8 @@ type Client struct {
 	timer timer
 	gone  bool
 
+	denied denied // what permissions refused since it was told
+
 	seat account.Seat // guarded by the mutex of the account
 
 	mu      sync.Mutex                 // held also while it changes who the client is: shown, perms
@@ -240,6 +242,9 @@ func (c *Client) close() {
 	c.out.CloseNotify()
 	c.out.Close()
 	if c.admitted.Load() {
+		if c.host.Refusals != nil {
+			c.denied.tell(c.host.Refusals, c.identity, time.Now())
+		}
 		c.identity.Account.Leave(c) // after the last byte is counted
 	}
 	c.host.remove(c)

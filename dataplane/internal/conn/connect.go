@@ -91,6 +91,7 @@ func (c *Client) authenticate() *account.Refusal {
 				r = account.Violation(err.Error())
 			}
 			c.refused(r)
+			c.noteRefused(r)
 			return r
 		case c.host.epoch.Load() == epoch:
 			c.welcomed()

@@ -11,6 +11,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/egress"
 	"github.com/coveymq/covey/dataplane/internal/permission"
+	"github.com/coveymq/covey/dataplane/internal/refusals"
 	"github.com/coveymq/covey/dataplane/internal/secure"
 	"github.com/coveymq/covey/dataplane/internal/turn"
 )
@@ -68,6 +69,8 @@ type Host struct {
 	Log      *slog.Logger
 	// NewIntent returns the usage intent of a connection; nil to keep none.
 	NewIntent func() Intent
+	// Refusals is told what clients were refused; nil for nobody.
+	Refusals *refusals.Book
 	// Events hears of connections; nil for nobody.
 	Events Events
 	// Services answers requests to the broker itself; nil for nobody.

@@ -112,6 +112,7 @@ func (c *Client) mayPublish(w *worker, op *wire.Op, p *permission.Set) bool {
 	}
 	if reserved(op.Reply) && reservedReply(op.Reply) {
 		w.known = known{}
+		c.denied.publishes.Add(1)
 		text := fmt.Sprintf("Permissions Violation for Publish with Reply of %q", op.Reply)
 		c.complain(w, text)
 		w.tracing.refused(text)
@@ -137,6 +138,7 @@ func reservedReply(r []byte) bool {
 
 func (c *Client) publishViolation(w *worker, subj []byte) bool {
 	w.known = known{}
+	c.denied.publishes.Add(1)
 	text := fmt.Sprintf("Permissions Violation for Publish to %q", subj)
 	c.complain(w, text)
 	w.tracing.refused(text)

@@ -31,6 +31,7 @@ func (c *Client) subscribe(w *worker, arg []byte) *account.Refusal {
 	subj, queue := sub.Subject(), sub.Queue()
 	perms := c.perms.Load()
 	if !perms.Subscribe(subj, queue) || queue == reservedGroup {
+		c.denied.subscriptions.Add(1)
 		c.complain(w, subscribeViolation(subj, queue))
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 type mail struct {
 	hold    map[string]bool // true: add, false: remove
 	ack     int64
+	refused []*fleetv1.Refusal
 	goodbye bool
 }
 
@@ -57,6 +58,9 @@ func (o *outbox) take() mail {
 	return m
 }
 
+// refusalsMax is how many refusals one message tells.
+const refusalsMax = 1000
+
 // holdMax is how many accounts one Hold names.
 const holdMax = 1000
 
@@ -78,6 +82,9 @@ func (m mail) requests() []*fleetv1.AttendRequest {
 		reqs = append(reqs, &fleetv1.AttendRequest{Message: &fleetv1.AttendRequest_Acknowledge{
 			Acknowledge: &fleetv1.Acknowledge{Revision: m.ack},
 		}})
+	}
+	for part := range slices.Chunk(m.refused, refusalsMax) {
+		reqs = append(reqs, &fleetv1.AttendRequest{Message: &fleetv1.AttendRequest_Refusals{Refusals: &fleetv1.Refusals{Refusals: part}}})
 	}
 	if m.goodbye {
 		reqs = append(reqs, &fleetv1.AttendRequest{Message: &fleetv1.AttendRequest_Goodbye{Goodbye: &fleetv1.Goodbye{}}})

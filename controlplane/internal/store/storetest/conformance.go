@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -315,7 +316,7 @@ func testAuditChain(t *testing.T, s *store.Store) {
 	}
 	// The ledger takes some, and the chain goes on.
 	pending, err := s.PendingAudits(t.Context(), 4)
-	if err != nil || len(pending) != 4 || pending[3].Organization != "acme" || pending[3].Entry != entries[3] {
+	if err != nil || len(pending) != 4 || pending[3].Organization != "acme" || !reflect.DeepEqual(pending[3].Entry, entries[3]) {
 		t.Fatalf("pending %+v, %v", pending, err)
 	}
 	for range 2 {

@@ -164,6 +164,7 @@ type AttendRequest struct {
 	//	*AttendRequest_Acknowledge
 	//	*AttendRequest_Heartbeat
 	//	*AttendRequest_Goodbye
+	//	*AttendRequest_Refusals
 	Message       isAttendRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -251,6 +252,15 @@ func (x *AttendRequest) GetGoodbye() *Goodbye {
 	return nil
 }
 
+func (x *AttendRequest) GetRefusals() *Refusals {
+	if x != nil {
+		if x, ok := x.Message.(*AttendRequest_Refusals); ok {
+			return x.Refusals
+		}
+	}
+	return nil
+}
+
 type isAttendRequest_Message interface {
 	isAttendRequest_Message()
 }
@@ -275,6 +285,10 @@ type AttendRequest_Goodbye struct {
 	Goodbye *Goodbye `protobuf:"bytes,5,opt,name=goodbye,proto3,oneof"`
 }
 
+type AttendRequest_Refusals struct {
+	Refusals *Refusals `protobuf:"bytes,6,opt,name=refusals,proto3,oneof"`
+}
+
 func (*AttendRequest_Hello) isAttendRequest_Message() {}
 
 func (*AttendRequest_Hold) isAttendRequest_Message() {}
@@ -284,6 +298,8 @@ func (*AttendRequest_Acknowledge) isAttendRequest_Message() {}
 func (*AttendRequest_Heartbeat) isAttendRequest_Message() {}
 
 func (*AttendRequest_Goodbye) isAttendRequest_Message() {}
+
+func (*AttendRequest_Refusals) isAttendRequest_Message() {}
 
 // Hello opens a session.
 type Hello struct {
@@ -579,6 +595,149 @@ func (x *Heartbeat) GetAuthorities() [][]byte {
 	return nil
 }
 
+// Refusals tells what clients were refused since it was told last. What is lost on
+// the way is not told again.
+type Refusals struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1000.
+	Refusals      []*Refusal `protobuf:"bytes,1,rep,name=refusals,proto3" json:"refusals,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refusals) Reset() {
+	*x = Refusals{}
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refusals) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refusals) ProtoMessage() {}
+
+func (x *Refusals) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refusals.ProtoReflect.Descriptor instead.
+func (*Refusals) Descriptor() ([]byte, []int) {
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Refusals) GetRefusals() []*Refusal {
+	if x != nil {
+		return x.Refusals
+	}
+	return nil
+}
+
+// Refusal is what one user was refused for one reason.
+type Refusal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose account it is, as the user's JWT says; empty if that is not known.
+	AccountPublicKey string `protobuf:"bytes,1,opt,name=account_public_key,json=accountPublicKey,proto3" json:"account_public_key,omitempty"`
+	UserPublicKey    string `protobuf:"bytes,2,opt,name=user_public_key,json=userPublicKey,proto3" json:"user_public_key,omitempty"`
+	// connect, publish or subscribe.
+	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	// For people; "others" for what did not fit.
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Count         int64                  `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
+	FirstTime     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=first_time,json=firstTime,proto3" json:"first_time,omitempty"`
+	LastTime      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_time,json=lastTime,proto3" json:"last_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refusal) Reset() {
+	*x = Refusal{}
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refusal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refusal) ProtoMessage() {}
+
+func (x *Refusal) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
+func (*Refusal) Descriptor() ([]byte, []int) {
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Refusal) GetAccountPublicKey() string {
+	if x != nil {
+		return x.AccountPublicKey
+	}
+	return ""
+}
+
+func (x *Refusal) GetUserPublicKey() string {
+	if x != nil {
+		return x.UserPublicKey
+	}
+	return ""
+}
+
+func (x *Refusal) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Refusal) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Refusal) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Refusal) GetFirstTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstTime
+	}
+	return nil
+}
+
+func (x *Refusal) GetLastTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastTime
+	}
+	return nil
+}
+
 // Goodbye is the proof of exit: all clients are gone and the process will serve
 // nobody any more.
 type Goodbye struct {
@@ -589,7 +748,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[8]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +760,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[8]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +773,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{8}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{10}
 }
 
 type AttendResponse struct {
@@ -631,7 +790,7 @@ type AttendResponse struct {
 
 func (x *AttendResponse) Reset() {
 	*x = AttendResponse{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[9]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -643,7 +802,7 @@ func (x *AttendResponse) String() string {
 func (*AttendResponse) ProtoMessage() {}
 
 func (x *AttendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[9]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -656,7 +815,7 @@ func (x *AttendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttendResponse.ProtoReflect.Descriptor instead.
 func (*AttendResponse) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{9}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AttendResponse) GetMessage() isAttendResponse_Message {
@@ -741,7 +900,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[10]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -753,7 +912,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[10]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -766,7 +925,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{10}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Welcome) GetLeaseTtl() *durationpb.Duration {
@@ -832,7 +991,7 @@ type AccountClaims struct {
 
 func (x *AccountClaims) Reset() {
 	*x = AccountClaims{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[11]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -844,7 +1003,7 @@ func (x *AccountClaims) String() string {
 func (*AccountClaims) ProtoMessage() {}
 
 func (x *AccountClaims) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[11]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -857,7 +1016,7 @@ func (x *AccountClaims) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountClaims.ProtoReflect.Descriptor instead.
 func (*AccountClaims) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{11}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AccountClaims) GetAccountPublicKey() string {
@@ -892,7 +1051,7 @@ type Watermark struct {
 
 func (x *Watermark) Reset() {
 	*x = Watermark{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[12]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -904,7 +1063,7 @@ func (x *Watermark) String() string {
 func (*Watermark) ProtoMessage() {}
 
 func (x *Watermark) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[12]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -917,7 +1076,7 @@ func (x *Watermark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watermark.ProtoReflect.Descriptor instead.
 func (*Watermark) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{12}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Watermark) GetRevision() int64 {
@@ -936,7 +1095,7 @@ type LookupAccountRequest struct {
 
 func (x *LookupAccountRequest) Reset() {
 	*x = LookupAccountRequest{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[13]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -948,7 +1107,7 @@ func (x *LookupAccountRequest) String() string {
 func (*LookupAccountRequest) ProtoMessage() {}
 
 func (x *LookupAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[13]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -961,7 +1120,7 @@ func (x *LookupAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupAccountRequest.ProtoReflect.Descriptor instead.
 func (*LookupAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{13}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LookupAccountRequest) GetAccountPublicKey() string {
@@ -980,7 +1139,7 @@ type LookupAccountResponse struct {
 
 func (x *LookupAccountResponse) Reset() {
 	*x = LookupAccountResponse{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[14]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -992,7 +1151,7 @@ func (x *LookupAccountResponse) String() string {
 func (*LookupAccountResponse) ProtoMessage() {}
 
 func (x *LookupAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[14]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1005,7 +1164,7 @@ func (x *LookupAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupAccountResponse.ProtoReflect.Descriptor instead.
 func (*LookupAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{14}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LookupAccountResponse) GetClaims() *AccountClaims {
@@ -1026,7 +1185,7 @@ type GetUsageReceiptRequest struct {
 
 func (x *GetUsageReceiptRequest) Reset() {
 	*x = GetUsageReceiptRequest{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[15]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1038,7 +1197,7 @@ func (x *GetUsageReceiptRequest) String() string {
 func (*GetUsageReceiptRequest) ProtoMessage() {}
 
 func (x *GetUsageReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[15]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1051,7 +1210,7 @@ func (x *GetUsageReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUsageReceiptRequest.ProtoReflect.Descriptor instead.
 func (*GetUsageReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{15}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetUsageReceiptRequest) GetIncarnationId() string {
@@ -1077,7 +1236,7 @@ type GetUsageReceiptResponse struct {
 
 func (x *GetUsageReceiptResponse) Reset() {
 	*x = GetUsageReceiptResponse{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[16]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1248,7 @@ func (x *GetUsageReceiptResponse) String() string {
 func (*GetUsageReceiptResponse) ProtoMessage() {}
 
 func (x *GetUsageReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[16]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1261,7 @@ func (x *GetUsageReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUsageReceiptResponse.ProtoReflect.Descriptor instead.
 func (*GetUsageReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{16}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetUsageReceiptResponse) GetReceipts() []*UsageReceipt {
@@ -1128,7 +1287,7 @@ type UsageReceipt struct {
 
 func (x *UsageReceipt) Reset() {
 	*x = UsageReceipt{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[17]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1299,7 @@ func (x *UsageReceipt) String() string {
 func (*UsageReceipt) ProtoMessage() {}
 
 func (x *UsageReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[17]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1312,7 @@ func (x *UsageReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageReceipt.ProtoReflect.Descriptor instead.
 func (*UsageReceipt) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{17}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UsageReceipt) GetWindow() int64 {
@@ -1201,13 +1360,14 @@ const file_covey_fleet_v1_fleet_proto_rawDesc = "" +
 	"\rEnrolResponse\x12\x1b\n" +
 	"\tbroker_id\x18\x01 \x01(\tR\bbrokerId\x12+\n" +
 	"\x11certificate_chain\x18\x02 \x03(\fR\x10certificateChain\x12.\n" +
-	"\x13control_plane_roots\x18\x03 \x03(\fR\x11controlPlaneRoots\"\xa6\x02\n" +
+	"\x13control_plane_roots\x18\x03 \x03(\fR\x11controlPlaneRoots\"\xde\x02\n" +
 	"\rAttendRequest\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x15.covey.fleet.v1.HelloH\x00R\x05hello\x12*\n" +
 	"\x04hold\x18\x02 \x01(\v2\x14.covey.fleet.v1.HoldH\x00R\x04hold\x12?\n" +
 	"\vacknowledge\x18\x03 \x01(\v2\x1b.covey.fleet.v1.AcknowledgeH\x00R\vacknowledge\x129\n" +
 	"\theartbeat\x18\x04 \x01(\v2\x19.covey.fleet.v1.HeartbeatH\x00R\theartbeat\x123\n" +
-	"\agoodbye\x18\x05 \x01(\v2\x17.covey.fleet.v1.GoodbyeH\x00R\agoodbyeB\t\n" +
+	"\agoodbye\x18\x05 \x01(\v2\x17.covey.fleet.v1.GoodbyeH\x00R\agoodbye\x126\n" +
+	"\brefusals\x18\x06 \x01(\v2\x18.covey.fleet.v1.RefusalsH\x00R\brefusalsB\t\n" +
 	"\amessage\"\xc4\x01\n" +
 	"\x05Hello\x12%\n" +
 	"\x0eincarnation_id\x18\x01 \x01(\tR\rincarnationId\x12\x1f\n" +
@@ -1227,7 +1387,18 @@ const file_covey_fleet_v1_fleet_proto_rawDesc = "" +
 	"\tHeartbeat\x12 \n" +
 	"\vconnections\x18\x01 \x01(\x03R\vconnections\x12\x1a\n" +
 	"\baccounts\x18\x02 \x01(\x03R\baccounts\x12 \n" +
-	"\vauthorities\x18\x03 \x03(\fR\vauthorities\"\t\n" +
+	"\vauthorities\x18\x03 \x03(\fR\vauthorities\"?\n" +
+	"\bRefusals\x123\n" +
+	"\brefusals\x18\x01 \x03(\v2\x17.covey.fleet.v1.RefusalR\brefusals\"\x95\x02\n" +
+	"\aRefusal\x12,\n" +
+	"\x12account_public_key\x18\x01 \x01(\tR\x10accountPublicKey\x12&\n" +
+	"\x0fuser_public_key\x18\x02 \x01(\tR\ruserPublicKey\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05count\x18\x05 \x01(\x03R\x05count\x129\n" +
+	"\n" +
+	"first_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime\x127\n" +
+	"\tlast_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\"\t\n" +
 	"\aGoodbye\"\xd3\x01\n" +
 	"\x0eAttendResponse\x123\n" +
 	"\awelcome\x18\x01 \x01(\v2\x17.covey.fleet.v1.WelcomeH\x00R\awelcome\x12F\n" +
@@ -1280,7 +1451,7 @@ func file_covey_fleet_v1_fleet_proto_rawDescGZIP() []byte {
 	return file_covey_fleet_v1_fleet_proto_rawDescData
 }
 
-var file_covey_fleet_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_covey_fleet_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_covey_fleet_v1_fleet_proto_goTypes = []any{
 	(*EnrolRequest)(nil),            // 0: covey.fleet.v1.EnrolRequest
 	(*EnrolResponse)(nil),           // 1: covey.fleet.v1.EnrolResponse
@@ -1290,47 +1461,53 @@ var file_covey_fleet_v1_fleet_proto_goTypes = []any{
 	(*Hold)(nil),                    // 5: covey.fleet.v1.Hold
 	(*Acknowledge)(nil),             // 6: covey.fleet.v1.Acknowledge
 	(*Heartbeat)(nil),               // 7: covey.fleet.v1.Heartbeat
-	(*Goodbye)(nil),                 // 8: covey.fleet.v1.Goodbye
-	(*AttendResponse)(nil),          // 9: covey.fleet.v1.AttendResponse
-	(*Welcome)(nil),                 // 10: covey.fleet.v1.Welcome
-	(*AccountClaims)(nil),           // 11: covey.fleet.v1.AccountClaims
-	(*Watermark)(nil),               // 12: covey.fleet.v1.Watermark
-	(*LookupAccountRequest)(nil),    // 13: covey.fleet.v1.LookupAccountRequest
-	(*LookupAccountResponse)(nil),   // 14: covey.fleet.v1.LookupAccountResponse
-	(*GetUsageReceiptRequest)(nil),  // 15: covey.fleet.v1.GetUsageReceiptRequest
-	(*GetUsageReceiptResponse)(nil), // 16: covey.fleet.v1.GetUsageReceiptResponse
-	(*UsageReceipt)(nil),            // 17: covey.fleet.v1.UsageReceipt
-	(*durationpb.Duration)(nil),     // 18: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),   // 19: google.protobuf.Timestamp
+	(*Refusals)(nil),                // 8: covey.fleet.v1.Refusals
+	(*Refusal)(nil),                 // 9: covey.fleet.v1.Refusal
+	(*Goodbye)(nil),                 // 10: covey.fleet.v1.Goodbye
+	(*AttendResponse)(nil),          // 11: covey.fleet.v1.AttendResponse
+	(*Welcome)(nil),                 // 12: covey.fleet.v1.Welcome
+	(*AccountClaims)(nil),           // 13: covey.fleet.v1.AccountClaims
+	(*Watermark)(nil),               // 14: covey.fleet.v1.Watermark
+	(*LookupAccountRequest)(nil),    // 15: covey.fleet.v1.LookupAccountRequest
+	(*LookupAccountResponse)(nil),   // 16: covey.fleet.v1.LookupAccountResponse
+	(*GetUsageReceiptRequest)(nil),  // 17: covey.fleet.v1.GetUsageReceiptRequest
+	(*GetUsageReceiptResponse)(nil), // 18: covey.fleet.v1.GetUsageReceiptResponse
+	(*UsageReceipt)(nil),            // 19: covey.fleet.v1.UsageReceipt
+	(*timestamppb.Timestamp)(nil),   // 20: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 21: google.protobuf.Duration
 }
 var file_covey_fleet_v1_fleet_proto_depIdxs = []int32{
 	3,  // 0: covey.fleet.v1.AttendRequest.hello:type_name -> covey.fleet.v1.Hello
 	5,  // 1: covey.fleet.v1.AttendRequest.hold:type_name -> covey.fleet.v1.Hold
 	6,  // 2: covey.fleet.v1.AttendRequest.acknowledge:type_name -> covey.fleet.v1.Acknowledge
 	7,  // 3: covey.fleet.v1.AttendRequest.heartbeat:type_name -> covey.fleet.v1.Heartbeat
-	8,  // 4: covey.fleet.v1.AttendRequest.goodbye:type_name -> covey.fleet.v1.Goodbye
-	4,  // 5: covey.fleet.v1.Hello.accounts:type_name -> covey.fleet.v1.HeldAccount
-	10, // 6: covey.fleet.v1.AttendResponse.welcome:type_name -> covey.fleet.v1.Welcome
-	11, // 7: covey.fleet.v1.AttendResponse.account_claims:type_name -> covey.fleet.v1.AccountClaims
-	12, // 8: covey.fleet.v1.AttendResponse.watermark:type_name -> covey.fleet.v1.Watermark
-	18, // 9: covey.fleet.v1.Welcome.lease_ttl:type_name -> google.protobuf.Duration
-	18, // 10: covey.fleet.v1.Welcome.offline_grace:type_name -> google.protobuf.Duration
-	19, // 11: covey.fleet.v1.Welcome.now:type_name -> google.protobuf.Timestamp
-	11, // 12: covey.fleet.v1.LookupAccountResponse.claims:type_name -> covey.fleet.v1.AccountClaims
-	17, // 13: covey.fleet.v1.GetUsageReceiptResponse.receipts:type_name -> covey.fleet.v1.UsageReceipt
-	0,  // 14: covey.fleet.v1.FleetService.Enrol:input_type -> covey.fleet.v1.EnrolRequest
-	2,  // 15: covey.fleet.v1.FleetService.Attend:input_type -> covey.fleet.v1.AttendRequest
-	13, // 16: covey.fleet.v1.FleetService.LookupAccount:input_type -> covey.fleet.v1.LookupAccountRequest
-	15, // 17: covey.fleet.v1.FleetService.GetUsageReceipt:input_type -> covey.fleet.v1.GetUsageReceiptRequest
-	1,  // 18: covey.fleet.v1.FleetService.Enrol:output_type -> covey.fleet.v1.EnrolResponse
-	9,  // 19: covey.fleet.v1.FleetService.Attend:output_type -> covey.fleet.v1.AttendResponse
-	14, // 20: covey.fleet.v1.FleetService.LookupAccount:output_type -> covey.fleet.v1.LookupAccountResponse
-	16, // 21: covey.fleet.v1.FleetService.GetUsageReceipt:output_type -> covey.fleet.v1.GetUsageReceiptResponse
-	18, // [18:22] is the sub-list for method output_type
-	14, // [14:18] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	10, // 4: covey.fleet.v1.AttendRequest.goodbye:type_name -> covey.fleet.v1.Goodbye
+	8,  // 5: covey.fleet.v1.AttendRequest.refusals:type_name -> covey.fleet.v1.Refusals
+	4,  // 6: covey.fleet.v1.Hello.accounts:type_name -> covey.fleet.v1.HeldAccount
+	9,  // 7: covey.fleet.v1.Refusals.refusals:type_name -> covey.fleet.v1.Refusal
+	20, // 8: covey.fleet.v1.Refusal.first_time:type_name -> google.protobuf.Timestamp
+	20, // 9: covey.fleet.v1.Refusal.last_time:type_name -> google.protobuf.Timestamp
+	12, // 10: covey.fleet.v1.AttendResponse.welcome:type_name -> covey.fleet.v1.Welcome
+	13, // 11: covey.fleet.v1.AttendResponse.account_claims:type_name -> covey.fleet.v1.AccountClaims
+	14, // 12: covey.fleet.v1.AttendResponse.watermark:type_name -> covey.fleet.v1.Watermark
+	21, // 13: covey.fleet.v1.Welcome.lease_ttl:type_name -> google.protobuf.Duration
+	21, // 14: covey.fleet.v1.Welcome.offline_grace:type_name -> google.protobuf.Duration
+	20, // 15: covey.fleet.v1.Welcome.now:type_name -> google.protobuf.Timestamp
+	13, // 16: covey.fleet.v1.LookupAccountResponse.claims:type_name -> covey.fleet.v1.AccountClaims
+	19, // 17: covey.fleet.v1.GetUsageReceiptResponse.receipts:type_name -> covey.fleet.v1.UsageReceipt
+	0,  // 18: covey.fleet.v1.FleetService.Enrol:input_type -> covey.fleet.v1.EnrolRequest
+	2,  // 19: covey.fleet.v1.FleetService.Attend:input_type -> covey.fleet.v1.AttendRequest
+	15, // 20: covey.fleet.v1.FleetService.LookupAccount:input_type -> covey.fleet.v1.LookupAccountRequest
+	17, // 21: covey.fleet.v1.FleetService.GetUsageReceipt:input_type -> covey.fleet.v1.GetUsageReceiptRequest
+	1,  // 22: covey.fleet.v1.FleetService.Enrol:output_type -> covey.fleet.v1.EnrolResponse
+	11, // 23: covey.fleet.v1.FleetService.Attend:output_type -> covey.fleet.v1.AttendResponse
+	16, // 24: covey.fleet.v1.FleetService.LookupAccount:output_type -> covey.fleet.v1.LookupAccountResponse
+	18, // 25: covey.fleet.v1.FleetService.GetUsageReceipt:output_type -> covey.fleet.v1.GetUsageReceiptResponse
+	22, // [22:26] is the sub-list for method output_type
+	18, // [18:22] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_covey_fleet_v1_fleet_proto_init() }
@@ -1344,8 +1521,9 @@ func file_covey_fleet_v1_fleet_proto_init() {
 		(*AttendRequest_Acknowledge)(nil),
 		(*AttendRequest_Heartbeat)(nil),
 		(*AttendRequest_Goodbye)(nil),
+		(*AttendRequest_Refusals)(nil),
 	}
-	file_covey_fleet_v1_fleet_proto_msgTypes[9].OneofWrappers = []any{
+	file_covey_fleet_v1_fleet_proto_msgTypes[11].OneofWrappers = []any{
 		(*AttendResponse_Welcome)(nil),
 		(*AttendResponse_AccountClaims)(nil),
 		(*AttendResponse_Watermark)(nil),
@@ -1356,7 +1534,7 @@ func file_covey_fleet_v1_fleet_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_fleet_v1_fleet_proto_rawDesc), len(file_covey_fleet_v1_fleet_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
