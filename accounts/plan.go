@@ -176,6 +176,7 @@ type Allowance struct {
 	GrantLayer string
 	Most       *Quota // what it may state
 	MostLayer  string
+	OfAll      bool   // that is what all accounts have together, divided or shared
 	Total      *Quota // of all accounts together, nil unless it is divided
 	TotalLayer string
 }
@@ -201,13 +202,13 @@ func (t Terms) allowance(k LimitKind, organization, account Overrides) Allowance
 	}
 	a.Most, a.MostLayer = a.Grant, a.GrantLayer
 	if a.Total != nil || overridden && k.Sums {
-		a.Most, a.MostLayer = a.Total, a.TotalLayer
+		a.Most, a.MostLayer, a.OfAll = a.Total, a.TotalLayer, true
 	}
 	if !a.Grant.within(a.Total) { // one account has what all have, at most
 		a.Grant, a.GrantLayer = lower(a.Grant, a.Total), a.TotalLayer
 	}
 	if own, is := account[k.Name]; is {
-		a.Grant, a.GrantLayer, a.Most, a.MostLayer = own.Value, LayerOverride, own.Value, LayerOverride
+		a.Grant, a.GrantLayer, a.Most, a.MostLayer, a.OfAll = own.Value, LayerOverride, own.Value, LayerOverride, false
 	}
 	if t.shared(k.Name) {
 		a.Total = nil

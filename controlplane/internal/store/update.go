@@ -190,7 +190,11 @@ func (u *update[T]) try(ctx context.Context) (value T, result Result, done bool,
 
 // earlier reads the record of a request, and with it what every change reads.
 func (t *Tx) earlier(ctx context.Context, key string) (r requestRecord, err error) {
-	if err := t.ahead(ctx, wanted{key: key}, wanted{key: t.auditHeadKey()}); err != nil {
+	all := []wanted{{key: key}, {key: t.auditHeadKey()}}
+	if t.org != "" { // whether it may change anything, and within what
+		all = append(all, wanted{key: t.orgKey("self")}, wanted{key: t.orgKey("terms")})
+	}
+	if err := t.ahead(ctx, all...); err != nil {
 		return r, err
 	}
 	return r, t.load(ctx, key, &r)

@@ -92,17 +92,7 @@ func weigh(ctx context.Context, v countingView, before store.OrgTerms, next *sto
 	}
 	next.Allocated = nil
 	for _, a := range all {
-		was := before.Terms.Effective(a.Limits, before.Overrides, a.Overrides)
-		is := next.Terms.Effective(a.Limits, next.Overrides, a.Overrides)
-		for i := range was {
-			if same(was[i].Value, is[i].Value) {
-				continue
-			}
-			changed = true
-			if below(is[i].Value, was[i].Value) {
-				out.add(Impact{Organization: v.Organization(), Account: a.ID, Limit: is[i].Name, Before: was[i].Value, After: is[i].Value})
-			}
-		}
+		changed = weighAccount(v.Organization(), a, before, *next, &out) || changed
 		next.Allocated, _ = addAllocated(next.Allocated, nil, allocated(*next, &a))
 	}
 	for _, a := range next.Terms.Allowances(next.Overrides, nil) {
@@ -116,6 +106,27 @@ func weigh(ctx context.Context, v countingView, before store.OrgTerms, next *sto
 	}
 	err = weighCounts(ctx, v, before, next, &out)
 	return out, changed, err
+}
+
+// weighAccount looks at one account, and reports whether its limits change. What
+// it states itself of what all have together was given to it: that is not taken
+// away.
+func weighAccount(organization string, a store.Account, before, next store.OrgTerms, out *Impacts) (changed bool) {
+	was, is := before.Terms.Allowances(before.Overrides, a.Overrides), next.Terms.Allowances(next.Overrides, a.Overrides)
+	for i, now := range is {
+		own := now.Kind.Of(a.Limits)
+		had, _ := was[i].In(own)
+		has, _ := now.In(own)
+		if same(had, has) {
+			continue
+		}
+		changed = true
+		if below(has, had) {
+			given := own != nil && (now.OfAll || was[i].OfAll) && (had == nil || has.Amount < had.Amount)
+			out.add(Impact{Organization: organization, Account: a.ID, Limit: now.Kind.Name, Before: had, After: has, Refused: given})
+		}
+	}
+	return changed
 }
 
 // countingView is what weigh reads from.

@@ -47,6 +47,10 @@ func (s *Service) SetOverride(ctx context.Context, tx *store.Tx, method string, 
 	if !in.Expires.IsZero() && !in.Expires.After(tx.Now) {
 		return none, TermsChange{}, errs.New(errs.Invalid, "INVALID_FIELD", "expire_time: it is over already").WithField("expire_time")
 	}
+	if kind, known := accounts.LimitKindOf(in.Limit); value == nil && !in.Expires.IsZero() && in.Account == "" && (kind.Sums || !known) {
+		return none, TermsChange{}, errs.New(errs.Invalid, "INVALID_FIELD", "expire_time: what is given without a limit for all accounts together has no end").
+			WithField("expire_time").WithNext("give it an amount, which is what may be in use when it ends")
+	}
 	o := accounts.Override{Value: value, Reason: in.Reason, Actor: in.Actor, CreateTime: tx.Now, ExpireTime: in.Expires.UTC().Truncate(time.Second)}
 	if in.Expires.IsZero() {
 		o.ExpireTime = time.Time{}
@@ -187,38 +191,10 @@ func (s *Service) endOverride(ctx context.Context, tx *store.Tx, method string, 
 		return err
 	}
 	if impacts.Refused > 0 {
-		return freeze(ctx, tx, before, next, due.Limit)
+		return errStillUsed
 	}
 	_, err = s.override(ctx, tx, method, in, nil)
 	return err
-}
-
-// freeze keeps an overdue override that is used as far as it is used.
-func freeze(ctx context.Context, tx *store.Tx, before, next store.OrgTerms, limit string) error {
-	o := before.Overrides[limit]
-	if o.Value != nil {
-		return errStillUsed
-	}
-	n, counted := next.Allocated[limit]
-	if !counted {
-		count := tx.CountAccounts
-		if limit == accounts.CountUsers {
-			count = tx.CountUsers
-		}
-		var err error
-		if n, err = count(ctx); err != nil {
-			return err
-		}
-	}
-	value, err := accounts.NewOverride(limit, &accounts.Quota{Amount: n}, true)
-	if err != nil {
-		return errStillUsed // somebody has it without a limit
-	}
-	o.Value = value
-	before.Overrides = maps.Clone(before.Overrides)
-	before.Overrides[limit] = o
-	before.Allocated = next.Allocated
-	return tx.PutTerms(ctx, before)
 }
 
 func overrideOf(ctx context.Context, tx *store.Tx, due store.DueOverride) (accounts.Override, error) {

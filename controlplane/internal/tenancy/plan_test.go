@@ -13,6 +13,7 @@ import (
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
 	"github.com/coveymq/covey/internal/errs"
+	"github.com/coveymq/covey/internal/lifecycle"
 )
 
 // applyIn makes a change of any organization, or of the installation.
@@ -251,4 +252,165 @@ func TestGivenOutStaysWithinThePlan(t *testing.T) {
 		}
 	}
 	t.Log(did)
+}
+
+func limitedPlan(t *testing.T, w *world, connections, each int64) {
+	t.Helper()
+	err := applyIn(w, "", func(ctx context.Context, tx *store.Tx) error {
+		_, err := w.service.CreatePlan(ctx, tx, "small", tenancy.PlanFields{Terms: accounts.Terms{
+			Totals: accounts.Limits{Connections: &connections}, Account: accounts.Limits{Connections: &each},
+		}})
+		return err
+	})
+	err = errors.Join(err, applyIn(w, "acme", func(ctx context.Context, tx *store.Tx) error {
+		_, err := w.service.AssignPlan(ctx, tx, "M", "small", true, false)
+		return err
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) terms(t *testing.T) store.OrgTerms {
+	t.Helper()
+	v, err := w.store.View(store.Everything(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	terms, err := v.Terms(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return terms
+}
+
+func (w *world) state(connections *int64) error {
+	return applyIn(w, "acme", func(ctx context.Context, tx *store.Tx) error {
+		_, err := w.service.UpdateAccount(ctx, tx, "M", tenancy.FirstAccount, "", func(f *tenancy.AccountFields) error {
+			f.Limits.Connections = connections
+			return nil
+		})
+		return err
+	})
+}
+
+// sweep ends what is over, once something is.
+func (w *world) sweep(t *testing.T, least int) {
+	t.Helper()
+	backoff := lifecycle.Backoff{Min: 20 * time.Millisecond, Max: 100 * time.Millisecond}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		due, err := w.store.DueOverrides(t.Context(), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(due) >= least {
+			for _, d := range due {
+				if err := w.service.EndOverride(t.Context(), w.store, d); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return
+		}
+		if backoff.Wait(ctx) != nil {
+			t.Fatalf("%d overrides are over, want %d", len(due), least)
+		}
+	}
+}
+
+// TestAnOverrideEndsWhenNobodyUsesIt: its end takes nothing from who has it, and
+// gives nothing more.
+func TestAnOverrideEndsWhenNobodyUsesIt(t *testing.T) {
+	w := newWorld(t)
+	limitedPlan(t, w, 10, 2)
+	over := func(value *accounts.Quota) error {
+		return applyIn(w, "acme", func(ctx context.Context, tx *store.Tx) error {
+			in := tenancy.NewOverride{Limit: "connections", Value: value, Reason: "fair", Expires: time.Now().Add(2 * time.Second)}
+			_, _, err := w.service.SetOverride(ctx, tx, "M", in)
+			return err
+		})
+	}
+	if err := over(nil); errs.CodeOf(err) != errs.Invalid {
+		t.Errorf("no limit, and an end: %v", err)
+	}
+	thirty, eleven, ten := int64(30), int64(11), int64(10)
+	if err := errors.Join(over(&accounts.Quota{Amount: 50}), w.state(&thirty)); err != nil {
+		t.Fatal(err)
+	}
+	w.sweep(t, 1)
+	if _, there := w.terms(t).Overrides["connections"]; !there || w.terms(t).Allocated["connections"] != 30 {
+		t.Fatalf("what is used is gone: %+v", w.terms(t))
+	}
+	thirtyOne := int64(31)
+	if err := w.state(&thirtyOne); errs.CodeOf(err) != errs.Exhausted {
+		t.Errorf("more of what is over: %v", err)
+	}
+	if err := w.state(&eleven); errs.CodeOf(err) != errs.Exhausted { // less, and still newly above the plan
+		t.Errorf("above the plan: %v", err)
+	}
+	if err := w.state(&ten); err != nil {
+		t.Fatal(err)
+	}
+	w.sweep(t, 1)
+	if o := w.terms(t).Overrides; len(o) != 0 {
+		t.Errorf("it is still there: %+v", o)
+	}
+	if due, err := w.store.DueOverrides(t.Context(), time.Now()); err != nil || len(due) != 0 {
+		t.Errorf("due: %v, %v", due, err)
+	}
+}
+
+// TestAnOverrideOfAnAccountEnds: nobody shares it, so its end is its end.
+func TestAnOverrideOfAnAccountEnds(t *testing.T) {
+	w := newWorld(t)
+	limitedPlan(t, w, 10, 2)
+	err := applyIn(w, "acme", func(ctx context.Context, tx *store.Tx) error {
+		in := tenancy.NewOverride{Account: tenancy.FirstAccount, Limit: "connections", Value: &accounts.Quota{Amount: 9}, Reason: "fair", Expires: time.Now().Add(2 * time.Second)}
+		_, _, err := w.service.SetOverride(ctx, tx, "M", in)
+		return err
+	})
+	if err != nil || w.terms(t).Allocated["connections"] != 9 {
+		t.Fatalf("%+v, %v", w.terms(t), err)
+	}
+	w.sweep(t, 1)
+	if got := w.terms(t).Allocated["connections"]; got != 2 {
+		t.Errorf("%d are given out", got)
+	}
+	g := &granting{world: w, org: "acme", did: map[string]int{}}
+	rapid.Check(t, func(rt *rapid.T) { g.check(rt) })
+}
+
+// TestWhoGaveOutMoreMeanwhileStaysBehind keeps a changed plan from taking away
+// what was given out after it was looked at.
+func TestWhoGaveOutMoreMeanwhileStaysBehind(t *testing.T) {
+	w := newWorld(t)
+	limitedPlan(t, w, 10, 2)
+	ten, five := int64(10), int64(5)
+	if err := w.state(&ten); err != nil {
+		t.Fatal(err)
+	}
+	err := applyIn(w, "", func(ctx context.Context, tx *store.Tx) error {
+		_, err := w.service.UpdatePlan(ctx, tx, "small", "", func(f *tenancy.PlanFields) error { f.Terms.Totals.Connections = &five; return nil })
+		return err
+	})
+	if err = errors.Join(err, w.service.SpreadPlan(t.Context(), w.store, "small")); err != nil {
+		t.Fatal(err)
+	}
+	behind := w.terms(t)
+	list, _, err := w.store.PlanOrganizations(t.Context(), "small", store.Page{Size: 5})
+	if err != nil || behind.Generation != 1 || behind.Behind == "" || len(list) != 1 || list[0].Behind == "" {
+		t.Errorf("terms %+v, list %+v, %v", behind, list, err)
+	}
+	p, err := w.store.Plan(t.Context(), "small")
+	if err != nil || p.Spread != 2 {
+		t.Errorf("plan %+v, %v", p, err)
+	}
+	err = errors.Join(w.state(&five), applyIn(w, "acme", func(ctx context.Context, tx *store.Tx) error {
+		_, err := w.service.AssignPlan(ctx, tx, "M", "small", false, false)
+		return err
+	}))
+	if now := w.terms(t); err != nil || now.Generation != 2 || now.Behind != "" {
+		t.Errorf("terms %+v, %v", now, err)
+	}
 }
