@@ -30,6 +30,8 @@ func table() map[string]string {
 		"OrganizationService/ListOrganizations":      "yyyyyy",
 		"AccountService/CreateAccount":               "yyy---",
 		"AuditService/ListAuditEntries":              "yyy---",
+		"AccountService/BatchCreateAccounts":         "yyy---",
+		"AccountService/BatchGetAccounts":            "yyyyyy",
 		"AccountService/GetAccount":                  "yyyyyy",
 		"AccountService/ListAccounts":                "yyyyyy",
 		"AccountService/UpdateAccount":               "yyy---",

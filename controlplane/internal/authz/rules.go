@@ -112,6 +112,8 @@ func peopleRules() map[string]rule {
 func messagingRules() map[string]rule {
 	return map[string]rule{
 		v1 + "AccountService/CreateAccount":       admins(),
+		v1 + "AccountService/BatchCreateAccounts": admins(),
+		v1 + "AccountService/BatchGetAccounts":    everybody(),
 		v1 + "AccountService/GetAccount":          everybody(),
 		v1 + "AccountService/ListAccounts":        everybody(),
 		v1 + "AccountService/UpdateAccount":       admins(),

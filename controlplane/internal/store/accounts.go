@@ -41,6 +41,43 @@ func (v *View) AllAccounts(ctx context.Context) ([]Account, error) {
 	return loadAll[Account](ctx, v, v.orgKey("account/"))
 }
 
+// AccountsNamed reads accounts by id, in that order, as they are at one moment.
+// missing is the first that is not there.
+func (v *View) AccountsNamed(ctx context.Context, ids []string) (list []Account, missing string, err error) {
+	if _, err := v.Org(ctx); err != nil { // settles the moment
+		return nil, "", err
+	}
+	keys := make([]string, len(ids))
+	for i, id := range ids {
+		keys[i] = v.orgKey("account/%s", id)
+	}
+	found := make(map[string]*Account, len(ids))
+	err = v.batch(ctx, keys, func(key string, value []byte, revision int64) error {
+		found[key] = &Account{}
+		return decode(key, value, revision, found[key])
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	claims, of := make([]string, len(ids)), make(map[string]*Account, len(ids))
+	for i, key := range keys {
+		a := found[key]
+		if a == nil {
+			return nil, ids[i], nil
+		}
+		claims[i] = claimsKey(a.PublicKey)
+		of[claims[i]] = a
+	}
+	err = v.batch(ctx, claims, func(key string, _ []byte, revision int64) error {
+		of[key].ClaimsRevision = revision
+		return nil
+	})
+	for _, key := range keys {
+		list = append(list, *found[key])
+	}
+	return list, "", err
+}
+
 // OwnsAccount reports whether the organization has an account with a public key.
 func (v *View) OwnsAccount(ctx context.Context, public string) (bool, error) {
 	var r AccountRef

@@ -454,6 +454,279 @@ func (x *CreateAccountResponse) GetOperation() *Operation {
 	return nil
 }
 
+type NewAccount struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	AccountId string                 `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// As in CreateAccountRequest.
+	Account       *Account `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NewAccount) Reset() {
+	*x = NewAccount{}
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NewAccount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NewAccount) ProtoMessage() {}
+
+func (x *NewAccount) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NewAccount.ProtoReflect.Descriptor instead.
+func (*NewAccount) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *NewAccount) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *NewAccount) GetAccount() *Account {
+	if x != nil {
+		return x.Account
+	}
+	return nil
+}
+
+type BatchCreateAccountsRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Parent   string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	Accounts []*NewAccount          `protobuf:"bytes,2,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	// Needed, to go on after a failure.
+	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Looks at each account by itself, not at what all of them come to.
+	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCreateAccountsRequest) Reset() {
+	*x = BatchCreateAccountsRequest{}
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchCreateAccountsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchCreateAccountsRequest) ProtoMessage() {}
+
+func (x *BatchCreateAccountsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCreateAccountsRequest.ProtoReflect.Descriptor instead.
+func (*BatchCreateAccountsRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *BatchCreateAccountsRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchCreateAccountsRequest) GetAccounts() []*NewAccount {
+	if x != nil {
+		return x.Accounts
+	}
+	return nil
+}
+
+func (x *BatchCreateAccountsRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *BatchCreateAccountsRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type BatchCreateAccountsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the request.
+	Accounts []*Account `protobuf:"bytes,1,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	// Of the last account: where it is in force, all of them are.
+	Operation     *Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCreateAccountsResponse) Reset() {
+	*x = BatchCreateAccountsResponse{}
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchCreateAccountsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchCreateAccountsResponse) ProtoMessage() {}
+
+func (x *BatchCreateAccountsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCreateAccountsResponse.ProtoReflect.Descriptor instead.
+func (*BatchCreateAccountsResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *BatchCreateAccountsResponse) GetAccounts() []*Account {
+	if x != nil {
+		return x.Accounts
+	}
+	return nil
+}
+
+func (x *BatchCreateAccountsResponse) GetOperation() *Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
+type BatchGetAccountsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Parent        string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	Names         []string               `protobuf:"bytes,2,rep,name=names,proto3" json:"names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetAccountsRequest) Reset() {
+	*x = BatchGetAccountsRequest{}
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetAccountsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetAccountsRequest) ProtoMessage() {}
+
+func (x *BatchGetAccountsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetAccountsRequest.ProtoReflect.Descriptor instead.
+func (*BatchGetAccountsRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *BatchGetAccountsRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchGetAccountsRequest) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+type BatchGetAccountsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Accounts      []*Account             `protobuf:"bytes,1,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetAccountsResponse) Reset() {
+	*x = BatchGetAccountsResponse{}
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetAccountsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetAccountsResponse) ProtoMessage() {}
+
+func (x *BatchGetAccountsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetAccountsResponse.ProtoReflect.Descriptor instead.
+func (*BatchGetAccountsResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *BatchGetAccountsResponse) GetAccounts() []*Account {
+	if x != nil {
+		return x.Accounts
+	}
+	return nil
+}
+
 type GetAccountRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -463,7 +736,7 @@ type GetAccountRequest struct {
 
 func (x *GetAccountRequest) Reset() {
 	*x = GetAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[4]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -475,7 +748,7 @@ func (x *GetAccountRequest) String() string {
 func (*GetAccountRequest) ProtoMessage() {}
 
 func (x *GetAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[4]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -488,7 +761,7 @@ func (x *GetAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAccountRequest.ProtoReflect.Descriptor instead.
 func (*GetAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{4}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetAccountRequest) GetName() string {
@@ -507,7 +780,7 @@ type GetAccountResponse struct {
 
 func (x *GetAccountResponse) Reset() {
 	*x = GetAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[5]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -519,7 +792,7 @@ func (x *GetAccountResponse) String() string {
 func (*GetAccountResponse) ProtoMessage() {}
 
 func (x *GetAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[5]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -532,7 +805,7 @@ func (x *GetAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAccountResponse.ProtoReflect.Descriptor instead.
 func (*GetAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{5}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetAccountResponse) GetAccount() *Account {
@@ -557,7 +830,7 @@ type ListAccountsRequest struct {
 
 func (x *ListAccountsRequest) Reset() {
 	*x = ListAccountsRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[6]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -569,7 +842,7 @@ func (x *ListAccountsRequest) String() string {
 func (*ListAccountsRequest) ProtoMessage() {}
 
 func (x *ListAccountsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[6]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -582,7 +855,7 @@ func (x *ListAccountsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAccountsRequest.ProtoReflect.Descriptor instead.
 func (*ListAccountsRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{6}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListAccountsRequest) GetParent() string {
@@ -630,7 +903,7 @@ type ListAccountsResponse struct {
 
 func (x *ListAccountsResponse) Reset() {
 	*x = ListAccountsResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[7]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +915,7 @@ func (x *ListAccountsResponse) String() string {
 func (*ListAccountsResponse) ProtoMessage() {}
 
 func (x *ListAccountsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[7]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,7 +928,7 @@ func (x *ListAccountsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAccountsResponse.ProtoReflect.Descriptor instead.
 func (*ListAccountsResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{7}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListAccountsResponse) GetAccounts() []*Account {
@@ -685,7 +958,7 @@ type UpdateAccountRequest struct {
 
 func (x *UpdateAccountRequest) Reset() {
 	*x = UpdateAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[8]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -697,7 +970,7 @@ func (x *UpdateAccountRequest) String() string {
 func (*UpdateAccountRequest) ProtoMessage() {}
 
 func (x *UpdateAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[8]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -710,7 +983,7 @@ func (x *UpdateAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAccountRequest.ProtoReflect.Descriptor instead.
 func (*UpdateAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{8}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UpdateAccountRequest) GetAccount() *Account {
@@ -751,7 +1024,7 @@ type UpdateAccountResponse struct {
 
 func (x *UpdateAccountResponse) Reset() {
 	*x = UpdateAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[9]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -763,7 +1036,7 @@ func (x *UpdateAccountResponse) String() string {
 func (*UpdateAccountResponse) ProtoMessage() {}
 
 func (x *UpdateAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[9]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -776,7 +1049,7 @@ func (x *UpdateAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAccountResponse.ProtoReflect.Descriptor instead.
 func (*UpdateAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{9}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *UpdateAccountResponse) GetAccount() *Account {
@@ -806,7 +1079,7 @@ type SuspendAccountRequest struct {
 
 func (x *SuspendAccountRequest) Reset() {
 	*x = SuspendAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[10]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -818,7 +1091,7 @@ func (x *SuspendAccountRequest) String() string {
 func (*SuspendAccountRequest) ProtoMessage() {}
 
 func (x *SuspendAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[10]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -831,7 +1104,7 @@ func (x *SuspendAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendAccountRequest.ProtoReflect.Descriptor instead.
 func (*SuspendAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{10}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SuspendAccountRequest) GetName() string {
@@ -879,7 +1152,7 @@ type SuspendAccountResponse struct {
 
 func (x *SuspendAccountResponse) Reset() {
 	*x = SuspendAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[11]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +1164,7 @@ func (x *SuspendAccountResponse) String() string {
 func (*SuspendAccountResponse) ProtoMessage() {}
 
 func (x *SuspendAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[11]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +1177,7 @@ func (x *SuspendAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendAccountResponse.ProtoReflect.Descriptor instead.
 func (*SuspendAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{11}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SuspendAccountResponse) GetAccount() *Account {
@@ -933,7 +1206,7 @@ type ResumeAccountRequest struct {
 
 func (x *ResumeAccountRequest) Reset() {
 	*x = ResumeAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[12]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -945,7 +1218,7 @@ func (x *ResumeAccountRequest) String() string {
 func (*ResumeAccountRequest) ProtoMessage() {}
 
 func (x *ResumeAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[12]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -958,7 +1231,7 @@ func (x *ResumeAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeAccountRequest.ProtoReflect.Descriptor instead.
 func (*ResumeAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{12}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ResumeAccountRequest) GetName() string {
@@ -999,7 +1272,7 @@ type ResumeAccountResponse struct {
 
 func (x *ResumeAccountResponse) Reset() {
 	*x = ResumeAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[13]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1011,7 +1284,7 @@ func (x *ResumeAccountResponse) String() string {
 func (*ResumeAccountResponse) ProtoMessage() {}
 
 func (x *ResumeAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[13]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1024,7 +1297,7 @@ func (x *ResumeAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeAccountResponse.ProtoReflect.Descriptor instead.
 func (*ResumeAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{13}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ResumeAccountResponse) GetAccount() *Account {
@@ -1056,7 +1329,7 @@ type DeleteAccountRequest struct {
 
 func (x *DeleteAccountRequest) Reset() {
 	*x = DeleteAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[14]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1341,7 @@ func (x *DeleteAccountRequest) String() string {
 func (*DeleteAccountRequest) ProtoMessage() {}
 
 func (x *DeleteAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[14]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +1354,7 @@ func (x *DeleteAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAccountRequest.ProtoReflect.Descriptor instead.
 func (*DeleteAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{14}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DeleteAccountRequest) GetName() string {
@@ -1130,7 +1403,7 @@ type DeleteAccountResponse struct {
 
 func (x *DeleteAccountResponse) Reset() {
 	*x = DeleteAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[15]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1142,7 +1415,7 @@ func (x *DeleteAccountResponse) String() string {
 func (*DeleteAccountResponse) ProtoMessage() {}
 
 func (x *DeleteAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[15]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1155,7 +1428,7 @@ func (x *DeleteAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAccountResponse.ProtoReflect.Descriptor instead.
 func (*DeleteAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{15}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DeleteAccountResponse) GetOperation() *Operation {
@@ -1184,7 +1457,7 @@ type UndeleteAccountRequest struct {
 
 func (x *UndeleteAccountRequest) Reset() {
 	*x = UndeleteAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[16]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1196,7 +1469,7 @@ func (x *UndeleteAccountRequest) String() string {
 func (*UndeleteAccountRequest) ProtoMessage() {}
 
 func (x *UndeleteAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[16]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1209,7 +1482,7 @@ func (x *UndeleteAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndeleteAccountRequest.ProtoReflect.Descriptor instead.
 func (*UndeleteAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{16}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *UndeleteAccountRequest) GetName() string {
@@ -1250,7 +1523,7 @@ type UndeleteAccountResponse struct {
 
 func (x *UndeleteAccountResponse) Reset() {
 	*x = UndeleteAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[17]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1262,7 +1535,7 @@ func (x *UndeleteAccountResponse) String() string {
 func (*UndeleteAccountResponse) ProtoMessage() {}
 
 func (x *UndeleteAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[17]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1275,7 +1548,7 @@ func (x *UndeleteAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndeleteAccountResponse.ProtoReflect.Descriptor instead.
 func (*UndeleteAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{17}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *UndeleteAccountResponse) GetAccount() *Account {
@@ -1304,7 +1577,7 @@ type PurgeAccountRequest struct {
 
 func (x *PurgeAccountRequest) Reset() {
 	*x = PurgeAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[18]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1589,7 @@ func (x *PurgeAccountRequest) String() string {
 func (*PurgeAccountRequest) ProtoMessage() {}
 
 func (x *PurgeAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[18]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +1602,7 @@ func (x *PurgeAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeAccountRequest.ProtoReflect.Descriptor instead.
 func (*PurgeAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{18}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PurgeAccountRequest) GetName() string {
@@ -1369,7 +1642,7 @@ type PurgeAccountResponse struct {
 
 func (x *PurgeAccountResponse) Reset() {
 	*x = PurgeAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[19]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1381,7 +1654,7 @@ func (x *PurgeAccountResponse) String() string {
 func (*PurgeAccountResponse) ProtoMessage() {}
 
 func (x *PurgeAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[19]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1394,7 +1667,7 @@ func (x *PurgeAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeAccountResponse.ProtoReflect.Descriptor instead.
 func (*PurgeAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{19}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PurgeAccountResponse) GetOperation() *Operation {
@@ -1420,7 +1693,7 @@ type ExportAccountRequest struct {
 
 func (x *ExportAccountRequest) Reset() {
 	*x = ExportAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[20]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1705,7 @@ func (x *ExportAccountRequest) String() string {
 func (*ExportAccountRequest) ProtoMessage() {}
 
 func (x *ExportAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[20]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1718,7 @@ func (x *ExportAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportAccountRequest.ProtoReflect.Descriptor instead.
 func (*ExportAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{20}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ExportAccountRequest) GetName() string {
@@ -1505,7 +1778,7 @@ type ExportAccountResponse struct {
 
 func (x *ExportAccountResponse) Reset() {
 	*x = ExportAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[21]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1517,7 +1790,7 @@ func (x *ExportAccountResponse) String() string {
 func (*ExportAccountResponse) ProtoMessage() {}
 
 func (x *ExportAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[21]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1530,7 +1803,7 @@ func (x *ExportAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportAccountResponse.ProtoReflect.Descriptor instead.
 func (*ExportAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{21}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ExportAccountResponse) GetClaimsJwt() string {
@@ -1573,7 +1846,7 @@ type ExportedKey struct {
 
 func (x *ExportedKey) Reset() {
 	*x = ExportedKey{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[22]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1585,7 +1858,7 @@ func (x *ExportedKey) String() string {
 func (*ExportedKey) ProtoMessage() {}
 
 func (x *ExportedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[22]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1598,7 +1871,7 @@ func (x *ExportedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedKey.ProtoReflect.Descriptor instead.
 func (*ExportedKey) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{22}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ExportedKey) GetPublicKey() string {
@@ -1628,7 +1901,7 @@ type ExportedUser struct {
 
 func (x *ExportedUser) Reset() {
 	*x = ExportedUser{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[23]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1640,7 +1913,7 @@ func (x *ExportedUser) String() string {
 func (*ExportedUser) ProtoMessage() {}
 
 func (x *ExportedUser) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[23]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1653,7 +1926,7 @@ func (x *ExportedUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedUser.ProtoReflect.Descriptor instead.
 func (*ExportedUser) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{23}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ExportedUser) GetUserId() string {
@@ -1718,7 +1991,26 @@ const file_covey_api_v1_accounts_proto_rawDesc = "" +
 	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\x7f\n" +
 	"\x15CreateAccountResponse\x12/\n" +
 	"\aaccount\x18\x01 \x01(\v2\x15.covey.api.v1.AccountR\aaccount\x125\n" +
-	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"^\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\x83\x01\n" +
+	"\n" +
+	"NewAccount\x12D\n" +
+	"\n" +
+	"account_id\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^[a-z][a-z0-9-]{0,61}[a-z0-9]$R\taccountId\x12/\n" +
+	"\aaccount\x18\x02 \x01(\v2\x15.covey.api.v1.AccountR\aaccount\"\xe9\x01\n" +
+	"\x1aBatchCreateAccountsRequest\x129\n" +
+	"\x06parent\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^organizations/[^/]{1,64}$R\x06parent\x12A\n" +
+	"\baccounts\x18\x02 \x03(\v2\x18.covey.api.v1.NewAccountB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\baccounts\x12(\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x87\x01\n" +
+	"\x1bBatchCreateAccountsResponse\x121\n" +
+	"\baccounts\x18\x01 \x03(\v2\x15.covey.api.v1.AccountR\baccounts\x125\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\xab\x01\n" +
+	"\x17BatchGetAccountsRequest\x129\n" +
+	"\x06parent\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^organizations/[^/]{1,64}$R\x06parent\x12U\n" +
+	"\x05names\x18\x02 \x03(\tB?\xbaH<\x92\x019\b\x01\x10\xe8\a\"2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x05names\"M\n" +
+	"\x18BatchGetAccountsResponse\x121\n" +
+	"\baccounts\x18\x01 \x03(\v2\x15.covey.api.v1.AccountR\baccounts\"^\n" +
 	"\x11GetAccountRequest\x12I\n" +
 	"\x04name\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x04name\"E\n" +
 	"\x12GetAccountResponse\x12/\n" +
@@ -1814,9 +2106,11 @@ const file_covey_api_v1_accounts_proto_rawDesc = "" +
 	"\x04seed\x18\x02 \x01(\tR\x04seed\"9\n" +
 	"\fExportedUser\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x10\n" +
-	"\x03jwt\x18\x02 \x01(\tR\x03jwt2\xaf\v\n" +
+	"\x03jwt\x18\x02 \x01(\tR\x03jwt2\xf6\r\n" +
 	"\x0eAccountService\x12\x8a\x01\n" +
-	"\rCreateAccount\x12\".covey.api.v1.CreateAccountRequest\x1a#.covey.api.v1.CreateAccountResponse\"0\x82\xd3\xe4\x93\x02*:\x01*\"%/v1/{parent=organizations/*}/accounts\x12~\n" +
+	"\rCreateAccount\x12\".covey.api.v1.CreateAccountRequest\x1a#.covey.api.v1.CreateAccountResponse\"0\x82\xd3\xe4\x93\x02*:\x01*\"%/v1/{parent=organizations/*}/accounts\x12\xa8\x01\n" +
+	"\x13BatchCreateAccounts\x12(.covey.api.v1.BatchCreateAccountsRequest\x1a).covey.api.v1.BatchCreateAccountsResponse\"<\x82\xd3\xe4\x93\x026:\x01*\"1/v1/{parent=organizations/*}/accounts:batchCreate\x12\x99\x01\n" +
+	"\x10BatchGetAccounts\x12%.covey.api.v1.BatchGetAccountsRequest\x1a&.covey.api.v1.BatchGetAccountsResponse\"6\x82\xd3\xe4\x93\x020\x12./v1/{parent=organizations/*}/accounts:batchGet\x12~\n" +
 	"\n" +
 	"GetAccount\x12\x1f.covey.api.v1.GetAccountRequest\x1a .covey.api.v1.GetAccountResponse\"-\x82\xd3\xe4\x93\x02'\x12%/v1/{name=organizations/*/accounts/*}\x12\x84\x01\n" +
 	"\fListAccounts\x12!.covey.api.v1.ListAccountsRequest\x1a\".covey.api.v1.ListAccountsResponse\"-\x82\xd3\xe4\x93\x02'\x12%/v1/{parent=organizations/*}/accounts\x12\x92\x01\n" +
@@ -1841,91 +2135,105 @@ func file_covey_api_v1_accounts_proto_rawDescGZIP() []byte {
 }
 
 var file_covey_api_v1_accounts_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_covey_api_v1_accounts_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_covey_api_v1_accounts_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_covey_api_v1_accounts_proto_goTypes = []any{
-	(Account_State)(0),              // 0: covey.api.v1.Account.State
-	(*Account)(nil),                 // 1: covey.api.v1.Account
-	(*AuthCallout)(nil),             // 2: covey.api.v1.AuthCallout
-	(*CreateAccountRequest)(nil),    // 3: covey.api.v1.CreateAccountRequest
-	(*CreateAccountResponse)(nil),   // 4: covey.api.v1.CreateAccountResponse
-	(*GetAccountRequest)(nil),       // 5: covey.api.v1.GetAccountRequest
-	(*GetAccountResponse)(nil),      // 6: covey.api.v1.GetAccountResponse
-	(*ListAccountsRequest)(nil),     // 7: covey.api.v1.ListAccountsRequest
-	(*ListAccountsResponse)(nil),    // 8: covey.api.v1.ListAccountsResponse
-	(*UpdateAccountRequest)(nil),    // 9: covey.api.v1.UpdateAccountRequest
-	(*UpdateAccountResponse)(nil),   // 10: covey.api.v1.UpdateAccountResponse
-	(*SuspendAccountRequest)(nil),   // 11: covey.api.v1.SuspendAccountRequest
-	(*SuspendAccountResponse)(nil),  // 12: covey.api.v1.SuspendAccountResponse
-	(*ResumeAccountRequest)(nil),    // 13: covey.api.v1.ResumeAccountRequest
-	(*ResumeAccountResponse)(nil),   // 14: covey.api.v1.ResumeAccountResponse
-	(*DeleteAccountRequest)(nil),    // 15: covey.api.v1.DeleteAccountRequest
-	(*DeleteAccountResponse)(nil),   // 16: covey.api.v1.DeleteAccountResponse
-	(*UndeleteAccountRequest)(nil),  // 17: covey.api.v1.UndeleteAccountRequest
-	(*UndeleteAccountResponse)(nil), // 18: covey.api.v1.UndeleteAccountResponse
-	(*PurgeAccountRequest)(nil),     // 19: covey.api.v1.PurgeAccountRequest
-	(*PurgeAccountResponse)(nil),    // 20: covey.api.v1.PurgeAccountResponse
-	(*ExportAccountRequest)(nil),    // 21: covey.api.v1.ExportAccountRequest
-	(*ExportAccountResponse)(nil),   // 22: covey.api.v1.ExportAccountResponse
-	(*ExportedKey)(nil),             // 23: covey.api.v1.ExportedKey
-	(*ExportedUser)(nil),            // 24: covey.api.v1.ExportedUser
-	(*Limits)(nil),                  // 25: covey.api.v1.Limits
-	(*timestamppb.Timestamp)(nil),   // 26: google.protobuf.Timestamp
-	(*Operation)(nil),               // 27: covey.api.v1.Operation
-	(*fieldmaskpb.FieldMask)(nil),   // 28: google.protobuf.FieldMask
+	(Account_State)(0),                  // 0: covey.api.v1.Account.State
+	(*Account)(nil),                     // 1: covey.api.v1.Account
+	(*AuthCallout)(nil),                 // 2: covey.api.v1.AuthCallout
+	(*CreateAccountRequest)(nil),        // 3: covey.api.v1.CreateAccountRequest
+	(*CreateAccountResponse)(nil),       // 4: covey.api.v1.CreateAccountResponse
+	(*NewAccount)(nil),                  // 5: covey.api.v1.NewAccount
+	(*BatchCreateAccountsRequest)(nil),  // 6: covey.api.v1.BatchCreateAccountsRequest
+	(*BatchCreateAccountsResponse)(nil), // 7: covey.api.v1.BatchCreateAccountsResponse
+	(*BatchGetAccountsRequest)(nil),     // 8: covey.api.v1.BatchGetAccountsRequest
+	(*BatchGetAccountsResponse)(nil),    // 9: covey.api.v1.BatchGetAccountsResponse
+	(*GetAccountRequest)(nil),           // 10: covey.api.v1.GetAccountRequest
+	(*GetAccountResponse)(nil),          // 11: covey.api.v1.GetAccountResponse
+	(*ListAccountsRequest)(nil),         // 12: covey.api.v1.ListAccountsRequest
+	(*ListAccountsResponse)(nil),        // 13: covey.api.v1.ListAccountsResponse
+	(*UpdateAccountRequest)(nil),        // 14: covey.api.v1.UpdateAccountRequest
+	(*UpdateAccountResponse)(nil),       // 15: covey.api.v1.UpdateAccountResponse
+	(*SuspendAccountRequest)(nil),       // 16: covey.api.v1.SuspendAccountRequest
+	(*SuspendAccountResponse)(nil),      // 17: covey.api.v1.SuspendAccountResponse
+	(*ResumeAccountRequest)(nil),        // 18: covey.api.v1.ResumeAccountRequest
+	(*ResumeAccountResponse)(nil),       // 19: covey.api.v1.ResumeAccountResponse
+	(*DeleteAccountRequest)(nil),        // 20: covey.api.v1.DeleteAccountRequest
+	(*DeleteAccountResponse)(nil),       // 21: covey.api.v1.DeleteAccountResponse
+	(*UndeleteAccountRequest)(nil),      // 22: covey.api.v1.UndeleteAccountRequest
+	(*UndeleteAccountResponse)(nil),     // 23: covey.api.v1.UndeleteAccountResponse
+	(*PurgeAccountRequest)(nil),         // 24: covey.api.v1.PurgeAccountRequest
+	(*PurgeAccountResponse)(nil),        // 25: covey.api.v1.PurgeAccountResponse
+	(*ExportAccountRequest)(nil),        // 26: covey.api.v1.ExportAccountRequest
+	(*ExportAccountResponse)(nil),       // 27: covey.api.v1.ExportAccountResponse
+	(*ExportedKey)(nil),                 // 28: covey.api.v1.ExportedKey
+	(*ExportedUser)(nil),                // 29: covey.api.v1.ExportedUser
+	(*Limits)(nil),                      // 30: covey.api.v1.Limits
+	(*timestamppb.Timestamp)(nil),       // 31: google.protobuf.Timestamp
+	(*Operation)(nil),                   // 32: covey.api.v1.Operation
+	(*fieldmaskpb.FieldMask)(nil),       // 33: google.protobuf.FieldMask
 }
 var file_covey_api_v1_accounts_proto_depIdxs = []int32{
 	0,  // 0: covey.api.v1.Account.state:type_name -> covey.api.v1.Account.State
-	25, // 1: covey.api.v1.Account.limits:type_name -> covey.api.v1.Limits
-	26, // 2: covey.api.v1.Account.create_time:type_name -> google.protobuf.Timestamp
-	26, // 3: covey.api.v1.Account.update_time:type_name -> google.protobuf.Timestamp
-	26, // 4: covey.api.v1.Account.delete_time:type_name -> google.protobuf.Timestamp
-	26, // 5: covey.api.v1.Account.purge_time:type_name -> google.protobuf.Timestamp
+	30, // 1: covey.api.v1.Account.limits:type_name -> covey.api.v1.Limits
+	31, // 2: covey.api.v1.Account.create_time:type_name -> google.protobuf.Timestamp
+	31, // 3: covey.api.v1.Account.update_time:type_name -> google.protobuf.Timestamp
+	31, // 4: covey.api.v1.Account.delete_time:type_name -> google.protobuf.Timestamp
+	31, // 5: covey.api.v1.Account.purge_time:type_name -> google.protobuf.Timestamp
 	2,  // 6: covey.api.v1.Account.auth_callout:type_name -> covey.api.v1.AuthCallout
 	1,  // 7: covey.api.v1.CreateAccountRequest.account:type_name -> covey.api.v1.Account
 	1,  // 8: covey.api.v1.CreateAccountResponse.account:type_name -> covey.api.v1.Account
-	27, // 9: covey.api.v1.CreateAccountResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 10: covey.api.v1.GetAccountResponse.account:type_name -> covey.api.v1.Account
-	1,  // 11: covey.api.v1.ListAccountsResponse.accounts:type_name -> covey.api.v1.Account
-	1,  // 12: covey.api.v1.UpdateAccountRequest.account:type_name -> covey.api.v1.Account
-	28, // 13: covey.api.v1.UpdateAccountRequest.update_mask:type_name -> google.protobuf.FieldMask
-	1,  // 14: covey.api.v1.UpdateAccountResponse.account:type_name -> covey.api.v1.Account
-	27, // 15: covey.api.v1.UpdateAccountResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 16: covey.api.v1.SuspendAccountResponse.account:type_name -> covey.api.v1.Account
-	27, // 17: covey.api.v1.SuspendAccountResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 18: covey.api.v1.ResumeAccountResponse.account:type_name -> covey.api.v1.Account
-	27, // 19: covey.api.v1.ResumeAccountResponse.operation:type_name -> covey.api.v1.Operation
-	27, // 20: covey.api.v1.DeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 21: covey.api.v1.DeleteAccountResponse.account:type_name -> covey.api.v1.Account
-	1,  // 22: covey.api.v1.UndeleteAccountResponse.account:type_name -> covey.api.v1.Account
-	27, // 23: covey.api.v1.UndeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
-	27, // 24: covey.api.v1.PurgeAccountResponse.operation:type_name -> covey.api.v1.Operation
-	23, // 25: covey.api.v1.ExportAccountResponse.keys:type_name -> covey.api.v1.ExportedKey
-	24, // 26: covey.api.v1.ExportAccountResponse.users:type_name -> covey.api.v1.ExportedUser
-	3,  // 27: covey.api.v1.AccountService.CreateAccount:input_type -> covey.api.v1.CreateAccountRequest
-	5,  // 28: covey.api.v1.AccountService.GetAccount:input_type -> covey.api.v1.GetAccountRequest
-	7,  // 29: covey.api.v1.AccountService.ListAccounts:input_type -> covey.api.v1.ListAccountsRequest
-	9,  // 30: covey.api.v1.AccountService.UpdateAccount:input_type -> covey.api.v1.UpdateAccountRequest
-	11, // 31: covey.api.v1.AccountService.SuspendAccount:input_type -> covey.api.v1.SuspendAccountRequest
-	13, // 32: covey.api.v1.AccountService.ResumeAccount:input_type -> covey.api.v1.ResumeAccountRequest
-	15, // 33: covey.api.v1.AccountService.DeleteAccount:input_type -> covey.api.v1.DeleteAccountRequest
-	17, // 34: covey.api.v1.AccountService.UndeleteAccount:input_type -> covey.api.v1.UndeleteAccountRequest
-	19, // 35: covey.api.v1.AccountService.PurgeAccount:input_type -> covey.api.v1.PurgeAccountRequest
-	21, // 36: covey.api.v1.AccountService.ExportAccount:input_type -> covey.api.v1.ExportAccountRequest
-	4,  // 37: covey.api.v1.AccountService.CreateAccount:output_type -> covey.api.v1.CreateAccountResponse
-	6,  // 38: covey.api.v1.AccountService.GetAccount:output_type -> covey.api.v1.GetAccountResponse
-	8,  // 39: covey.api.v1.AccountService.ListAccounts:output_type -> covey.api.v1.ListAccountsResponse
-	10, // 40: covey.api.v1.AccountService.UpdateAccount:output_type -> covey.api.v1.UpdateAccountResponse
-	12, // 41: covey.api.v1.AccountService.SuspendAccount:output_type -> covey.api.v1.SuspendAccountResponse
-	14, // 42: covey.api.v1.AccountService.ResumeAccount:output_type -> covey.api.v1.ResumeAccountResponse
-	16, // 43: covey.api.v1.AccountService.DeleteAccount:output_type -> covey.api.v1.DeleteAccountResponse
-	18, // 44: covey.api.v1.AccountService.UndeleteAccount:output_type -> covey.api.v1.UndeleteAccountResponse
-	20, // 45: covey.api.v1.AccountService.PurgeAccount:output_type -> covey.api.v1.PurgeAccountResponse
-	22, // 46: covey.api.v1.AccountService.ExportAccount:output_type -> covey.api.v1.ExportAccountResponse
-	37, // [37:47] is the sub-list for method output_type
-	27, // [27:37] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	32, // 9: covey.api.v1.CreateAccountResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 10: covey.api.v1.NewAccount.account:type_name -> covey.api.v1.Account
+	5,  // 11: covey.api.v1.BatchCreateAccountsRequest.accounts:type_name -> covey.api.v1.NewAccount
+	1,  // 12: covey.api.v1.BatchCreateAccountsResponse.accounts:type_name -> covey.api.v1.Account
+	32, // 13: covey.api.v1.BatchCreateAccountsResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 14: covey.api.v1.BatchGetAccountsResponse.accounts:type_name -> covey.api.v1.Account
+	1,  // 15: covey.api.v1.GetAccountResponse.account:type_name -> covey.api.v1.Account
+	1,  // 16: covey.api.v1.ListAccountsResponse.accounts:type_name -> covey.api.v1.Account
+	1,  // 17: covey.api.v1.UpdateAccountRequest.account:type_name -> covey.api.v1.Account
+	33, // 18: covey.api.v1.UpdateAccountRequest.update_mask:type_name -> google.protobuf.FieldMask
+	1,  // 19: covey.api.v1.UpdateAccountResponse.account:type_name -> covey.api.v1.Account
+	32, // 20: covey.api.v1.UpdateAccountResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 21: covey.api.v1.SuspendAccountResponse.account:type_name -> covey.api.v1.Account
+	32, // 22: covey.api.v1.SuspendAccountResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 23: covey.api.v1.ResumeAccountResponse.account:type_name -> covey.api.v1.Account
+	32, // 24: covey.api.v1.ResumeAccountResponse.operation:type_name -> covey.api.v1.Operation
+	32, // 25: covey.api.v1.DeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 26: covey.api.v1.DeleteAccountResponse.account:type_name -> covey.api.v1.Account
+	1,  // 27: covey.api.v1.UndeleteAccountResponse.account:type_name -> covey.api.v1.Account
+	32, // 28: covey.api.v1.UndeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
+	32, // 29: covey.api.v1.PurgeAccountResponse.operation:type_name -> covey.api.v1.Operation
+	28, // 30: covey.api.v1.ExportAccountResponse.keys:type_name -> covey.api.v1.ExportedKey
+	29, // 31: covey.api.v1.ExportAccountResponse.users:type_name -> covey.api.v1.ExportedUser
+	3,  // 32: covey.api.v1.AccountService.CreateAccount:input_type -> covey.api.v1.CreateAccountRequest
+	6,  // 33: covey.api.v1.AccountService.BatchCreateAccounts:input_type -> covey.api.v1.BatchCreateAccountsRequest
+	8,  // 34: covey.api.v1.AccountService.BatchGetAccounts:input_type -> covey.api.v1.BatchGetAccountsRequest
+	10, // 35: covey.api.v1.AccountService.GetAccount:input_type -> covey.api.v1.GetAccountRequest
+	12, // 36: covey.api.v1.AccountService.ListAccounts:input_type -> covey.api.v1.ListAccountsRequest
+	14, // 37: covey.api.v1.AccountService.UpdateAccount:input_type -> covey.api.v1.UpdateAccountRequest
+	16, // 38: covey.api.v1.AccountService.SuspendAccount:input_type -> covey.api.v1.SuspendAccountRequest
+	18, // 39: covey.api.v1.AccountService.ResumeAccount:input_type -> covey.api.v1.ResumeAccountRequest
+	20, // 40: covey.api.v1.AccountService.DeleteAccount:input_type -> covey.api.v1.DeleteAccountRequest
+	22, // 41: covey.api.v1.AccountService.UndeleteAccount:input_type -> covey.api.v1.UndeleteAccountRequest
+	24, // 42: covey.api.v1.AccountService.PurgeAccount:input_type -> covey.api.v1.PurgeAccountRequest
+	26, // 43: covey.api.v1.AccountService.ExportAccount:input_type -> covey.api.v1.ExportAccountRequest
+	4,  // 44: covey.api.v1.AccountService.CreateAccount:output_type -> covey.api.v1.CreateAccountResponse
+	7,  // 45: covey.api.v1.AccountService.BatchCreateAccounts:output_type -> covey.api.v1.BatchCreateAccountsResponse
+	9,  // 46: covey.api.v1.AccountService.BatchGetAccounts:output_type -> covey.api.v1.BatchGetAccountsResponse
+	11, // 47: covey.api.v1.AccountService.GetAccount:output_type -> covey.api.v1.GetAccountResponse
+	13, // 48: covey.api.v1.AccountService.ListAccounts:output_type -> covey.api.v1.ListAccountsResponse
+	15, // 49: covey.api.v1.AccountService.UpdateAccount:output_type -> covey.api.v1.UpdateAccountResponse
+	17, // 50: covey.api.v1.AccountService.SuspendAccount:output_type -> covey.api.v1.SuspendAccountResponse
+	19, // 51: covey.api.v1.AccountService.ResumeAccount:output_type -> covey.api.v1.ResumeAccountResponse
+	21, // 52: covey.api.v1.AccountService.DeleteAccount:output_type -> covey.api.v1.DeleteAccountResponse
+	23, // 53: covey.api.v1.AccountService.UndeleteAccount:output_type -> covey.api.v1.UndeleteAccountResponse
+	25, // 54: covey.api.v1.AccountService.PurgeAccount:output_type -> covey.api.v1.PurgeAccountResponse
+	27, // 55: covey.api.v1.AccountService.ExportAccount:output_type -> covey.api.v1.ExportAccountResponse
+	44, // [44:56] is the sub-list for method output_type
+	32, // [32:44] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_accounts_proto_init() }
@@ -1935,14 +2243,14 @@ func file_covey_api_v1_accounts_proto_init() {
 	}
 	file_covey_api_v1_common_proto_init()
 	file_covey_api_v1_operations_proto_init()
-	file_covey_api_v1_accounts_proto_msgTypes[14].OneofWrappers = []any{}
+	file_covey_api_v1_accounts_proto_msgTypes[19].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_api_v1_accounts_proto_rawDesc), len(file_covey_api_v1_accounts_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   24,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

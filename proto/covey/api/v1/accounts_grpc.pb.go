@@ -19,16 +19,18 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AccountService_CreateAccount_FullMethodName   = "/covey.api.v1.AccountService/CreateAccount"
-	AccountService_GetAccount_FullMethodName      = "/covey.api.v1.AccountService/GetAccount"
-	AccountService_ListAccounts_FullMethodName    = "/covey.api.v1.AccountService/ListAccounts"
-	AccountService_UpdateAccount_FullMethodName   = "/covey.api.v1.AccountService/UpdateAccount"
-	AccountService_SuspendAccount_FullMethodName  = "/covey.api.v1.AccountService/SuspendAccount"
-	AccountService_ResumeAccount_FullMethodName   = "/covey.api.v1.AccountService/ResumeAccount"
-	AccountService_DeleteAccount_FullMethodName   = "/covey.api.v1.AccountService/DeleteAccount"
-	AccountService_UndeleteAccount_FullMethodName = "/covey.api.v1.AccountService/UndeleteAccount"
-	AccountService_PurgeAccount_FullMethodName    = "/covey.api.v1.AccountService/PurgeAccount"
-	AccountService_ExportAccount_FullMethodName   = "/covey.api.v1.AccountService/ExportAccount"
+	AccountService_CreateAccount_FullMethodName       = "/covey.api.v1.AccountService/CreateAccount"
+	AccountService_BatchCreateAccounts_FullMethodName = "/covey.api.v1.AccountService/BatchCreateAccounts"
+	AccountService_BatchGetAccounts_FullMethodName    = "/covey.api.v1.AccountService/BatchGetAccounts"
+	AccountService_GetAccount_FullMethodName          = "/covey.api.v1.AccountService/GetAccount"
+	AccountService_ListAccounts_FullMethodName        = "/covey.api.v1.AccountService/ListAccounts"
+	AccountService_UpdateAccount_FullMethodName       = "/covey.api.v1.AccountService/UpdateAccount"
+	AccountService_SuspendAccount_FullMethodName      = "/covey.api.v1.AccountService/SuspendAccount"
+	AccountService_ResumeAccount_FullMethodName       = "/covey.api.v1.AccountService/ResumeAccount"
+	AccountService_DeleteAccount_FullMethodName       = "/covey.api.v1.AccountService/DeleteAccount"
+	AccountService_UndeleteAccount_FullMethodName     = "/covey.api.v1.AccountService/UndeleteAccount"
+	AccountService_PurgeAccount_FullMethodName        = "/covey.api.v1.AccountService/PurgeAccount"
+	AccountService_ExportAccount_FullMethodName       = "/covey.api.v1.AccountService/ExportAccount"
 )
 
 // AccountServiceClient is the client API for AccountService service.
@@ -40,6 +42,15 @@ const (
 type AccountServiceClient interface {
 	// CreateAccount makes an account with its keys and a default role.
 	CreateAccount(ctx context.Context, in *CreateAccountRequest, opts ...grpc.CallOption) (*CreateAccountResponse, error)
+	// BatchCreateAccounts makes several accounts of one organization, one after the
+	// other, each as CreateAccount does. It stops at the first that cannot be made,
+	// and names it; those before it are there. The same call with the same
+	// request_id goes on behind them, and answers as if it had been one.
+	BatchCreateAccounts(ctx context.Context, in *BatchCreateAccountsRequest, opts ...grpc.CallOption) (*BatchCreateAccountsResponse, error)
+	// BatchGetAccounts reads several accounts of one organization as they are at
+	// one moment, in the order of their names in the request. One that is not there
+	// fails the call.
+	BatchGetAccounts(ctx context.Context, in *BatchGetAccountsRequest, opts ...grpc.CallOption) (*BatchGetAccountsResponse, error)
 	// GetAccount reads one account.
 	GetAccount(ctx context.Context, in *GetAccountRequest, opts ...grpc.CallOption) (*GetAccountResponse, error)
 	// ListAccounts lists the accounts of one organization.
@@ -79,6 +90,26 @@ func (c *accountServiceClient) CreateAccount(ctx context.Context, in *CreateAcco
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateAccountResponse)
 	err := c.cc.Invoke(ctx, AccountService_CreateAccount_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *accountServiceClient) BatchCreateAccounts(ctx context.Context, in *BatchCreateAccountsRequest, opts ...grpc.CallOption) (*BatchCreateAccountsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchCreateAccountsResponse)
+	err := c.cc.Invoke(ctx, AccountService_BatchCreateAccounts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *accountServiceClient) BatchGetAccounts(ctx context.Context, in *BatchGetAccountsRequest, opts ...grpc.CallOption) (*BatchGetAccountsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchGetAccountsResponse)
+	err := c.cc.Invoke(ctx, AccountService_BatchGetAccounts_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +215,15 @@ func (c *accountServiceClient) ExportAccount(ctx context.Context, in *ExportAcco
 type AccountServiceServer interface {
 	// CreateAccount makes an account with its keys and a default role.
 	CreateAccount(context.Context, *CreateAccountRequest) (*CreateAccountResponse, error)
+	// BatchCreateAccounts makes several accounts of one organization, one after the
+	// other, each as CreateAccount does. It stops at the first that cannot be made,
+	// and names it; those before it are there. The same call with the same
+	// request_id goes on behind them, and answers as if it had been one.
+	BatchCreateAccounts(context.Context, *BatchCreateAccountsRequest) (*BatchCreateAccountsResponse, error)
+	// BatchGetAccounts reads several accounts of one organization as they are at
+	// one moment, in the order of their names in the request. One that is not there
+	// fails the call.
+	BatchGetAccounts(context.Context, *BatchGetAccountsRequest) (*BatchGetAccountsResponse, error)
 	// GetAccount reads one account.
 	GetAccount(context.Context, *GetAccountRequest) (*GetAccountResponse, error)
 	// ListAccounts lists the accounts of one organization.
@@ -221,6 +261,12 @@ type UnimplementedAccountServiceServer struct{}
 
 func (UnimplementedAccountServiceServer) CreateAccount(context.Context, *CreateAccountRequest) (*CreateAccountResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateAccount not implemented")
+}
+func (UnimplementedAccountServiceServer) BatchCreateAccounts(context.Context, *BatchCreateAccountsRequest) (*BatchCreateAccountsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchCreateAccounts not implemented")
+}
+func (UnimplementedAccountServiceServer) BatchGetAccounts(context.Context, *BatchGetAccountsRequest) (*BatchGetAccountsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchGetAccounts not implemented")
 }
 func (UnimplementedAccountServiceServer) GetAccount(context.Context, *GetAccountRequest) (*GetAccountResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetAccount not implemented")
@@ -284,6 +330,42 @@ func _AccountService_CreateAccount_Handler(srv interface{}, ctx context.Context,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AccountServiceServer).CreateAccount(ctx, req.(*CreateAccountRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AccountService_BatchCreateAccounts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchCreateAccountsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccountServiceServer).BatchCreateAccounts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AccountService_BatchCreateAccounts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccountServiceServer).BatchCreateAccounts(ctx, req.(*BatchCreateAccountsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AccountService_BatchGetAccounts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchGetAccountsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccountServiceServer).BatchGetAccounts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AccountService_BatchGetAccounts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccountServiceServer).BatchGetAccounts(ctx, req.(*BatchGetAccountsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -460,6 +542,14 @@ var AccountService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CreateAccount",
 			Handler:    _AccountService_CreateAccount_Handler,
+		},
+		{
+			MethodName: "BatchCreateAccounts",
+			Handler:    _AccountService_BatchCreateAccounts_Handler,
+		},
+		{
+			MethodName: "BatchGetAccounts",
+			Handler:    _AccountService_BatchGetAccounts_Handler,
 		},
 		{
 			MethodName: "GetAccount",
