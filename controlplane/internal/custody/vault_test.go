@@ -49,6 +49,55 @@ func TestVaultSealsAndSaysWhenItCannot(t *testing.T) {
 	}
 }
 
+// Vault's own key rotation is not our matter: what an older version sealed opens,
+// until Vault says that it may not; a token that was revoked is told apart from a
+// secret that does not open.
+func TestVaultsKeysAndTokensChange(t *testing.T) {
+	v := vaulttest.New(t)
+	c := remote(t, "hashivault://covey?engine=transit")
+	plain := []byte("a seed that nobody may see")
+	first, err := c.Seal(t.Context(), "a", plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Rotate("covey", 0); err != nil {
+		t.Fatal(err)
+	}
+	second, err := c.Seal(t.Context(), "a", plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh := remote(t, "hashivault://covey?engine=transit") // remembers nothing
+	for _, sealed := range [][]byte{first, second} {
+		if got, err := fresh.Unseal(t.Context(), "a", sealed); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("Unseal = %q, %v", got, err)
+		}
+	}
+	if err := v.Rotate("covey", 2); err != nil {
+		t.Fatal(err)
+	}
+	fresh = remote(t, "hashivault://covey?engine=transit")
+	if _, err := fresh.Unseal(t.Context(), "a", first); errs.CodeOf(err) != errs.Precondition {
+		t.Errorf("a version that may decrypt no more: %v", err)
+	}
+	if _, err := fresh.Unseal(t.Context(), "a", second); err != nil {
+		t.Errorf("a version that may: %v", err)
+	}
+	v.Deny(true)
+	if _, err := remote(t, "hashivault://covey").Unseal(t.Context(), "a", second); errs.CodeOf(err) != errs.Unavailable {
+		t.Errorf("a token that was revoked: %v", err)
+	}
+	v.Deny(false)
+	if _, err := remote(t, "hashivault://never-used").Unseal(t.Context(), "a", second); errs.CodeOf(err) != errs.Precondition {
+		t.Errorf("a key that is not there: %v", err)
+	}
+	for _, given := range v.Entered() {
+		if bytes.Contains(given, plain) {
+			t.Error("Vault was given the secret itself, not a data key")
+		}
+	}
+}
+
 func err2text(_ []byte, err error) string { return err.Error() }
 
 func TestAFormerCustodianOpensUntilTheRowIsRenewed(t *testing.T) {
