@@ -244,3 +244,47 @@ func (receipts) Receipts(_ context.Context, incarnation string, windows []int64)
 	}
 	return all, nil
 }
+
+const authorityKey = "/covey/v1/fleet/ca"
+
+// ChangeAuthority replaces the fleet's certificate authorities by what f makes of
+// them, and waits until the service has them.
+func (cp *ControlPlane) ChangeAuthority(f func(value string) (string, error)) {
+	cp.tb.Helper()
+	got, err := cp.Etcd.Get(cp.tb.Context(), authorityKey)
+	if err != nil || len(got.Kvs) != 1 {
+		cp.tb.Fatalf("read fleet ca: %v", err)
+	}
+	value, err := f(string(got.Kvs[0].Value))
+	if err != nil {
+		cp.tb.Fatal(err)
+	}
+	revision := cp.put(authorityKey, value)
+	Await(cp.tb, "the service has the authorities", func() bool { return cp.Service.AuthorityRevision() >= revision })
+}
+
+// StageAuthority stages another authority, and returns the active one's id.
+func (cp *ControlPlane) StageAuthority() (active string) {
+	cp.tb.Helper()
+	cp.ChangeAuthority(func(value string) (string, error) {
+		all, err := fleet.Authorities(value)
+		if err != nil {
+			return "", err
+		}
+		active = all[0].ID
+		return fleet.StageAuthority(cp.tb.Context(), value, plainCustody{}, time.Now())
+	})
+	return active
+}
+
+// ActivateAuthority lets the staged authority sign, whoever trusts it.
+func (cp *ControlPlane) ActivateAuthority() {
+	cp.tb.Helper()
+	cp.ChangeAuthority(func(value string) (string, error) { return fleet.ActivateAuthority(value, time.Now()) })
+}
+
+// RetireAuthority ends the trust in one.
+func (cp *ControlPlane) RetireAuthority(id string) {
+	cp.tb.Helper()
+	cp.ChangeAuthority(func(value string) (string, error) { return fleet.RetireAuthority(value, id) })
+}

@@ -250,6 +250,9 @@ func (s *Service) adoptAuthorities(ctx context.Context, value []byte, revision i
 	s.feed.greetAgain()
 }
 
+// AuthorityRevision is the revision of the CAs that the service goes by.
+func (s *Service) AuthorityRevision() int64 { return s.authorities.Load().revision }
+
 // greetAgain sends every broker a Welcome.
 func (f *feed) greetAgain() {
 	f.mu.Lock()
