@@ -2,6 +2,7 @@ package dataplane_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -211,9 +212,17 @@ func TestLatencyIsToldWithoutTheOtherBroker(t *testing.T) {
 		m, err = requests.NextMsg(50 * time.Millisecond)
 		return err == nil
 	})
+	// Nor is a client believed that says what a broker would.
+	forger := dialAs(t, asks, "sys")
+	tokens := strings.Split(m.Reply, ".")
+	must(t, forger.Publish("$SYS.LATENCY.M2."+tokens[len(tokens)-2], fmt.Appendf(nil, `{"account":"P","req_id":%q,"m2":{"status":200,"responder":{"user":"forged"}}}`, m.Reply)))
+	must(t, forger.Flush())
 	must(t, other.Publish(m.Reply, []byte("x")))
 	must(t, other.Publish(m.Reply, []byte("too late")))
 	a, err := inbox.NextMsg(time.Minute)
+	for errors.Is(err, nats.ErrNoResponders) { // to what was asked before the brokers knew of each other
+		a, err = inbox.NextMsg(time.Minute)
+	}
 	must(t, err)
 	if string(a.Data) != "x" {
 		t.Errorf("the answer is %q", a.Data)
@@ -224,6 +233,9 @@ func TestLatencyIsToldWithoutTheOtherBroker(t *testing.T) {
 		if strings.Contains(string(e.Data), `"status":200`) {
 			if strings.Contains(string(e.Data), "responder") {
 				t.Errorf("somebody is named: %s", e.Data)
+			}
+			if b, ok := asks.(*running); !ok || !b.log.says("what another broker says of a request makes no sense") {
+				t.Error("nobody warned of the forged word")
 			}
 			break
 		}
