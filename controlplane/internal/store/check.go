@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/jwt/v2"
@@ -22,6 +24,9 @@ type Checker struct {
 	accounts  map[string]bool // accounts that an organization has
 	heads     map[string]audit.Head
 	waiting   map[string]audit.Head
+
+	schema  schema
+	granted granting
 }
 
 // NewChecker returns a Checker that has seen nothing.
@@ -71,6 +76,8 @@ func (c *Checker) record(key string, path []string, value []byte) error {
 	switch {
 	case key == installationKey:
 		c.installed = true
+	case key == schemaKey:
+		return decode(key, value, 0, &c.schema)
 	case strings.HasPrefix(key, accountIndexKey("")):
 		return c.index(path[2], value)
 	case key == systemAudit+"-head":
@@ -90,7 +97,16 @@ func (c *Checker) inOrganization(key string, path []string, value []byte) error 
 		var a Account
 		err := decode(key, value, 0, &a)
 		c.accounts[a.PublicKey] = true
+		c.granted.account(path[1], a)
 		return err
+	case path[2] == "self" && len(path) == 3:
+		c.granted.organization(path[1])
+	case path[2] == "terms" && len(path) == 3:
+		var t OrgTerms
+		if err := decode(key, value, 0, &t); err != nil {
+			return err
+		}
+		return c.granted.terms(path[1], t)
 	case path[2] == "audit-head" && len(path) == 3:
 		return c.head(path[1], key, value)
 	}
@@ -147,6 +163,9 @@ func (c *Checker) entry(chain, key string, value []byte) error {
 func (c *Checker) Finish() error {
 	if !c.installed {
 		return fmt.Errorf("there is no installation in it")
+	}
+	if len(c.granted.without) > 0 && c.schema.Version >= schemaPlans {
+		return fmt.Errorf("organization %s is on no plan", slices.Sorted(maps.Keys(c.granted.without))[0])
 	}
 	for public := range c.accounts {
 		if !c.claims[public] || !c.owned[public] {
