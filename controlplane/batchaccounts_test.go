@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/coveymq/covey/internal/errs"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
@@ -78,4 +79,55 @@ func TestBatchesOfAccountsThatAreRefused(t *testing.T) {
 	must[*apiv1.BatchCreateAccountsResponse](t, "dry run")(owner.accounts.BatchCreateAccounts(ctx, dry))
 	_, err = owner.accounts.BatchGetAccounts(ctx, &apiv1.BatchGetAccountsRequest{Parent: "organizations/acme", Names: []string{"organizations/acme/accounts/never"}})
 	wantError(t, err, errs.NotFound, "RESOURCE_NOT_FOUND")
+}
+
+func TestAccountsAreChangedInBatches(t *testing.T) {
+	p := start(t, t.TempDir())
+	_, owner := p.signUp(t, "acme")
+	p.signUp(t, "globex")
+	ctx := t.Context()
+	names := make([]string, 3)
+	for i := range names {
+		names[i] = must[*apiv1.CreateAccountResponse](t, "make")(owner.accounts.CreateAccount(ctx, &apiv1.CreateAccountRequest{Parent: "organizations/acme", AccountId: fmt.Sprint("shop-", i)})).GetAccount().GetName()
+	}
+	change := func(name string, connections int64) *apiv1.UpdateAccountRequest {
+		return &apiv1.UpdateAccountRequest{
+			Account:    &apiv1.Account{Name: name, Limits: &apiv1.Limits{Connections: &connections}},
+			UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"limits.connections"}},
+		}
+	}
+	batch := func(request string, all ...*apiv1.UpdateAccountRequest) *apiv1.BatchUpdateAccountsRequest {
+		return &apiv1.BatchUpdateAccountsRequest{Parent: "organizations/acme", RequestId: request, Requests: all}
+	}
+	stale := change(names[1], 20)
+	stale.Account.Etag = "1"
+	_, err := owner.accounts.BatchUpdateAccounts(ctx, batch("b", change(names[0], 10), stale, change(names[2], 30)))
+	wantError(t, err, errs.Conflict, "STALE_ETAG")
+	if !strings.Contains(err.Error(), "account 2 of 3") {
+		t.Errorf("it stopped with %q", err)
+	}
+	done := must[*apiv1.BatchUpdateAccountsResponse](t, "go on")(owner.accounts.BatchUpdateAccounts(ctx, batch("b", change(names[0], 10), change(names[1], 20), change(names[2], 30))))
+	read := must[*apiv1.BatchGetAccountsResponse](t, "get")(owner.accounts.BatchGetAccounts(ctx, &apiv1.BatchGetAccountsRequest{Parent: "organizations/acme", Names: names}))
+	for i, a := range read.GetAccounts() {
+		if a.GetLimits().GetConnections() != int64(i+1)*10 || done.GetAccounts()[i].GetRevision() != a.GetRevision() {
+			t.Errorf("account %d: changed to %v, read %v", i, done.GetAccounts()[i], a)
+		}
+	}
+	if done.GetOperation().GetRevision() != read.GetAccounts()[2].GetRevision() {
+		t.Errorf("the operation is of revision %d, want that of the last", done.GetOperation().GetRevision())
+	}
+	own := change(names[0], 1)
+	own.RequestId = "mine"
+	for _, tt := range []struct {
+		req    *apiv1.BatchUpdateAccountsRequest
+		reason string
+	}{
+		{batch("x", change(globexAccount, 1)), "INVALID_NAME"},
+		{batch("x", change(names[0], 1), change(names[0], 2)), "INVALID_FIELD"},
+		{batch("x", own), "INVALID_FIELD"},
+		{batch("", change(names[0], 1)), "INVALID_FIELD"},
+	} {
+		_, err := owner.accounts.BatchUpdateAccounts(ctx, tt.req)
+		wantError(t, err, errs.Invalid, tt.reason)
+	}
 }

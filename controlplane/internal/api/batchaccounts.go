@@ -29,15 +29,52 @@ func (s *accountService) BatchCreateAccounts(ctx context.Context, req *apiv1.Bat
 			RequestId: req.GetRequestId() + "/" + a.GetAccountId(), ValidateOnly: req.GetValidateOnly(),
 		})
 		if err != nil {
-			return nil, batchError(err, i, a.GetAccountId(), len(req.GetAccounts()), req.GetValidateOnly())
+			return nil, batchError(err, i, a.GetAccountId(), len(req.GetAccounts()), "made", req.GetValidateOnly())
 		}
 		resp.Accounts, resp.Operation = append(resp.Accounts, made.GetAccount()), made.GetOperation()
 	}
 	return resp, nil
 }
 
+// BatchUpdateAccounts implements apiv1.AccountServiceServer.
+func (s *accountService) BatchUpdateAccounts(ctx context.Context, req *apiv1.BatchUpdateAccountsRequest) (*apiv1.BatchUpdateAccountsResponse, error) {
+	ids := make([]string, len(req.GetRequests()))
+	seen := map[string]bool{}
+	for i, r := range req.GetRequests() {
+		n, err := parseName(r.GetAccount().GetName())
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case n.account == "" || r.GetAccount().GetName() != req.GetParent()+"/accounts/"+n.account:
+			return nil, errs.New(errs.Invalid, "INVALID_NAME", "%q is not an account of %s", r.GetAccount().GetName(), req.GetParent()).WithField("requests")
+		case seen[n.account]:
+			return nil, errs.New(errs.Invalid, "INVALID_FIELD", "requests: the account %q is there twice", n.account).WithField("requests")
+		case r.GetRequestId() != "" || r.GetValidateOnly():
+			return nil, errs.New(errs.Invalid, "INVALID_FIELD", "requests: request_id and validate_only are the batch's").
+				WithField("requests").WithNext("set them beside requests, not in them")
+		}
+		ids[i], seen[n.account] = n.account, true
+	}
+	resp := &apiv1.BatchUpdateAccountsResponse{}
+	for i, r := range req.GetRequests() {
+		changed, err := s.UpdateAccount(ctx, &apiv1.UpdateAccountRequest{
+			Account: r.GetAccount(), UpdateMask: r.GetUpdateMask(),
+			RequestId: req.GetRequestId() + "/" + ids[i], ValidateOnly: req.GetValidateOnly(),
+		})
+		if err != nil {
+			return nil, batchError(err, i, ids[i], len(ids), "changed", req.GetValidateOnly())
+		}
+		resp.Accounts = append(resp.Accounts, changed.GetAccount())
+		if changed.GetOperation() != nil {
+			resp.Operation = changed.GetOperation()
+		}
+	}
+	return resp, nil
+}
+
 // batchError says at which account a batch stopped, and what to do.
-func batchError(err error, made int, id string, all int, dry bool) error {
+func batchError(err error, made int, id string, all int, done string, dry bool) error {
 	var e *errs.Error
 	if !errors.As(err, &e) {
 		return fmt.Errorf("account %d of %d (%s): %w", made+1, all, id, err)
@@ -48,7 +85,7 @@ func batchError(err error, made int, id string, all int, dry bool) error {
 		if next != "" {
 			next += "; "
 		}
-		next += fmt.Sprintf("the %d before it are made; the same call with the same request_id goes on behind them", made)
+		next += fmt.Sprintf("the %d before it are %s; the same call with the same request_id goes on behind them", made, done)
 	}
 	return out.WithNext("%s", next)
 }

@@ -31,6 +31,7 @@ func table() map[string]string {
 		"AccountService/CreateAccount":               "yyy---",
 		"AuditService/ListAuditEntries":              "yyy---",
 		"AccountService/BatchCreateAccounts":         "yyy---",
+		"AccountService/BatchUpdateAccounts":         "yyy---",
 		"AccountService/BatchGetAccounts":            "yyyyyy",
 		"AccountService/GetAccount":                  "yyyyyy",
 		"AccountService/ListAccounts":                "yyyyyy",

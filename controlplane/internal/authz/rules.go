@@ -113,6 +113,7 @@ func messagingRules() map[string]rule {
 	return map[string]rule{
 		v1 + "AccountService/CreateAccount":       admins(),
 		v1 + "AccountService/BatchCreateAccounts": admins(),
+		v1 + "AccountService/BatchUpdateAccounts": admins(),
 		v1 + "AccountService/BatchGetAccounts":    everybody(),
 		v1 + "AccountService/GetAccount":          everybody(),
 		v1 + "AccountService/ListAccounts":        everybody(),

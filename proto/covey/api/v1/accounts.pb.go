@@ -1066,6 +1066,133 @@ func (x *UpdateAccountResponse) GetOperation() *Operation {
 	return nil
 }
 
+type BatchUpdateAccountsRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Parent string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// One for each account; their request_id and validate_only are those of the
+	// batch, and are not set here.
+	Requests []*UpdateAccountRequest `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	// Needed, to go on after a failure.
+	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Looks at each account by itself, not at what all of them come to.
+	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchUpdateAccountsRequest) Reset() {
+	*x = BatchUpdateAccountsRequest{}
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchUpdateAccountsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchUpdateAccountsRequest) ProtoMessage() {}
+
+func (x *BatchUpdateAccountsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchUpdateAccountsRequest.ProtoReflect.Descriptor instead.
+func (*BatchUpdateAccountsRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *BatchUpdateAccountsRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchUpdateAccountsRequest) GetRequests() []*UpdateAccountRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchUpdateAccountsRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *BatchUpdateAccountsRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type BatchUpdateAccountsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the request.
+	Accounts []*Account `protobuf:"bytes,1,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	// Of the last change that brokers hear of, if there is one: where it is in
+	// force, all of them are.
+	Operation     *Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchUpdateAccountsResponse) Reset() {
+	*x = BatchUpdateAccountsResponse{}
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchUpdateAccountsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchUpdateAccountsResponse) ProtoMessage() {}
+
+func (x *BatchUpdateAccountsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchUpdateAccountsResponse.ProtoReflect.Descriptor instead.
+func (*BatchUpdateAccountsResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *BatchUpdateAccountsResponse) GetAccounts() []*Account {
+	if x != nil {
+		return x.Accounts
+	}
+	return nil
+}
+
+func (x *BatchUpdateAccountsResponse) GetOperation() *Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
 type SuspendAccountRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1079,7 +1206,7 @@ type SuspendAccountRequest struct {
 
 func (x *SuspendAccountRequest) Reset() {
 	*x = SuspendAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[15]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +1218,7 @@ func (x *SuspendAccountRequest) String() string {
 func (*SuspendAccountRequest) ProtoMessage() {}
 
 func (x *SuspendAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[15]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1231,7 @@ func (x *SuspendAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendAccountRequest.ProtoReflect.Descriptor instead.
 func (*SuspendAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{15}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SuspendAccountRequest) GetName() string {
@@ -1152,7 +1279,7 @@ type SuspendAccountResponse struct {
 
 func (x *SuspendAccountResponse) Reset() {
 	*x = SuspendAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[16]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1164,7 +1291,7 @@ func (x *SuspendAccountResponse) String() string {
 func (*SuspendAccountResponse) ProtoMessage() {}
 
 func (x *SuspendAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[16]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1177,7 +1304,7 @@ func (x *SuspendAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendAccountResponse.ProtoReflect.Descriptor instead.
 func (*SuspendAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{16}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SuspendAccountResponse) GetAccount() *Account {
@@ -1206,7 +1333,7 @@ type ResumeAccountRequest struct {
 
 func (x *ResumeAccountRequest) Reset() {
 	*x = ResumeAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[17]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1345,7 @@ func (x *ResumeAccountRequest) String() string {
 func (*ResumeAccountRequest) ProtoMessage() {}
 
 func (x *ResumeAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[17]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1358,7 @@ func (x *ResumeAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeAccountRequest.ProtoReflect.Descriptor instead.
 func (*ResumeAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{17}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ResumeAccountRequest) GetName() string {
@@ -1272,7 +1399,7 @@ type ResumeAccountResponse struct {
 
 func (x *ResumeAccountResponse) Reset() {
 	*x = ResumeAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[18]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1411,7 @@ func (x *ResumeAccountResponse) String() string {
 func (*ResumeAccountResponse) ProtoMessage() {}
 
 func (x *ResumeAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[18]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1424,7 @@ func (x *ResumeAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeAccountResponse.ProtoReflect.Descriptor instead.
 func (*ResumeAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{18}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ResumeAccountResponse) GetAccount() *Account {
@@ -1329,7 +1456,7 @@ type DeleteAccountRequest struct {
 
 func (x *DeleteAccountRequest) Reset() {
 	*x = DeleteAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[19]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1341,7 +1468,7 @@ func (x *DeleteAccountRequest) String() string {
 func (*DeleteAccountRequest) ProtoMessage() {}
 
 func (x *DeleteAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[19]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1354,7 +1481,7 @@ func (x *DeleteAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAccountRequest.ProtoReflect.Descriptor instead.
 func (*DeleteAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{19}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DeleteAccountRequest) GetName() string {
@@ -1403,7 +1530,7 @@ type DeleteAccountResponse struct {
 
 func (x *DeleteAccountResponse) Reset() {
 	*x = DeleteAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[20]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1415,7 +1542,7 @@ func (x *DeleteAccountResponse) String() string {
 func (*DeleteAccountResponse) ProtoMessage() {}
 
 func (x *DeleteAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[20]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1428,7 +1555,7 @@ func (x *DeleteAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAccountResponse.ProtoReflect.Descriptor instead.
 func (*DeleteAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{20}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DeleteAccountResponse) GetOperation() *Operation {
@@ -1457,7 +1584,7 @@ type UndeleteAccountRequest struct {
 
 func (x *UndeleteAccountRequest) Reset() {
 	*x = UndeleteAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[21]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1596,7 @@ func (x *UndeleteAccountRequest) String() string {
 func (*UndeleteAccountRequest) ProtoMessage() {}
 
 func (x *UndeleteAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[21]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1609,7 @@ func (x *UndeleteAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndeleteAccountRequest.ProtoReflect.Descriptor instead.
 func (*UndeleteAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{21}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *UndeleteAccountRequest) GetName() string {
@@ -1523,7 +1650,7 @@ type UndeleteAccountResponse struct {
 
 func (x *UndeleteAccountResponse) Reset() {
 	*x = UndeleteAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[22]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +1662,7 @@ func (x *UndeleteAccountResponse) String() string {
 func (*UndeleteAccountResponse) ProtoMessage() {}
 
 func (x *UndeleteAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[22]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +1675,7 @@ func (x *UndeleteAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndeleteAccountResponse.ProtoReflect.Descriptor instead.
 func (*UndeleteAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{22}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UndeleteAccountResponse) GetAccount() *Account {
@@ -1577,7 +1704,7 @@ type PurgeAccountRequest struct {
 
 func (x *PurgeAccountRequest) Reset() {
 	*x = PurgeAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[23]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1589,7 +1716,7 @@ func (x *PurgeAccountRequest) String() string {
 func (*PurgeAccountRequest) ProtoMessage() {}
 
 func (x *PurgeAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[23]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1602,7 +1729,7 @@ func (x *PurgeAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeAccountRequest.ProtoReflect.Descriptor instead.
 func (*PurgeAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{23}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PurgeAccountRequest) GetName() string {
@@ -1642,7 +1769,7 @@ type PurgeAccountResponse struct {
 
 func (x *PurgeAccountResponse) Reset() {
 	*x = PurgeAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[24]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1654,7 +1781,7 @@ func (x *PurgeAccountResponse) String() string {
 func (*PurgeAccountResponse) ProtoMessage() {}
 
 func (x *PurgeAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[24]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1667,7 +1794,7 @@ func (x *PurgeAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeAccountResponse.ProtoReflect.Descriptor instead.
 func (*PurgeAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{24}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PurgeAccountResponse) GetOperation() *Operation {
@@ -1693,7 +1820,7 @@ type ExportAccountRequest struct {
 
 func (x *ExportAccountRequest) Reset() {
 	*x = ExportAccountRequest{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[25]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1705,7 +1832,7 @@ func (x *ExportAccountRequest) String() string {
 func (*ExportAccountRequest) ProtoMessage() {}
 
 func (x *ExportAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[25]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1718,7 +1845,7 @@ func (x *ExportAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportAccountRequest.ProtoReflect.Descriptor instead.
 func (*ExportAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{25}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ExportAccountRequest) GetName() string {
@@ -1778,7 +1905,7 @@ type ExportAccountResponse struct {
 
 func (x *ExportAccountResponse) Reset() {
 	*x = ExportAccountResponse{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[26]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1790,7 +1917,7 @@ func (x *ExportAccountResponse) String() string {
 func (*ExportAccountResponse) ProtoMessage() {}
 
 func (x *ExportAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[26]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1803,7 +1930,7 @@ func (x *ExportAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportAccountResponse.ProtoReflect.Descriptor instead.
 func (*ExportAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{26}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ExportAccountResponse) GetClaimsJwt() string {
@@ -1846,7 +1973,7 @@ type ExportedKey struct {
 
 func (x *ExportedKey) Reset() {
 	*x = ExportedKey{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[27]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1858,7 +1985,7 @@ func (x *ExportedKey) String() string {
 func (*ExportedKey) ProtoMessage() {}
 
 func (x *ExportedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[27]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1871,7 +1998,7 @@ func (x *ExportedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedKey.ProtoReflect.Descriptor instead.
 func (*ExportedKey) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{27}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ExportedKey) GetPublicKey() string {
@@ -1901,7 +2028,7 @@ type ExportedUser struct {
 
 func (x *ExportedUser) Reset() {
 	*x = ExportedUser{}
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[28]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1913,7 +2040,7 @@ func (x *ExportedUser) String() string {
 func (*ExportedUser) ProtoMessage() {}
 
 func (x *ExportedUser) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_accounts_proto_msgTypes[28]
+	mi := &file_covey_api_v1_accounts_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1926,7 +2053,7 @@ func (x *ExportedUser) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedUser.ProtoReflect.Descriptor instead.
 func (*ExportedUser) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{28}
+	return file_covey_api_v1_accounts_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ExportedUser) GetUserId() string {
@@ -2035,6 +2162,15 @@ const file_covey_api_v1_accounts_proto_rawDesc = "" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x7f\n" +
 	"\x15UpdateAccountResponse\x12/\n" +
 	"\aaccount\x18\x01 \x01(\v2\x15.covey.api.v1.AccountR\aaccount\x125\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\xf3\x01\n" +
+	"\x1aBatchUpdateAccountsRequest\x129\n" +
+	"\x06parent\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^organizations/[^/]{1,64}$R\x06parent\x12K\n" +
+	"\brequests\x18\x02 \x03(\v2\".covey.api.v1.UpdateAccountRequestB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\brequests\x12(\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x87\x01\n" +
+	"\x1bBatchUpdateAccountsResponse\x121\n" +
+	"\baccounts\x18\x01 \x03(\v2\x15.covey.api.v1.AccountR\baccounts\x125\n" +
 	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\xee\x01\n" +
 	"\x15SuspendAccountRequest\x12I\n" +
 	"\x04name\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x04name\x12 \n" +
@@ -2106,7 +2242,7 @@ const file_covey_api_v1_accounts_proto_rawDesc = "" +
 	"\x04seed\x18\x02 \x01(\tR\x04seed\"9\n" +
 	"\fExportedUser\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x10\n" +
-	"\x03jwt\x18\x02 \x01(\tR\x03jwt2\xf6\r\n" +
+	"\x03jwt\x18\x02 \x01(\tR\x03jwt2\xa1\x0f\n" +
 	"\x0eAccountService\x12\x8a\x01\n" +
 	"\rCreateAccount\x12\".covey.api.v1.CreateAccountRequest\x1a#.covey.api.v1.CreateAccountResponse\"0\x82\xd3\xe4\x93\x02*:\x01*\"%/v1/{parent=organizations/*}/accounts\x12\xa8\x01\n" +
 	"\x13BatchCreateAccounts\x12(.covey.api.v1.BatchCreateAccountsRequest\x1a).covey.api.v1.BatchCreateAccountsResponse\"<\x82\xd3\xe4\x93\x026:\x01*\"1/v1/{parent=organizations/*}/accounts:batchCreate\x12\x99\x01\n" +
@@ -2114,7 +2250,8 @@ const file_covey_api_v1_accounts_proto_rawDesc = "" +
 	"\n" +
 	"GetAccount\x12\x1f.covey.api.v1.GetAccountRequest\x1a .covey.api.v1.GetAccountResponse\"-\x82\xd3\xe4\x93\x02'\x12%/v1/{name=organizations/*/accounts/*}\x12\x84\x01\n" +
 	"\fListAccounts\x12!.covey.api.v1.ListAccountsRequest\x1a\".covey.api.v1.ListAccountsResponse\"-\x82\xd3\xe4\x93\x02'\x12%/v1/{parent=organizations/*}/accounts\x12\x92\x01\n" +
-	"\rUpdateAccount\x12\".covey.api.v1.UpdateAccountRequest\x1a#.covey.api.v1.UpdateAccountResponse\"8\x82\xd3\xe4\x93\x022:\x01*2-/v1/{account.name=organizations/*/accounts/*}\x12\x95\x01\n" +
+	"\rUpdateAccount\x12\".covey.api.v1.UpdateAccountRequest\x1a#.covey.api.v1.UpdateAccountResponse\"8\x82\xd3\xe4\x93\x022:\x01*2-/v1/{account.name=organizations/*/accounts/*}\x12\xa8\x01\n" +
+	"\x13BatchUpdateAccounts\x12(.covey.api.v1.BatchUpdateAccountsRequest\x1a).covey.api.v1.BatchUpdateAccountsResponse\"<\x82\xd3\xe4\x93\x026:\x01*\"1/v1/{parent=organizations/*}/accounts:batchUpdate\x12\x95\x01\n" +
 	"\x0eSuspendAccount\x12#.covey.api.v1.SuspendAccountRequest\x1a$.covey.api.v1.SuspendAccountResponse\"8\x82\xd3\xe4\x93\x022:\x01*\"-/v1/{name=organizations/*/accounts/*}:suspend\x12\x91\x01\n" +
 	"\rResumeAccount\x12\".covey.api.v1.ResumeAccountRequest\x1a#.covey.api.v1.ResumeAccountResponse\"7\x82\xd3\xe4\x93\x021:\x01*\",/v1/{name=organizations/*/accounts/*}:resume\x12\x87\x01\n" +
 	"\rDeleteAccount\x12\".covey.api.v1.DeleteAccountRequest\x1a#.covey.api.v1.DeleteAccountResponse\"-\x82\xd3\xe4\x93\x02'*%/v1/{name=organizations/*/accounts/*}\x12\x99\x01\n" +
@@ -2135,7 +2272,7 @@ func file_covey_api_v1_accounts_proto_rawDescGZIP() []byte {
 }
 
 var file_covey_api_v1_accounts_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_covey_api_v1_accounts_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_covey_api_v1_accounts_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_covey_api_v1_accounts_proto_goTypes = []any{
 	(Account_State)(0),                  // 0: covey.api.v1.Account.State
 	(*Account)(nil),                     // 1: covey.api.v1.Account
@@ -2153,87 +2290,94 @@ var file_covey_api_v1_accounts_proto_goTypes = []any{
 	(*ListAccountsResponse)(nil),        // 13: covey.api.v1.ListAccountsResponse
 	(*UpdateAccountRequest)(nil),        // 14: covey.api.v1.UpdateAccountRequest
 	(*UpdateAccountResponse)(nil),       // 15: covey.api.v1.UpdateAccountResponse
-	(*SuspendAccountRequest)(nil),       // 16: covey.api.v1.SuspendAccountRequest
-	(*SuspendAccountResponse)(nil),      // 17: covey.api.v1.SuspendAccountResponse
-	(*ResumeAccountRequest)(nil),        // 18: covey.api.v1.ResumeAccountRequest
-	(*ResumeAccountResponse)(nil),       // 19: covey.api.v1.ResumeAccountResponse
-	(*DeleteAccountRequest)(nil),        // 20: covey.api.v1.DeleteAccountRequest
-	(*DeleteAccountResponse)(nil),       // 21: covey.api.v1.DeleteAccountResponse
-	(*UndeleteAccountRequest)(nil),      // 22: covey.api.v1.UndeleteAccountRequest
-	(*UndeleteAccountResponse)(nil),     // 23: covey.api.v1.UndeleteAccountResponse
-	(*PurgeAccountRequest)(nil),         // 24: covey.api.v1.PurgeAccountRequest
-	(*PurgeAccountResponse)(nil),        // 25: covey.api.v1.PurgeAccountResponse
-	(*ExportAccountRequest)(nil),        // 26: covey.api.v1.ExportAccountRequest
-	(*ExportAccountResponse)(nil),       // 27: covey.api.v1.ExportAccountResponse
-	(*ExportedKey)(nil),                 // 28: covey.api.v1.ExportedKey
-	(*ExportedUser)(nil),                // 29: covey.api.v1.ExportedUser
-	(*Limits)(nil),                      // 30: covey.api.v1.Limits
-	(*timestamppb.Timestamp)(nil),       // 31: google.protobuf.Timestamp
-	(*Operation)(nil),                   // 32: covey.api.v1.Operation
-	(*fieldmaskpb.FieldMask)(nil),       // 33: google.protobuf.FieldMask
+	(*BatchUpdateAccountsRequest)(nil),  // 16: covey.api.v1.BatchUpdateAccountsRequest
+	(*BatchUpdateAccountsResponse)(nil), // 17: covey.api.v1.BatchUpdateAccountsResponse
+	(*SuspendAccountRequest)(nil),       // 18: covey.api.v1.SuspendAccountRequest
+	(*SuspendAccountResponse)(nil),      // 19: covey.api.v1.SuspendAccountResponse
+	(*ResumeAccountRequest)(nil),        // 20: covey.api.v1.ResumeAccountRequest
+	(*ResumeAccountResponse)(nil),       // 21: covey.api.v1.ResumeAccountResponse
+	(*DeleteAccountRequest)(nil),        // 22: covey.api.v1.DeleteAccountRequest
+	(*DeleteAccountResponse)(nil),       // 23: covey.api.v1.DeleteAccountResponse
+	(*UndeleteAccountRequest)(nil),      // 24: covey.api.v1.UndeleteAccountRequest
+	(*UndeleteAccountResponse)(nil),     // 25: covey.api.v1.UndeleteAccountResponse
+	(*PurgeAccountRequest)(nil),         // 26: covey.api.v1.PurgeAccountRequest
+	(*PurgeAccountResponse)(nil),        // 27: covey.api.v1.PurgeAccountResponse
+	(*ExportAccountRequest)(nil),        // 28: covey.api.v1.ExportAccountRequest
+	(*ExportAccountResponse)(nil),       // 29: covey.api.v1.ExportAccountResponse
+	(*ExportedKey)(nil),                 // 30: covey.api.v1.ExportedKey
+	(*ExportedUser)(nil),                // 31: covey.api.v1.ExportedUser
+	(*Limits)(nil),                      // 32: covey.api.v1.Limits
+	(*timestamppb.Timestamp)(nil),       // 33: google.protobuf.Timestamp
+	(*Operation)(nil),                   // 34: covey.api.v1.Operation
+	(*fieldmaskpb.FieldMask)(nil),       // 35: google.protobuf.FieldMask
 }
 var file_covey_api_v1_accounts_proto_depIdxs = []int32{
 	0,  // 0: covey.api.v1.Account.state:type_name -> covey.api.v1.Account.State
-	30, // 1: covey.api.v1.Account.limits:type_name -> covey.api.v1.Limits
-	31, // 2: covey.api.v1.Account.create_time:type_name -> google.protobuf.Timestamp
-	31, // 3: covey.api.v1.Account.update_time:type_name -> google.protobuf.Timestamp
-	31, // 4: covey.api.v1.Account.delete_time:type_name -> google.protobuf.Timestamp
-	31, // 5: covey.api.v1.Account.purge_time:type_name -> google.protobuf.Timestamp
+	32, // 1: covey.api.v1.Account.limits:type_name -> covey.api.v1.Limits
+	33, // 2: covey.api.v1.Account.create_time:type_name -> google.protobuf.Timestamp
+	33, // 3: covey.api.v1.Account.update_time:type_name -> google.protobuf.Timestamp
+	33, // 4: covey.api.v1.Account.delete_time:type_name -> google.protobuf.Timestamp
+	33, // 5: covey.api.v1.Account.purge_time:type_name -> google.protobuf.Timestamp
 	2,  // 6: covey.api.v1.Account.auth_callout:type_name -> covey.api.v1.AuthCallout
 	1,  // 7: covey.api.v1.CreateAccountRequest.account:type_name -> covey.api.v1.Account
 	1,  // 8: covey.api.v1.CreateAccountResponse.account:type_name -> covey.api.v1.Account
-	32, // 9: covey.api.v1.CreateAccountResponse.operation:type_name -> covey.api.v1.Operation
+	34, // 9: covey.api.v1.CreateAccountResponse.operation:type_name -> covey.api.v1.Operation
 	1,  // 10: covey.api.v1.NewAccount.account:type_name -> covey.api.v1.Account
 	5,  // 11: covey.api.v1.BatchCreateAccountsRequest.accounts:type_name -> covey.api.v1.NewAccount
 	1,  // 12: covey.api.v1.BatchCreateAccountsResponse.accounts:type_name -> covey.api.v1.Account
-	32, // 13: covey.api.v1.BatchCreateAccountsResponse.operation:type_name -> covey.api.v1.Operation
+	34, // 13: covey.api.v1.BatchCreateAccountsResponse.operation:type_name -> covey.api.v1.Operation
 	1,  // 14: covey.api.v1.BatchGetAccountsResponse.accounts:type_name -> covey.api.v1.Account
 	1,  // 15: covey.api.v1.GetAccountResponse.account:type_name -> covey.api.v1.Account
 	1,  // 16: covey.api.v1.ListAccountsResponse.accounts:type_name -> covey.api.v1.Account
 	1,  // 17: covey.api.v1.UpdateAccountRequest.account:type_name -> covey.api.v1.Account
-	33, // 18: covey.api.v1.UpdateAccountRequest.update_mask:type_name -> google.protobuf.FieldMask
+	35, // 18: covey.api.v1.UpdateAccountRequest.update_mask:type_name -> google.protobuf.FieldMask
 	1,  // 19: covey.api.v1.UpdateAccountResponse.account:type_name -> covey.api.v1.Account
-	32, // 20: covey.api.v1.UpdateAccountResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 21: covey.api.v1.SuspendAccountResponse.account:type_name -> covey.api.v1.Account
-	32, // 22: covey.api.v1.SuspendAccountResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 23: covey.api.v1.ResumeAccountResponse.account:type_name -> covey.api.v1.Account
-	32, // 24: covey.api.v1.ResumeAccountResponse.operation:type_name -> covey.api.v1.Operation
-	32, // 25: covey.api.v1.DeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 26: covey.api.v1.DeleteAccountResponse.account:type_name -> covey.api.v1.Account
-	1,  // 27: covey.api.v1.UndeleteAccountResponse.account:type_name -> covey.api.v1.Account
-	32, // 28: covey.api.v1.UndeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
-	32, // 29: covey.api.v1.PurgeAccountResponse.operation:type_name -> covey.api.v1.Operation
-	28, // 30: covey.api.v1.ExportAccountResponse.keys:type_name -> covey.api.v1.ExportedKey
-	29, // 31: covey.api.v1.ExportAccountResponse.users:type_name -> covey.api.v1.ExportedUser
-	3,  // 32: covey.api.v1.AccountService.CreateAccount:input_type -> covey.api.v1.CreateAccountRequest
-	6,  // 33: covey.api.v1.AccountService.BatchCreateAccounts:input_type -> covey.api.v1.BatchCreateAccountsRequest
-	8,  // 34: covey.api.v1.AccountService.BatchGetAccounts:input_type -> covey.api.v1.BatchGetAccountsRequest
-	10, // 35: covey.api.v1.AccountService.GetAccount:input_type -> covey.api.v1.GetAccountRequest
-	12, // 36: covey.api.v1.AccountService.ListAccounts:input_type -> covey.api.v1.ListAccountsRequest
-	14, // 37: covey.api.v1.AccountService.UpdateAccount:input_type -> covey.api.v1.UpdateAccountRequest
-	16, // 38: covey.api.v1.AccountService.SuspendAccount:input_type -> covey.api.v1.SuspendAccountRequest
-	18, // 39: covey.api.v1.AccountService.ResumeAccount:input_type -> covey.api.v1.ResumeAccountRequest
-	20, // 40: covey.api.v1.AccountService.DeleteAccount:input_type -> covey.api.v1.DeleteAccountRequest
-	22, // 41: covey.api.v1.AccountService.UndeleteAccount:input_type -> covey.api.v1.UndeleteAccountRequest
-	24, // 42: covey.api.v1.AccountService.PurgeAccount:input_type -> covey.api.v1.PurgeAccountRequest
-	26, // 43: covey.api.v1.AccountService.ExportAccount:input_type -> covey.api.v1.ExportAccountRequest
-	4,  // 44: covey.api.v1.AccountService.CreateAccount:output_type -> covey.api.v1.CreateAccountResponse
-	7,  // 45: covey.api.v1.AccountService.BatchCreateAccounts:output_type -> covey.api.v1.BatchCreateAccountsResponse
-	9,  // 46: covey.api.v1.AccountService.BatchGetAccounts:output_type -> covey.api.v1.BatchGetAccountsResponse
-	11, // 47: covey.api.v1.AccountService.GetAccount:output_type -> covey.api.v1.GetAccountResponse
-	13, // 48: covey.api.v1.AccountService.ListAccounts:output_type -> covey.api.v1.ListAccountsResponse
-	15, // 49: covey.api.v1.AccountService.UpdateAccount:output_type -> covey.api.v1.UpdateAccountResponse
-	17, // 50: covey.api.v1.AccountService.SuspendAccount:output_type -> covey.api.v1.SuspendAccountResponse
-	19, // 51: covey.api.v1.AccountService.ResumeAccount:output_type -> covey.api.v1.ResumeAccountResponse
-	21, // 52: covey.api.v1.AccountService.DeleteAccount:output_type -> covey.api.v1.DeleteAccountResponse
-	23, // 53: covey.api.v1.AccountService.UndeleteAccount:output_type -> covey.api.v1.UndeleteAccountResponse
-	25, // 54: covey.api.v1.AccountService.PurgeAccount:output_type -> covey.api.v1.PurgeAccountResponse
-	27, // 55: covey.api.v1.AccountService.ExportAccount:output_type -> covey.api.v1.ExportAccountResponse
-	44, // [44:56] is the sub-list for method output_type
-	32, // [32:44] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	34, // 20: covey.api.v1.UpdateAccountResponse.operation:type_name -> covey.api.v1.Operation
+	14, // 21: covey.api.v1.BatchUpdateAccountsRequest.requests:type_name -> covey.api.v1.UpdateAccountRequest
+	1,  // 22: covey.api.v1.BatchUpdateAccountsResponse.accounts:type_name -> covey.api.v1.Account
+	34, // 23: covey.api.v1.BatchUpdateAccountsResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 24: covey.api.v1.SuspendAccountResponse.account:type_name -> covey.api.v1.Account
+	34, // 25: covey.api.v1.SuspendAccountResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 26: covey.api.v1.ResumeAccountResponse.account:type_name -> covey.api.v1.Account
+	34, // 27: covey.api.v1.ResumeAccountResponse.operation:type_name -> covey.api.v1.Operation
+	34, // 28: covey.api.v1.DeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 29: covey.api.v1.DeleteAccountResponse.account:type_name -> covey.api.v1.Account
+	1,  // 30: covey.api.v1.UndeleteAccountResponse.account:type_name -> covey.api.v1.Account
+	34, // 31: covey.api.v1.UndeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
+	34, // 32: covey.api.v1.PurgeAccountResponse.operation:type_name -> covey.api.v1.Operation
+	30, // 33: covey.api.v1.ExportAccountResponse.keys:type_name -> covey.api.v1.ExportedKey
+	31, // 34: covey.api.v1.ExportAccountResponse.users:type_name -> covey.api.v1.ExportedUser
+	3,  // 35: covey.api.v1.AccountService.CreateAccount:input_type -> covey.api.v1.CreateAccountRequest
+	6,  // 36: covey.api.v1.AccountService.BatchCreateAccounts:input_type -> covey.api.v1.BatchCreateAccountsRequest
+	8,  // 37: covey.api.v1.AccountService.BatchGetAccounts:input_type -> covey.api.v1.BatchGetAccountsRequest
+	10, // 38: covey.api.v1.AccountService.GetAccount:input_type -> covey.api.v1.GetAccountRequest
+	12, // 39: covey.api.v1.AccountService.ListAccounts:input_type -> covey.api.v1.ListAccountsRequest
+	14, // 40: covey.api.v1.AccountService.UpdateAccount:input_type -> covey.api.v1.UpdateAccountRequest
+	16, // 41: covey.api.v1.AccountService.BatchUpdateAccounts:input_type -> covey.api.v1.BatchUpdateAccountsRequest
+	18, // 42: covey.api.v1.AccountService.SuspendAccount:input_type -> covey.api.v1.SuspendAccountRequest
+	20, // 43: covey.api.v1.AccountService.ResumeAccount:input_type -> covey.api.v1.ResumeAccountRequest
+	22, // 44: covey.api.v1.AccountService.DeleteAccount:input_type -> covey.api.v1.DeleteAccountRequest
+	24, // 45: covey.api.v1.AccountService.UndeleteAccount:input_type -> covey.api.v1.UndeleteAccountRequest
+	26, // 46: covey.api.v1.AccountService.PurgeAccount:input_type -> covey.api.v1.PurgeAccountRequest
+	28, // 47: covey.api.v1.AccountService.ExportAccount:input_type -> covey.api.v1.ExportAccountRequest
+	4,  // 48: covey.api.v1.AccountService.CreateAccount:output_type -> covey.api.v1.CreateAccountResponse
+	7,  // 49: covey.api.v1.AccountService.BatchCreateAccounts:output_type -> covey.api.v1.BatchCreateAccountsResponse
+	9,  // 50: covey.api.v1.AccountService.BatchGetAccounts:output_type -> covey.api.v1.BatchGetAccountsResponse
+	11, // 51: covey.api.v1.AccountService.GetAccount:output_type -> covey.api.v1.GetAccountResponse
+	13, // 52: covey.api.v1.AccountService.ListAccounts:output_type -> covey.api.v1.ListAccountsResponse
+	15, // 53: covey.api.v1.AccountService.UpdateAccount:output_type -> covey.api.v1.UpdateAccountResponse
+	17, // 54: covey.api.v1.AccountService.BatchUpdateAccounts:output_type -> covey.api.v1.BatchUpdateAccountsResponse
+	19, // 55: covey.api.v1.AccountService.SuspendAccount:output_type -> covey.api.v1.SuspendAccountResponse
+	21, // 56: covey.api.v1.AccountService.ResumeAccount:output_type -> covey.api.v1.ResumeAccountResponse
+	23, // 57: covey.api.v1.AccountService.DeleteAccount:output_type -> covey.api.v1.DeleteAccountResponse
+	25, // 58: covey.api.v1.AccountService.UndeleteAccount:output_type -> covey.api.v1.UndeleteAccountResponse
+	27, // 59: covey.api.v1.AccountService.PurgeAccount:output_type -> covey.api.v1.PurgeAccountResponse
+	29, // 60: covey.api.v1.AccountService.ExportAccount:output_type -> covey.api.v1.ExportAccountResponse
+	48, // [48:61] is the sub-list for method output_type
+	35, // [35:48] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_accounts_proto_init() }
@@ -2243,14 +2387,14 @@ func file_covey_api_v1_accounts_proto_init() {
 	}
 	file_covey_api_v1_common_proto_init()
 	file_covey_api_v1_operations_proto_init()
-	file_covey_api_v1_accounts_proto_msgTypes[19].OneofWrappers = []any{}
+	file_covey_api_v1_accounts_proto_msgTypes[21].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_api_v1_accounts_proto_rawDesc), len(file_covey_api_v1_accounts_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ const (
 	AccountService_GetAccount_FullMethodName          = "/covey.api.v1.AccountService/GetAccount"
 	AccountService_ListAccounts_FullMethodName        = "/covey.api.v1.AccountService/ListAccounts"
 	AccountService_UpdateAccount_FullMethodName       = "/covey.api.v1.AccountService/UpdateAccount"
+	AccountService_BatchUpdateAccounts_FullMethodName = "/covey.api.v1.AccountService/BatchUpdateAccounts"
 	AccountService_SuspendAccount_FullMethodName      = "/covey.api.v1.AccountService/SuspendAccount"
 	AccountService_ResumeAccount_FullMethodName       = "/covey.api.v1.AccountService/ResumeAccount"
 	AccountService_DeleteAccount_FullMethodName       = "/covey.api.v1.AccountService/DeleteAccount"
@@ -57,6 +58,10 @@ type AccountServiceClient interface {
 	ListAccounts(ctx context.Context, in *ListAccountsRequest, opts ...grpc.CallOption) (*ListAccountsResponse, error)
 	// UpdateAccount changes the fields that the mask names.
 	UpdateAccount(ctx context.Context, in *UpdateAccountRequest, opts ...grpc.CallOption) (*UpdateAccountResponse, error)
+	// BatchUpdateAccounts changes several accounts of one organization, one after
+	// the other, each as UpdateAccount does. It stops, and goes on, as
+	// BatchCreateAccounts does.
+	BatchUpdateAccounts(ctx context.Context, in *BatchUpdateAccountsRequest, opts ...grpc.CallOption) (*BatchUpdateAccountsResponse, error)
 	// SuspendAccount disconnects all clients of an account and refuses new ones,
 	// reversibly.
 	SuspendAccount(ctx context.Context, in *SuspendAccountRequest, opts ...grpc.CallOption) (*SuspendAccountResponse, error)
@@ -140,6 +145,16 @@ func (c *accountServiceClient) UpdateAccount(ctx context.Context, in *UpdateAcco
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(UpdateAccountResponse)
 	err := c.cc.Invoke(ctx, AccountService_UpdateAccount_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *accountServiceClient) BatchUpdateAccounts(ctx context.Context, in *BatchUpdateAccountsRequest, opts ...grpc.CallOption) (*BatchUpdateAccountsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchUpdateAccountsResponse)
+	err := c.cc.Invoke(ctx, AccountService_BatchUpdateAccounts_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -230,6 +245,10 @@ type AccountServiceServer interface {
 	ListAccounts(context.Context, *ListAccountsRequest) (*ListAccountsResponse, error)
 	// UpdateAccount changes the fields that the mask names.
 	UpdateAccount(context.Context, *UpdateAccountRequest) (*UpdateAccountResponse, error)
+	// BatchUpdateAccounts changes several accounts of one organization, one after
+	// the other, each as UpdateAccount does. It stops, and goes on, as
+	// BatchCreateAccounts does.
+	BatchUpdateAccounts(context.Context, *BatchUpdateAccountsRequest) (*BatchUpdateAccountsResponse, error)
 	// SuspendAccount disconnects all clients of an account and refuses new ones,
 	// reversibly.
 	SuspendAccount(context.Context, *SuspendAccountRequest) (*SuspendAccountResponse, error)
@@ -276,6 +295,9 @@ func (UnimplementedAccountServiceServer) ListAccounts(context.Context, *ListAcco
 }
 func (UnimplementedAccountServiceServer) UpdateAccount(context.Context, *UpdateAccountRequest) (*UpdateAccountResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateAccount not implemented")
+}
+func (UnimplementedAccountServiceServer) BatchUpdateAccounts(context.Context, *BatchUpdateAccountsRequest) (*BatchUpdateAccountsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchUpdateAccounts not implemented")
 }
 func (UnimplementedAccountServiceServer) SuspendAccount(context.Context, *SuspendAccountRequest) (*SuspendAccountResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SuspendAccount not implemented")
@@ -424,6 +446,24 @@ func _AccountService_UpdateAccount_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AccountService_BatchUpdateAccounts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchUpdateAccountsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccountServiceServer).BatchUpdateAccounts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AccountService_BatchUpdateAccounts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccountServiceServer).BatchUpdateAccounts(ctx, req.(*BatchUpdateAccountsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AccountService_SuspendAccount_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(SuspendAccountRequest)
 	if err := dec(in); err != nil {
@@ -562,6 +602,10 @@ var AccountService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "UpdateAccount",
 			Handler:    _AccountService_UpdateAccount_Handler,
+		},
+		{
+			MethodName: "BatchUpdateAccounts",
+			Handler:    _AccountService_BatchUpdateAccounts_Handler,
 		},
 		{
 			MethodName: "SuspendAccount",
