@@ -22,6 +22,7 @@ type arrival struct {
 	// Owned by the reader.
 	batch   uint64 // the last one that the account was in
 	spent   int    // deliveries in it
+	heavy   uint64 // up to that batch nothing is delivered by the reader while others use the link
 	inMsgs  uint64 // in it
 	inBytes uint64
 
@@ -40,7 +41,9 @@ const (
 	// writes of it, which cost more than the fan-out itself.
 	turnDeliveries = 16 << 10
 	// sharedDeliveries is the same while others use the link, too: a tenth of a
-	// millisecond. They did if they did in the last sharedBatches.
+	// millisecond. They did if they did in the last sharedBatches. Whoever had more
+	// in one of those leaves all of it to the backlog: handing over a fan-out takes
+	// longer than staging it, and others' messages in the batch would wait for both.
 	sharedDeliveries = 1 << 10
 	sharedBatches    = 64
 	// flushDeliveries is after how many of them what is staged from a backlog is
@@ -96,15 +99,19 @@ func (l *link) turn(a *arrival) int {
 	if l.latest != a {
 		l.latest, l.mixed = a, l.batch+sharedBatches
 	}
-	if l.batch < l.mixed {
-		return sharedDeliveries
+	switch {
+	case l.batch >= l.mixed:
+		return turnDeliveries
+	case l.batch < a.heavy:
+		return 0
 	}
-	return turnDeliveries
+	return sharedDeliveries
 }
 
 // postpone puts a frame into the backlog.
 func (a *arrival) postpone(frame []byte) {
 	l := a.link
+	a.heavy = l.batch + sharedBatches
 	a.mu.Lock()
 	for a.bytes > backlogMax && l.ended.Load() == nil {
 		if a.room == nil {
