@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/coveymq/covey/controlplane/internal/api"
 	"github.com/coveymq/covey/controlplane/internal/fleet"
 	"github.com/coveymq/covey/controlplane/internal/operation"
 	"github.com/coveymq/covey/controlplane/internal/refused"
@@ -90,4 +91,13 @@ func (b brokers) own(ctx context.Context) ([]operation.Broker, error) {
 		}
 	}
 	return out, nil
+}
+
+// counter lets previews ask brokers.
+type counter struct{ *fleet.Service }
+
+// CountConnections asks all brokers that are there.
+func (c counter) CountConnections(ctx context.Context, account, user string) (api.ConnectionCount, error) {
+	n, err := c.Service.CountConnections(ctx, account, user)
+	return api.ConnectionCount{Connections: n.Connections, Answered: n.Answered, Missing: n.Missing}, err
 }

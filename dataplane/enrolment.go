@@ -149,6 +149,14 @@ func (s sink) ApplyAccount(key, token string, revision int64) error {
 	return s.e.accounts.Apply(key, token, revision)
 }
 
+// Connections counts the clients of an account that is loaded.
+func (s sink) Connections(key, user string) int64 {
+	if a := s.e.accounts.Loaded(key); a != nil {
+		return int64(a.MembersOf(user))
+	}
+	return 0
+}
+
 // DeleteAccount ends an account.
 func (s sink) DeleteAccount(key string, revision int64) { s.e.accounts.Delete(key, revision) }
 

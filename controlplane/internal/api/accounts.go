@@ -87,7 +87,7 @@ func (s *accountService) UpdateAccount(ctx context.Context, req *apiv1.UpdateAcc
 	if n.account == "" {
 		return nil, errs.New(errs.Invalid, "INVALID_NAME", "account.name names no account").WithField("account.name")
 	}
-	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.UpdateAccountResponse, error) {
+	resp, err := write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.UpdateAccountResponse, error) {
 		out, err := s.tenancy.UpdateAccount(ctx, tx, "UpdateAccount", n.account, req.GetAccount().GetEtag(), func(f *tenancy.AccountFields) error {
 			return applyMask(f, req.GetAccount(), req.GetUpdateMask().GetPaths())
 		})
@@ -100,6 +100,13 @@ func (s *accountService) UpdateAccount(ctx context.Context, req *apiv1.UpdateAcc
 		}
 		return resp, nil
 	})
+	if err != nil || !req.GetValidateOnly() {
+		return resp, err
+	}
+	if limits := resp.GetAccount().GetLimits(); limits != nil && limits.Connections != nil {
+		resp.Impact, err = s.impact(ctx, resp.GetAccount().GetPublicKey(), "", limits.GetConnections())
+	}
+	return resp, err
 }
 
 // applyMask puts the fields that a mask names into f. "*" names them all.
@@ -159,7 +166,7 @@ func (s *accountService) SuspendAccount(ctx context.Context, req *apiv1.SuspendA
 	if err != nil {
 		return nil, err
 	}
-	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.SuspendAccountResponse, error) {
+	resp, err := write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.SuspendAccountResponse, error) {
 		out, err := s.tenancy.SetSuspended(ctx, tx, "SuspendAccount", n.account, req.GetEtag(), true)
 		if err != nil {
 			return nil, err
@@ -168,6 +175,11 @@ func (s *accountService) SuspendAccount(ctx context.Context, req *apiv1.SuspendA
 			Account: accountProto(n.organization, out.Account), Operation: operationProto(n.organization, *out.Operation),
 		}, nil
 	})
+	if err != nil || !req.GetValidateOnly() {
+		return resp, err
+	}
+	resp.Impact, err = s.impact(ctx, resp.GetAccount().GetPublicKey(), "", 0)
+	return resp, err
 }
 
 // ResumeAccount implements apiv1.AccountServiceServer.
@@ -197,7 +209,7 @@ func (s *accountService) DeleteAccount(ctx context.Context, req *apiv1.DeleteAcc
 	if req.RetentionSeconds != nil {
 		retention = seconds(req.GetRetentionSeconds())
 	}
-	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DeleteAccountResponse, error) {
+	resp, err := write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DeleteAccountResponse, error) {
 		out, err := s.tenancy.DeleteAccount(ctx, tx, "DeleteAccount", n.account, req.GetEtag(), retention)
 		if err != nil {
 			return nil, err
@@ -206,6 +218,11 @@ func (s *accountService) DeleteAccount(ctx context.Context, req *apiv1.DeleteAcc
 			Account: accountProto(n.organization, out.Account), Operation: operationProto(n.organization, *out.Operation),
 		}, nil
 	})
+	if err != nil || !req.GetValidateOnly() {
+		return resp, err
+	}
+	resp.Impact, err = s.impact(ctx, resp.GetAccount().GetPublicKey(), "", 0)
+	return resp, err
 }
 
 // UndeleteAccount implements apiv1.AccountServiceServer.

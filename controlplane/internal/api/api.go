@@ -62,6 +62,7 @@ type Config struct {
 	Watcher clientv3.Watcher // of the store's etcd
 	Staff   Maintainer       // nil: no MaintenanceService
 	Audit   AuditReader
+	Counter Counter
 
 	Authority Authority // nil: no FleetAuthorityService
 
@@ -88,6 +89,7 @@ type Server struct {
 	maintain  Maintainer
 	authority Authority
 	audit     AuditReader
+	counter   Counter
 }
 
 // New returns a server of the API.
@@ -101,7 +103,7 @@ func New(cfg Config) (*Server, error) {
 		federation: cfg.Federation, watcher: cfg.Watcher, draining: draining, drain: drain,
 		store: cfg.Store, tenancy: cfg.Tenancy, fleet: cfg.Fleet, usage: cfg.Usage,
 		validate: validate, log: cfg.Logger.With("component", "api"), health: health.NewServer(),
-		uses: authn.NewUses(cfg.Store.NoteUse, cfg.Logger), maintain: cfg.Staff, audit: cfg.Audit, authority: cfg.Authority,
+		uses: authn.NewUses(cfg.Store.NoteUse, cfg.Logger), maintain: cfg.Staff, audit: cfg.Audit, counter: cfg.Counter, authority: cfg.Authority,
 	}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nkeys"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -125,7 +126,7 @@ func newSession(s *Service, stream fleetv1.FleetService_AttendServer, broker str
 	ses := &session{
 		service: s, broker: broker, stream: stream, cancel: cancel, log: log,
 		queue: newQueue(broker), held: make(map[string]int64, len(hello.GetAccounts())),
-		begun: make(chan struct{}),
+		begun: make(chan struct{}), asked: make(map[string]clientv3.LeaseID),
 	}
 	for _, a := range hello.GetAccounts() {
 		ses.held[a.GetAccountPublicKey()] = a.GetRevision()
@@ -181,6 +182,8 @@ func (ses *session) hear(m *fleetv1.AttendRequest) error {
 		if ses.service.refused != nil {
 			ses.service.refused(v.Refusals)
 		}
+	case *fleetv1.AttendRequest_ConnectionCount:
+		ses.answered(v.ConnectionCount)
 	case *fleetv1.AttendRequest_Goodbye:
 		return errGoodbye
 	default:

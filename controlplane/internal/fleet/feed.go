@@ -102,6 +102,13 @@ func (f *feed) look(ctx context.Context) (int64, error) {
 	return from, nil
 }
 
+// applyAuthority takes the fleet's authorities as they are now.
+func (f *feed) applyAuthority(ctx context.Context, resp clientv3.WatchResponse) {
+	for _, e := range resp.Events {
+		f.authority(ctx, e.Kv.Value, e.Kv.ModRevision)
+	}
+}
+
 func (f *feed) follow(ctx context.Context) error {
 	from, err := f.look(ctx)
 	if err != nil {
@@ -113,6 +120,7 @@ func (f *feed) follow(ctx context.Context) error {
 	operators := f.etcd.Watch(ctx, operatorKey, clientv3.WithRev(from+1))
 	ordered := f.etcd.Watch(ctx, orderPrefix, clientv3.WithPrefix(), clientv3.WithRev(from+1))
 	leases := f.etcd.Watch(ctx, leasePrefix, clientv3.WithPrefix(), clientv3.WithRev(from+1))
+	asked := f.etcd.Watch(ctx, askPrefix, clientv3.WithPrefix(), clientv3.WithRev(from+1))
 	authorities := f.etcd.Watch(ctx, caKey, clientv3.WithRev(from+1))
 	for {
 		select {
@@ -120,9 +128,12 @@ func (f *feed) follow(ctx context.Context) error {
 			if err := watchError(resp, ok); err != nil {
 				return err
 			}
-			for _, e := range resp.Events {
-				f.authority(ctx, e.Kv.Value, e.Kv.ModRevision)
+			f.applyAuthority(ctx, resp)
+		case resp, ok := <-asked:
+			if err := watchError(resp, ok); err != nil {
+				return err
 			}
+			f.applyAsks(resp)
 		case resp, ok := <-leases:
 			if err := watchError(resp, ok); err != nil {
 				return err

@@ -20,6 +20,7 @@ type orders struct {
 	resync    bool     // compare all held accounts with the store
 	fresh     []string // send what the store has of these
 	pending   map[string]claims
+	asks      []ask // send these before all that may take long
 	watermark int64 // send it after all of the above
 }
 

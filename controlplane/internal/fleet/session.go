@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	fleetv1 "github.com/coveymq/covey/proto/covey/fleet/v1"
 )
 
@@ -43,6 +45,8 @@ type session struct {
 	// held has, for each account that concerns this broker, the revision of the
 	// claims that it has or that were sent last; 0 if that is not known.
 	held map[string]int64
+	// asked has the leases that answers of the broker go with.
+	asked map[string]clientv3.LeaseID
 }
 
 // run sends until the session ends. It is the only one to use stream.Send.
@@ -81,7 +85,12 @@ func (ses *session) send(ctx context.Context) error {
 	for {
 		select {
 		case <-ses.queue.signal:
-			if err := ses.deliver(ctx, ses.queue.take()); err != nil {
+			o := ses.queue.take()
+			err := ses.ask(o.asks)
+			if err == nil {
+				err = ses.deliver(ctx, o)
+			}
+			if err != nil {
 				return err
 			}
 		case <-ses.service.stopping:

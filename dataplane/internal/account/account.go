@@ -288,6 +288,22 @@ func (a *Account) Members() int {
 	return a.members.n
 }
 
+// MembersOf returns how many connections a user has, or all if it is empty.
+func (a *Account) MembersOf(user string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if user == "" {
+		return a.members.n
+	}
+	n := 0
+	for _, m := range a.members.all() {
+		if id := m.Identity(); id != nil && id.User == user {
+			n++
+		}
+	}
+	return n
+}
+
 // idleFor reports whether an account with claims has had no members for a while.
 func (a *Account) idleFor(now time.Time, after time.Duration) bool {
 	a.mu.Lock()

@@ -34,6 +34,14 @@ func (a *applier) handle(ctx context.Context, m *fleetv1.AttendResponse) {
 		got := v.AccountClaims
 		a.account(ctx, got.GetAccountPublicKey(), claims{Revision: got.GetRevision(), JWT: got.GetJwt()})
 		a.acknowledge()
+	case *fleetv1.AttendResponse_CountConnections:
+		q := v.CountConnections
+		n := a.sink.Connections(q.GetAccountPublicKey(), q.GetUserPublicKey())
+		a.out.change(func(m *mail) {
+			if len(m.counted) < countedMax {
+				m.counted = append(m.counted, &fleetv1.ConnectionCount{Id: q.GetId(), Connections: n})
+			}
+		})
 	case *fleetv1.AttendResponse_Watermark:
 		a.watermark = max(a.watermark, v.Watermark.GetRevision())
 		a.acknowledge()

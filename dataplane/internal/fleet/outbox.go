@@ -14,6 +14,7 @@ type mail struct {
 	hold    map[string]bool // true: add, false: remove
 	ack     int64
 	refused []*fleetv1.Refusal
+	counted []*fleetv1.ConnectionCount
 	goodbye bool
 }
 
@@ -58,6 +59,9 @@ func (o *outbox) take() mail {
 	return m
 }
 
+// countedMax bounds the answers that wait; who asked for more is not answered.
+const countedMax = 256
+
 // refusalsMax is how many refusals one message tells.
 const refusalsMax = 1000
 
@@ -85,6 +89,9 @@ func (m mail) requests() []*fleetv1.AttendRequest {
 	}
 	for part := range slices.Chunk(m.refused, refusalsMax) {
 		reqs = append(reqs, &fleetv1.AttendRequest{Message: &fleetv1.AttendRequest_Refusals{Refusals: &fleetv1.Refusals{Refusals: part}}})
+	}
+	for _, n := range m.counted {
+		reqs = append(reqs, &fleetv1.AttendRequest{Message: &fleetv1.AttendRequest_ConnectionCount{ConnectionCount: n}})
 	}
 	if m.goodbye {
 		reqs = append(reqs, &fleetv1.AttendRequest{Message: &fleetv1.AttendRequest_Goodbye{Goodbye: &fleetv1.Goodbye{}}})

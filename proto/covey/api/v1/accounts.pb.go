@@ -1015,9 +1015,11 @@ func (x *UpdateAccountRequest) GetValidateOnly() bool {
 }
 
 type UpdateAccountResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Account       *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	Operation     *Operation             `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Account   *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Operation *Operation             `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Of a dry run that lowers how many connections there may be.
+	Impact        *Impact `protobuf:"bytes,3,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1062,6 +1064,13 @@ func (x *UpdateAccountResponse) GetAccount() *Account {
 func (x *UpdateAccountResponse) GetOperation() *Operation {
 	if x != nil {
 		return x.Operation
+	}
+	return nil
+}
+
+func (x *UpdateAccountResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
 	}
 	return nil
 }
@@ -1270,9 +1279,11 @@ func (x *SuspendAccountRequest) GetValidateOnly() bool {
 }
 
 type SuspendAccountResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Account       *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	Operation     *Operation             `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Account   *Account               `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	Operation *Operation             `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,3,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1317,6 +1328,13 @@ func (x *SuspendAccountResponse) GetAccount() *Account {
 func (x *SuspendAccountResponse) GetOperation() *Operation {
 	if x != nil {
 		return x.Operation
+	}
+	return nil
+}
+
+func (x *SuspendAccountResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
 	}
 	return nil
 }
@@ -1523,7 +1541,9 @@ type DeleteAccountResponse struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Operation *Operation             `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`
 	// The account, deleted.
-	Account       *Account `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	Account *Account `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,3,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1568,6 +1588,13 @@ func (x *DeleteAccountResponse) GetOperation() *Operation {
 func (x *DeleteAccountResponse) GetAccount() *Account {
 	if x != nil {
 		return x.Account
+	}
+	return nil
+}
+
+func (x *DeleteAccountResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
 	}
 	return nil
 }
@@ -2159,10 +2186,11 @@ const file_covey_api_v1_accounts_proto_rawDesc = "" +
 	"updateMask\x12&\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x7f\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\xad\x01\n" +
 	"\x15UpdateAccountResponse\x12/\n" +
 	"\aaccount\x18\x01 \x01(\v2\x15.covey.api.v1.AccountR\aaccount\x125\n" +
-	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\xf3\x01\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12,\n" +
+	"\x06impact\x18\x03 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xf3\x01\n" +
 	"\x1aBatchUpdateAccountsRequest\x129\n" +
 	"\x06parent\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^organizations/[^/]{1,64}$R\x06parent\x12K\n" +
 	"\brequests\x18\x02 \x03(\v2\".covey.api.v1.UpdateAccountRequestB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\brequests\x12(\n" +
@@ -2178,10 +2206,11 @@ const file_covey_api_v1_accounts_proto_rawDesc = "" +
 	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\x80\x01\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\xae\x01\n" +
 	"\x16SuspendAccountResponse\x12/\n" +
 	"\aaccount\x18\x01 \x01(\v2\x15.covey.api.v1.AccountR\aaccount\x125\n" +
-	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\xcb\x01\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12,\n" +
+	"\x06impact\x18\x03 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xcb\x01\n" +
 	"\x14ResumeAccountRequest\x12I\n" +
 	"\x04name\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x04name\x12\x1b\n" +
 	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
@@ -2199,10 +2228,11 @@ const file_covey_api_v1_accounts_proto_rawDesc = "" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\x12?\n" +
 	"\x11retention_seconds\x18\x05 \x01(\x03B\r\xbaH\n" +
 	"\"\b\x18\x80\xce\xda\x03(\x90\x1cH\x00R\x10retentionSeconds\x88\x01\x01B\x14\n" +
-	"\x12_retention_seconds\"\x7f\n" +
+	"\x12_retention_seconds\"\xad\x01\n" +
 	"\x15DeleteAccountResponse\x125\n" +
 	"\toperation\x18\x01 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12/\n" +
-	"\aaccount\x18\x02 \x01(\v2\x15.covey.api.v1.AccountR\aaccount\"\xcd\x01\n" +
+	"\aaccount\x18\x02 \x01(\v2\x15.covey.api.v1.AccountR\aaccount\x12,\n" +
+	"\x06impact\x18\x03 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xcd\x01\n" +
 	"\x16UndeleteAccountRequest\x12I\n" +
 	"\x04name\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x04name\x12\x1b\n" +
 	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
@@ -2310,6 +2340,7 @@ var file_covey_api_v1_accounts_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil),       // 33: google.protobuf.Timestamp
 	(*Operation)(nil),                   // 34: covey.api.v1.Operation
 	(*fieldmaskpb.FieldMask)(nil),       // 35: google.protobuf.FieldMask
+	(*Impact)(nil),                      // 36: covey.api.v1.Impact
 }
 var file_covey_api_v1_accounts_proto_depIdxs = []int32{
 	0,  // 0: covey.api.v1.Account.state:type_name -> covey.api.v1.Account.State
@@ -2333,51 +2364,54 @@ var file_covey_api_v1_accounts_proto_depIdxs = []int32{
 	35, // 18: covey.api.v1.UpdateAccountRequest.update_mask:type_name -> google.protobuf.FieldMask
 	1,  // 19: covey.api.v1.UpdateAccountResponse.account:type_name -> covey.api.v1.Account
 	34, // 20: covey.api.v1.UpdateAccountResponse.operation:type_name -> covey.api.v1.Operation
-	14, // 21: covey.api.v1.BatchUpdateAccountsRequest.requests:type_name -> covey.api.v1.UpdateAccountRequest
-	1,  // 22: covey.api.v1.BatchUpdateAccountsResponse.accounts:type_name -> covey.api.v1.Account
-	34, // 23: covey.api.v1.BatchUpdateAccountsResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 24: covey.api.v1.SuspendAccountResponse.account:type_name -> covey.api.v1.Account
-	34, // 25: covey.api.v1.SuspendAccountResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 26: covey.api.v1.ResumeAccountResponse.account:type_name -> covey.api.v1.Account
-	34, // 27: covey.api.v1.ResumeAccountResponse.operation:type_name -> covey.api.v1.Operation
-	34, // 28: covey.api.v1.DeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 29: covey.api.v1.DeleteAccountResponse.account:type_name -> covey.api.v1.Account
-	1,  // 30: covey.api.v1.UndeleteAccountResponse.account:type_name -> covey.api.v1.Account
-	34, // 31: covey.api.v1.UndeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
-	34, // 32: covey.api.v1.PurgeAccountResponse.operation:type_name -> covey.api.v1.Operation
-	30, // 33: covey.api.v1.ExportAccountResponse.keys:type_name -> covey.api.v1.ExportedKey
-	31, // 34: covey.api.v1.ExportAccountResponse.users:type_name -> covey.api.v1.ExportedUser
-	3,  // 35: covey.api.v1.AccountService.CreateAccount:input_type -> covey.api.v1.CreateAccountRequest
-	6,  // 36: covey.api.v1.AccountService.BatchCreateAccounts:input_type -> covey.api.v1.BatchCreateAccountsRequest
-	8,  // 37: covey.api.v1.AccountService.BatchGetAccounts:input_type -> covey.api.v1.BatchGetAccountsRequest
-	10, // 38: covey.api.v1.AccountService.GetAccount:input_type -> covey.api.v1.GetAccountRequest
-	12, // 39: covey.api.v1.AccountService.ListAccounts:input_type -> covey.api.v1.ListAccountsRequest
-	14, // 40: covey.api.v1.AccountService.UpdateAccount:input_type -> covey.api.v1.UpdateAccountRequest
-	16, // 41: covey.api.v1.AccountService.BatchUpdateAccounts:input_type -> covey.api.v1.BatchUpdateAccountsRequest
-	18, // 42: covey.api.v1.AccountService.SuspendAccount:input_type -> covey.api.v1.SuspendAccountRequest
-	20, // 43: covey.api.v1.AccountService.ResumeAccount:input_type -> covey.api.v1.ResumeAccountRequest
-	22, // 44: covey.api.v1.AccountService.DeleteAccount:input_type -> covey.api.v1.DeleteAccountRequest
-	24, // 45: covey.api.v1.AccountService.UndeleteAccount:input_type -> covey.api.v1.UndeleteAccountRequest
-	26, // 46: covey.api.v1.AccountService.PurgeAccount:input_type -> covey.api.v1.PurgeAccountRequest
-	28, // 47: covey.api.v1.AccountService.ExportAccount:input_type -> covey.api.v1.ExportAccountRequest
-	4,  // 48: covey.api.v1.AccountService.CreateAccount:output_type -> covey.api.v1.CreateAccountResponse
-	7,  // 49: covey.api.v1.AccountService.BatchCreateAccounts:output_type -> covey.api.v1.BatchCreateAccountsResponse
-	9,  // 50: covey.api.v1.AccountService.BatchGetAccounts:output_type -> covey.api.v1.BatchGetAccountsResponse
-	11, // 51: covey.api.v1.AccountService.GetAccount:output_type -> covey.api.v1.GetAccountResponse
-	13, // 52: covey.api.v1.AccountService.ListAccounts:output_type -> covey.api.v1.ListAccountsResponse
-	15, // 53: covey.api.v1.AccountService.UpdateAccount:output_type -> covey.api.v1.UpdateAccountResponse
-	17, // 54: covey.api.v1.AccountService.BatchUpdateAccounts:output_type -> covey.api.v1.BatchUpdateAccountsResponse
-	19, // 55: covey.api.v1.AccountService.SuspendAccount:output_type -> covey.api.v1.SuspendAccountResponse
-	21, // 56: covey.api.v1.AccountService.ResumeAccount:output_type -> covey.api.v1.ResumeAccountResponse
-	23, // 57: covey.api.v1.AccountService.DeleteAccount:output_type -> covey.api.v1.DeleteAccountResponse
-	25, // 58: covey.api.v1.AccountService.UndeleteAccount:output_type -> covey.api.v1.UndeleteAccountResponse
-	27, // 59: covey.api.v1.AccountService.PurgeAccount:output_type -> covey.api.v1.PurgeAccountResponse
-	29, // 60: covey.api.v1.AccountService.ExportAccount:output_type -> covey.api.v1.ExportAccountResponse
-	48, // [48:61] is the sub-list for method output_type
-	35, // [35:48] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	36, // 21: covey.api.v1.UpdateAccountResponse.impact:type_name -> covey.api.v1.Impact
+	14, // 22: covey.api.v1.BatchUpdateAccountsRequest.requests:type_name -> covey.api.v1.UpdateAccountRequest
+	1,  // 23: covey.api.v1.BatchUpdateAccountsResponse.accounts:type_name -> covey.api.v1.Account
+	34, // 24: covey.api.v1.BatchUpdateAccountsResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 25: covey.api.v1.SuspendAccountResponse.account:type_name -> covey.api.v1.Account
+	34, // 26: covey.api.v1.SuspendAccountResponse.operation:type_name -> covey.api.v1.Operation
+	36, // 27: covey.api.v1.SuspendAccountResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 28: covey.api.v1.ResumeAccountResponse.account:type_name -> covey.api.v1.Account
+	34, // 29: covey.api.v1.ResumeAccountResponse.operation:type_name -> covey.api.v1.Operation
+	34, // 30: covey.api.v1.DeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 31: covey.api.v1.DeleteAccountResponse.account:type_name -> covey.api.v1.Account
+	36, // 32: covey.api.v1.DeleteAccountResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 33: covey.api.v1.UndeleteAccountResponse.account:type_name -> covey.api.v1.Account
+	34, // 34: covey.api.v1.UndeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
+	34, // 35: covey.api.v1.PurgeAccountResponse.operation:type_name -> covey.api.v1.Operation
+	30, // 36: covey.api.v1.ExportAccountResponse.keys:type_name -> covey.api.v1.ExportedKey
+	31, // 37: covey.api.v1.ExportAccountResponse.users:type_name -> covey.api.v1.ExportedUser
+	3,  // 38: covey.api.v1.AccountService.CreateAccount:input_type -> covey.api.v1.CreateAccountRequest
+	6,  // 39: covey.api.v1.AccountService.BatchCreateAccounts:input_type -> covey.api.v1.BatchCreateAccountsRequest
+	8,  // 40: covey.api.v1.AccountService.BatchGetAccounts:input_type -> covey.api.v1.BatchGetAccountsRequest
+	10, // 41: covey.api.v1.AccountService.GetAccount:input_type -> covey.api.v1.GetAccountRequest
+	12, // 42: covey.api.v1.AccountService.ListAccounts:input_type -> covey.api.v1.ListAccountsRequest
+	14, // 43: covey.api.v1.AccountService.UpdateAccount:input_type -> covey.api.v1.UpdateAccountRequest
+	16, // 44: covey.api.v1.AccountService.BatchUpdateAccounts:input_type -> covey.api.v1.BatchUpdateAccountsRequest
+	18, // 45: covey.api.v1.AccountService.SuspendAccount:input_type -> covey.api.v1.SuspendAccountRequest
+	20, // 46: covey.api.v1.AccountService.ResumeAccount:input_type -> covey.api.v1.ResumeAccountRequest
+	22, // 47: covey.api.v1.AccountService.DeleteAccount:input_type -> covey.api.v1.DeleteAccountRequest
+	24, // 48: covey.api.v1.AccountService.UndeleteAccount:input_type -> covey.api.v1.UndeleteAccountRequest
+	26, // 49: covey.api.v1.AccountService.PurgeAccount:input_type -> covey.api.v1.PurgeAccountRequest
+	28, // 50: covey.api.v1.AccountService.ExportAccount:input_type -> covey.api.v1.ExportAccountRequest
+	4,  // 51: covey.api.v1.AccountService.CreateAccount:output_type -> covey.api.v1.CreateAccountResponse
+	7,  // 52: covey.api.v1.AccountService.BatchCreateAccounts:output_type -> covey.api.v1.BatchCreateAccountsResponse
+	9,  // 53: covey.api.v1.AccountService.BatchGetAccounts:output_type -> covey.api.v1.BatchGetAccountsResponse
+	11, // 54: covey.api.v1.AccountService.GetAccount:output_type -> covey.api.v1.GetAccountResponse
+	13, // 55: covey.api.v1.AccountService.ListAccounts:output_type -> covey.api.v1.ListAccountsResponse
+	15, // 56: covey.api.v1.AccountService.UpdateAccount:output_type -> covey.api.v1.UpdateAccountResponse
+	17, // 57: covey.api.v1.AccountService.BatchUpdateAccounts:output_type -> covey.api.v1.BatchUpdateAccountsResponse
+	19, // 58: covey.api.v1.AccountService.SuspendAccount:output_type -> covey.api.v1.SuspendAccountResponse
+	21, // 59: covey.api.v1.AccountService.ResumeAccount:output_type -> covey.api.v1.ResumeAccountResponse
+	23, // 60: covey.api.v1.AccountService.DeleteAccount:output_type -> covey.api.v1.DeleteAccountResponse
+	25, // 61: covey.api.v1.AccountService.UndeleteAccount:output_type -> covey.api.v1.UndeleteAccountResponse
+	27, // 62: covey.api.v1.AccountService.PurgeAccount:output_type -> covey.api.v1.PurgeAccountResponse
+	29, // 63: covey.api.v1.AccountService.ExportAccount:output_type -> covey.api.v1.ExportAccountResponse
+	51, // [51:64] is the sub-list for method output_type
+	38, // [38:51] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_accounts_proto_init() }

@@ -510,6 +510,71 @@ func (x *Permissions) GetResponses() *ResponsePermission {
 	return nil
 }
 
+// Impact is what a change would do to clients that are connected now. Only dry runs
+// (`validate_only`) have it.
+type Impact struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Connections that would end.
+	Connections int64 `protobuf:"varint,1,opt,name=connections,proto3" json:"connections,omitempty"`
+	// Brokers that were asked and answered, and that did not in time: what is
+	// connected to those comes on top.
+	BrokersCounted int64 `protobuf:"varint,2,opt,name=brokers_counted,json=brokersCounted,proto3" json:"brokers_counted,omitempty"`
+	BrokersMissing int64 `protobuf:"varint,3,opt,name=brokers_missing,json=brokersMissing,proto3" json:"brokers_missing,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Impact) Reset() {
+	*x = Impact{}
+	mi := &file_covey_api_v1_common_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Impact) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Impact) ProtoMessage() {}
+
+func (x *Impact) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_common_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Impact.ProtoReflect.Descriptor instead.
+func (*Impact) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_common_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Impact) GetConnections() int64 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
+func (x *Impact) GetBrokersCounted() int64 {
+	if x != nil {
+		return x.BrokersCounted
+	}
+	return 0
+}
+
+func (x *Impact) GetBrokersMissing() int64 {
+	if x != nil {
+		return x.BrokersMissing
+	}
+	return 0
+}
+
 // BrokerProgress is how far one broker is with an operation.
 type BrokerProgress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -532,7 +597,7 @@ type BrokerProgress struct {
 
 func (x *BrokerProgress) Reset() {
 	*x = BrokerProgress{}
-	mi := &file_covey_api_v1_common_proto_msgTypes[5]
+	mi := &file_covey_api_v1_common_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +609,7 @@ func (x *BrokerProgress) String() string {
 func (*BrokerProgress) ProtoMessage() {}
 
 func (x *BrokerProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_common_proto_msgTypes[5]
+	mi := &file_covey_api_v1_common_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -557,7 +622,7 @@ func (x *BrokerProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrokerProgress.ProtoReflect.Descriptor instead.
 func (*BrokerProgress) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_common_proto_rawDescGZIP(), []int{5}
+	return file_covey_api_v1_common_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *BrokerProgress) GetBroker() string {
@@ -653,7 +718,11 @@ const file_covey_api_v1_common_proto_rawDesc = "" +
 	"\vPermissions\x124\n" +
 	"\apublish\x18\x01 \x01(\v2\x1a.covey.api.v1.SubjectRulesR\apublish\x128\n" +
 	"\tsubscribe\x18\x02 \x01(\v2\x1a.covey.api.v1.SubjectRulesR\tsubscribe\x12>\n" +
-	"\tresponses\x18\x03 \x01(\v2 .covey.api.v1.ResponsePermissionR\tresponses\"\x94\x02\n" +
+	"\tresponses\x18\x03 \x01(\v2 .covey.api.v1.ResponsePermissionR\tresponses\"|\n" +
+	"\x06Impact\x12 \n" +
+	"\vconnections\x18\x01 \x01(\x03R\vconnections\x12'\n" +
+	"\x0fbrokers_counted\x18\x02 \x01(\x03R\x0ebrokersCounted\x12'\n" +
+	"\x0fbrokers_missing\x18\x03 \x01(\x03R\x0ebrokersMissing\"\x94\x02\n" +
 	"\x0eBrokerProgress\x12\x16\n" +
 	"\x06broker\x18\x01 \x01(\tR\x06broker\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\"\n" +
@@ -675,7 +744,7 @@ func file_covey_api_v1_common_proto_rawDescGZIP() []byte {
 }
 
 var file_covey_api_v1_common_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_covey_api_v1_common_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_covey_api_v1_common_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_covey_api_v1_common_proto_goTypes = []any{
 	(Quota_Policy)(0),             // 0: covey.api.v1.Quota.Policy
 	(*Limits)(nil),                // 1: covey.api.v1.Limits
@@ -683,8 +752,9 @@ var file_covey_api_v1_common_proto_goTypes = []any{
 	(*SubjectRules)(nil),          // 3: covey.api.v1.SubjectRules
 	(*ResponsePermission)(nil),    // 4: covey.api.v1.ResponsePermission
 	(*Permissions)(nil),           // 5: covey.api.v1.Permissions
-	(*BrokerProgress)(nil),        // 6: covey.api.v1.BrokerProgress
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*Impact)(nil),                // 6: covey.api.v1.Impact
+	(*BrokerProgress)(nil),        // 7: covey.api.v1.BrokerProgress
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
 }
 var file_covey_api_v1_common_proto_depIdxs = []int32{
 	2,  // 0: covey.api.v1.Limits.msgs_in:type_name -> covey.api.v1.Quota
@@ -701,8 +771,8 @@ var file_covey_api_v1_common_proto_depIdxs = []int32{
 	3,  // 11: covey.api.v1.Permissions.publish:type_name -> covey.api.v1.SubjectRules
 	3,  // 12: covey.api.v1.Permissions.subscribe:type_name -> covey.api.v1.SubjectRules
 	4,  // 13: covey.api.v1.Permissions.responses:type_name -> covey.api.v1.ResponsePermission
-	7,  // 14: covey.api.v1.BrokerProgress.acknowledge_time:type_name -> google.protobuf.Timestamp
-	7,  // 15: covey.api.v1.BrokerProgress.serve_until_time:type_name -> google.protobuf.Timestamp
+	8,  // 14: covey.api.v1.BrokerProgress.acknowledge_time:type_name -> google.protobuf.Timestamp
+	8,  // 15: covey.api.v1.BrokerProgress.serve_until_time:type_name -> google.protobuf.Timestamp
 	16, // [16:16] is the sub-list for method output_type
 	16, // [16:16] is the sub-list for method input_type
 	16, // [16:16] is the sub-list for extension type_name
@@ -722,7 +792,7 @@ func file_covey_api_v1_common_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_api_v1_common_proto_rawDesc), len(file_covey_api_v1_common_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

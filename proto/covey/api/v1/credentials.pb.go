@@ -560,9 +560,11 @@ func (x *RevokeCredentialRequest) GetValidateOnly() bool {
 }
 
 type RevokeCredentialResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Credential    *Credential            `protobuf:"bytes,1,opt,name=credential,proto3" json:"credential,omitempty"`
-	Operation     *Operation             `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Credential *Credential            `protobuf:"bytes,1,opt,name=credential,proto3" json:"credential,omitempty"`
+	Operation  *Operation             `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,3,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -607,6 +609,13 @@ func (x *RevokeCredentialResponse) GetCredential() *Credential {
 func (x *RevokeCredentialResponse) GetOperation() *Operation {
 	if x != nil {
 		return x.Operation
+	}
+	return nil
+}
+
+func (x *RevokeCredentialResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
 	}
 	return nil
 }
@@ -746,7 +755,7 @@ var File_covey_api_v1_credentials_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_credentials_proto_rawDesc = "" +
 	"\n" +
-	"\x1ecovey/api/v1/credentials.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc5\x04\n" +
+	"\x1ecovey/api/v1/credentials.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc5\x04\n" +
 	"\n" +
 	"Credential\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
@@ -807,12 +816,13 @@ const file_covey_api_v1_credentials_proto_rawDesc = "" +
 	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\x8b\x01\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\xb9\x01\n" +
 	"\x18RevokeCredentialResponse\x128\n" +
 	"\n" +
 	"credential\x18\x01 \x01(\v2\x18.covey.api.v1.CredentialR\n" +
 	"credential\x125\n" +
-	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\xa5\x02\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12,\n" +
+	"\x06impact\x18\x03 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xa5\x02\n" +
 	"\x16RenewCredentialRequest\x12q\n" +
 	"\x04name\x18\x01 \x01(\tB]\xbaHZrX2V^organizations/[^/]{1,64}/accounts/[^/]{1,64}/users/[^/]{1,64}/credentials/[^/]{1,64}$R\x04name\x12.\n" +
 	"\vttl_seconds\x18\x02 \x01(\x03B\r\xbaH\n" +
@@ -860,6 +870,7 @@ var file_covey_api_v1_credentials_proto_goTypes = []any{
 	(*RenewCredentialResponse)(nil),  // 9: covey.api.v1.RenewCredentialResponse
 	(*timestamppb.Timestamp)(nil),    // 10: google.protobuf.Timestamp
 	(*Operation)(nil),                // 11: covey.api.v1.Operation
+	(*Impact)(nil),                   // 12: covey.api.v1.Impact
 }
 var file_covey_api_v1_credentials_proto_depIdxs = []int32{
 	0,  // 0: covey.api.v1.Credential.state:type_name -> covey.api.v1.Credential.State
@@ -870,20 +881,21 @@ var file_covey_api_v1_credentials_proto_depIdxs = []int32{
 	1,  // 5: covey.api.v1.ListCredentialsResponse.credentials:type_name -> covey.api.v1.Credential
 	1,  // 6: covey.api.v1.RevokeCredentialResponse.credential:type_name -> covey.api.v1.Credential
 	11, // 7: covey.api.v1.RevokeCredentialResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 8: covey.api.v1.RenewCredentialResponse.credential:type_name -> covey.api.v1.Credential
-	2,  // 9: covey.api.v1.CredentialService.IssueCredential:input_type -> covey.api.v1.IssueCredentialRequest
-	4,  // 10: covey.api.v1.CredentialService.ListCredentials:input_type -> covey.api.v1.ListCredentialsRequest
-	8,  // 11: covey.api.v1.CredentialService.RenewCredential:input_type -> covey.api.v1.RenewCredentialRequest
-	6,  // 12: covey.api.v1.CredentialService.RevokeCredential:input_type -> covey.api.v1.RevokeCredentialRequest
-	3,  // 13: covey.api.v1.CredentialService.IssueCredential:output_type -> covey.api.v1.IssueCredentialResponse
-	5,  // 14: covey.api.v1.CredentialService.ListCredentials:output_type -> covey.api.v1.ListCredentialsResponse
-	9,  // 15: covey.api.v1.CredentialService.RenewCredential:output_type -> covey.api.v1.RenewCredentialResponse
-	7,  // 16: covey.api.v1.CredentialService.RevokeCredential:output_type -> covey.api.v1.RevokeCredentialResponse
-	13, // [13:17] is the sub-list for method output_type
-	9,  // [9:13] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	12, // 8: covey.api.v1.RevokeCredentialResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 9: covey.api.v1.RenewCredentialResponse.credential:type_name -> covey.api.v1.Credential
+	2,  // 10: covey.api.v1.CredentialService.IssueCredential:input_type -> covey.api.v1.IssueCredentialRequest
+	4,  // 11: covey.api.v1.CredentialService.ListCredentials:input_type -> covey.api.v1.ListCredentialsRequest
+	8,  // 12: covey.api.v1.CredentialService.RenewCredential:input_type -> covey.api.v1.RenewCredentialRequest
+	6,  // 13: covey.api.v1.CredentialService.RevokeCredential:input_type -> covey.api.v1.RevokeCredentialRequest
+	3,  // 14: covey.api.v1.CredentialService.IssueCredential:output_type -> covey.api.v1.IssueCredentialResponse
+	5,  // 15: covey.api.v1.CredentialService.ListCredentials:output_type -> covey.api.v1.ListCredentialsResponse
+	9,  // 16: covey.api.v1.CredentialService.RenewCredential:output_type -> covey.api.v1.RenewCredentialResponse
+	7,  // 17: covey.api.v1.CredentialService.RevokeCredential:output_type -> covey.api.v1.RevokeCredentialResponse
+	14, // [14:18] is the sub-list for method output_type
+	10, // [10:14] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_credentials_proto_init() }
@@ -891,6 +903,7 @@ func file_covey_api_v1_credentials_proto_init() {
 	if File_covey_api_v1_credentials_proto != nil {
 		return
 	}
+	file_covey_api_v1_common_proto_init()
 	file_covey_api_v1_operations_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -165,6 +165,7 @@ type AttendRequest struct {
 	//	*AttendRequest_Heartbeat
 	//	*AttendRequest_Goodbye
 	//	*AttendRequest_Refusals
+	//	*AttendRequest_ConnectionCount
 	Message       isAttendRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -261,6 +262,15 @@ func (x *AttendRequest) GetRefusals() *Refusals {
 	return nil
 }
 
+func (x *AttendRequest) GetConnectionCount() *ConnectionCount {
+	if x != nil {
+		if x, ok := x.Message.(*AttendRequest_ConnectionCount); ok {
+			return x.ConnectionCount
+		}
+	}
+	return nil
+}
+
 type isAttendRequest_Message interface {
 	isAttendRequest_Message()
 }
@@ -289,6 +299,10 @@ type AttendRequest_Refusals struct {
 	Refusals *Refusals `protobuf:"bytes,6,opt,name=refusals,proto3,oneof"`
 }
 
+type AttendRequest_ConnectionCount struct {
+	ConnectionCount *ConnectionCount `protobuf:"bytes,7,opt,name=connection_count,json=connectionCount,proto3,oneof"`
+}
+
 func (*AttendRequest_Hello) isAttendRequest_Message() {}
 
 func (*AttendRequest_Hold) isAttendRequest_Message() {}
@@ -300,6 +314,8 @@ func (*AttendRequest_Heartbeat) isAttendRequest_Message() {}
 func (*AttendRequest_Goodbye) isAttendRequest_Message() {}
 
 func (*AttendRequest_Refusals) isAttendRequest_Message() {}
+
+func (*AttendRequest_ConnectionCount) isAttendRequest_Message() {}
 
 // Hello opens a session.
 type Hello struct {
@@ -738,6 +754,59 @@ func (x *Refusal) GetLastTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// ConnectionCount answers CountConnections.
+type ConnectionCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Connections   int64                  `protobuf:"varint,2,opt,name=connections,proto3" json:"connections,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectionCount) Reset() {
+	*x = ConnectionCount{}
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectionCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectionCount) ProtoMessage() {}
+
+func (x *ConnectionCount) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectionCount.ProtoReflect.Descriptor instead.
+func (*ConnectionCount) Descriptor() ([]byte, []int) {
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ConnectionCount) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ConnectionCount) GetConnections() int64 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
 // Goodbye is the proof of exit: all clients are gone and the process will serve
 // nobody any more.
 type Goodbye struct {
@@ -748,7 +817,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[10]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -760,7 +829,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[10]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -773,7 +842,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{10}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{11}
 }
 
 type AttendResponse struct {
@@ -783,6 +852,7 @@ type AttendResponse struct {
 	//	*AttendResponse_Welcome
 	//	*AttendResponse_AccountClaims
 	//	*AttendResponse_Watermark
+	//	*AttendResponse_CountConnections
 	Message       isAttendResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -790,7 +860,7 @@ type AttendResponse struct {
 
 func (x *AttendResponse) Reset() {
 	*x = AttendResponse{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[11]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -802,7 +872,7 @@ func (x *AttendResponse) String() string {
 func (*AttendResponse) ProtoMessage() {}
 
 func (x *AttendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[11]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -815,7 +885,7 @@ func (x *AttendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttendResponse.ProtoReflect.Descriptor instead.
 func (*AttendResponse) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{11}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AttendResponse) GetMessage() isAttendResponse_Message {
@@ -852,6 +922,15 @@ func (x *AttendResponse) GetWatermark() *Watermark {
 	return nil
 }
 
+func (x *AttendResponse) GetCountConnections() *CountConnections {
+	if x != nil {
+		if x, ok := x.Message.(*AttendResponse_CountConnections); ok {
+			return x.CountConnections
+		}
+	}
+	return nil
+}
+
 type isAttendResponse_Message interface {
 	isAttendResponse_Message()
 }
@@ -868,11 +947,17 @@ type AttendResponse_Watermark struct {
 	Watermark *Watermark `protobuf:"bytes,3,opt,name=watermark,proto3,oneof"`
 }
 
+type AttendResponse_CountConnections struct {
+	CountConnections *CountConnections `protobuf:"bytes,4,opt,name=count_connections,json=countConnections,proto3,oneof"`
+}
+
 func (*AttendResponse_Welcome) isAttendResponse_Message() {}
 
 func (*AttendResponse_AccountClaims) isAttendResponse_Message() {}
 
 func (*AttendResponse_Watermark) isAttendResponse_Message() {}
+
+func (*AttendResponse_CountConnections) isAttendResponse_Message() {}
 
 // Welcome comes first, and again when the operator's JWT, draining or the
 // certificate authorities change.
@@ -900,7 +985,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[12]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +997,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[12]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,7 +1010,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{12}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Welcome) GetLeaseTtl() *durationpb.Duration {
@@ -991,7 +1076,7 @@ type AccountClaims struct {
 
 func (x *AccountClaims) Reset() {
 	*x = AccountClaims{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[13]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1088,7 @@ func (x *AccountClaims) String() string {
 func (*AccountClaims) ProtoMessage() {}
 
 func (x *AccountClaims) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[13]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1101,7 @@ func (x *AccountClaims) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountClaims.ProtoReflect.Descriptor instead.
 func (*AccountClaims) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{13}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AccountClaims) GetAccountPublicKey() string {
@@ -1051,7 +1136,7 @@ type Watermark struct {
 
 func (x *Watermark) Reset() {
 	*x = Watermark{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[14]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1063,7 +1148,7 @@ func (x *Watermark) String() string {
 func (*Watermark) ProtoMessage() {}
 
 func (x *Watermark) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[14]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1076,7 +1161,7 @@ func (x *Watermark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watermark.ProtoReflect.Descriptor instead.
 func (*Watermark) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{14}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Watermark) GetRevision() int64 {
@@ -1084,6 +1169,69 @@ func (x *Watermark) GetRevision() int64 {
 		return x.Revision
 	}
 	return 0
+}
+
+// CountConnections asks how many clients of an account, or of one user of it, are
+// connected to the broker. An account that it does not know has none.
+type CountConnections struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Id               string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	AccountPublicKey string                 `protobuf:"bytes,2,opt,name=account_public_key,json=accountPublicKey,proto3" json:"account_public_key,omitempty"`
+	// Only this user's; empty is all of them.
+	UserPublicKey string `protobuf:"bytes,3,opt,name=user_public_key,json=userPublicKey,proto3" json:"user_public_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountConnections) Reset() {
+	*x = CountConnections{}
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountConnections) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountConnections) ProtoMessage() {}
+
+func (x *CountConnections) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountConnections.ProtoReflect.Descriptor instead.
+func (*CountConnections) Descriptor() ([]byte, []int) {
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *CountConnections) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *CountConnections) GetAccountPublicKey() string {
+	if x != nil {
+		return x.AccountPublicKey
+	}
+	return ""
+}
+
+func (x *CountConnections) GetUserPublicKey() string {
+	if x != nil {
+		return x.UserPublicKey
+	}
+	return ""
 }
 
 type LookupAccountRequest struct {
@@ -1095,7 +1243,7 @@ type LookupAccountRequest struct {
 
 func (x *LookupAccountRequest) Reset() {
 	*x = LookupAccountRequest{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[15]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +1255,7 @@ func (x *LookupAccountRequest) String() string {
 func (*LookupAccountRequest) ProtoMessage() {}
 
 func (x *LookupAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[15]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,7 +1268,7 @@ func (x *LookupAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupAccountRequest.ProtoReflect.Descriptor instead.
 func (*LookupAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{15}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LookupAccountRequest) GetAccountPublicKey() string {
@@ -1139,7 +1287,7 @@ type LookupAccountResponse struct {
 
 func (x *LookupAccountResponse) Reset() {
 	*x = LookupAccountResponse{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[16]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1151,7 +1299,7 @@ func (x *LookupAccountResponse) String() string {
 func (*LookupAccountResponse) ProtoMessage() {}
 
 func (x *LookupAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[16]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1164,7 +1312,7 @@ func (x *LookupAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupAccountResponse.ProtoReflect.Descriptor instead.
 func (*LookupAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{16}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LookupAccountResponse) GetClaims() *AccountClaims {
@@ -1185,7 +1333,7 @@ type GetUsageReceiptRequest struct {
 
 func (x *GetUsageReceiptRequest) Reset() {
 	*x = GetUsageReceiptRequest{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[17]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +1345,7 @@ func (x *GetUsageReceiptRequest) String() string {
 func (*GetUsageReceiptRequest) ProtoMessage() {}
 
 func (x *GetUsageReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[17]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +1358,7 @@ func (x *GetUsageReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUsageReceiptRequest.ProtoReflect.Descriptor instead.
 func (*GetUsageReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{17}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetUsageReceiptRequest) GetIncarnationId() string {
@@ -1236,7 +1384,7 @@ type GetUsageReceiptResponse struct {
 
 func (x *GetUsageReceiptResponse) Reset() {
 	*x = GetUsageReceiptResponse{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[18]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1248,7 +1396,7 @@ func (x *GetUsageReceiptResponse) String() string {
 func (*GetUsageReceiptResponse) ProtoMessage() {}
 
 func (x *GetUsageReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[18]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1261,7 +1409,7 @@ func (x *GetUsageReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUsageReceiptResponse.ProtoReflect.Descriptor instead.
 func (*GetUsageReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{18}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetUsageReceiptResponse) GetReceipts() []*UsageReceipt {
@@ -1287,7 +1435,7 @@ type UsageReceipt struct {
 
 func (x *UsageReceipt) Reset() {
 	*x = UsageReceipt{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[19]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1299,7 +1447,7 @@ func (x *UsageReceipt) String() string {
 func (*UsageReceipt) ProtoMessage() {}
 
 func (x *UsageReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[19]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1312,7 +1460,7 @@ func (x *UsageReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageReceipt.ProtoReflect.Descriptor instead.
 func (*UsageReceipt) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{19}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *UsageReceipt) GetWindow() int64 {
@@ -1360,14 +1508,15 @@ const file_covey_fleet_v1_fleet_proto_rawDesc = "" +
 	"\rEnrolResponse\x12\x1b\n" +
 	"\tbroker_id\x18\x01 \x01(\tR\bbrokerId\x12+\n" +
 	"\x11certificate_chain\x18\x02 \x03(\fR\x10certificateChain\x12.\n" +
-	"\x13control_plane_roots\x18\x03 \x03(\fR\x11controlPlaneRoots\"\xde\x02\n" +
+	"\x13control_plane_roots\x18\x03 \x03(\fR\x11controlPlaneRoots\"\xac\x03\n" +
 	"\rAttendRequest\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x15.covey.fleet.v1.HelloH\x00R\x05hello\x12*\n" +
 	"\x04hold\x18\x02 \x01(\v2\x14.covey.fleet.v1.HoldH\x00R\x04hold\x12?\n" +
 	"\vacknowledge\x18\x03 \x01(\v2\x1b.covey.fleet.v1.AcknowledgeH\x00R\vacknowledge\x129\n" +
 	"\theartbeat\x18\x04 \x01(\v2\x19.covey.fleet.v1.HeartbeatH\x00R\theartbeat\x123\n" +
 	"\agoodbye\x18\x05 \x01(\v2\x17.covey.fleet.v1.GoodbyeH\x00R\agoodbye\x126\n" +
-	"\brefusals\x18\x06 \x01(\v2\x18.covey.fleet.v1.RefusalsH\x00R\brefusalsB\t\n" +
+	"\brefusals\x18\x06 \x01(\v2\x18.covey.fleet.v1.RefusalsH\x00R\brefusals\x12L\n" +
+	"\x10connection_count\x18\a \x01(\v2\x1f.covey.fleet.v1.ConnectionCountH\x00R\x0fconnectionCountB\t\n" +
 	"\amessage\"\xc4\x01\n" +
 	"\x05Hello\x12%\n" +
 	"\x0eincarnation_id\x18\x01 \x01(\tR\rincarnationId\x12\x1f\n" +
@@ -1398,12 +1547,16 @@ const file_covey_fleet_v1_fleet_proto_rawDesc = "" +
 	"\x05count\x18\x05 \x01(\x03R\x05count\x129\n" +
 	"\n" +
 	"first_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime\x127\n" +
-	"\tlast_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\"\t\n" +
-	"\aGoodbye\"\xd3\x01\n" +
+	"\tlast_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\"C\n" +
+	"\x0fConnectionCount\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
+	"\vconnections\x18\x02 \x01(\x03R\vconnections\"\t\n" +
+	"\aGoodbye\"\xa4\x02\n" +
 	"\x0eAttendResponse\x123\n" +
 	"\awelcome\x18\x01 \x01(\v2\x17.covey.fleet.v1.WelcomeH\x00R\awelcome\x12F\n" +
 	"\x0eaccount_claims\x18\x02 \x01(\v2\x1d.covey.fleet.v1.AccountClaimsH\x00R\raccountClaims\x129\n" +
-	"\twatermark\x18\x03 \x01(\v2\x19.covey.fleet.v1.WatermarkH\x00R\twatermarkB\t\n" +
+	"\twatermark\x18\x03 \x01(\v2\x19.covey.fleet.v1.WatermarkH\x00R\twatermark\x12O\n" +
+	"\x11count_connections\x18\x04 \x01(\v2 .covey.fleet.v1.CountConnectionsH\x00R\x10countConnectionsB\t\n" +
 	"\amessage\"\xac\x02\n" +
 	"\aWelcome\x126\n" +
 	"\tlease_ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\bleaseTtl\x12>\n" +
@@ -1418,7 +1571,11 @@ const file_covey_fleet_v1_fleet_proto_rawDesc = "" +
 	"\x03jwt\x18\x02 \x01(\tR\x03jwt\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\x03R\brevision\"'\n" +
 	"\tWatermark\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x03R\brevision\"\\\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\"x\n" +
+	"\x10CountConnections\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
+	"\x12account_public_key\x18\x02 \x01(\tR\x10accountPublicKey\x12&\n" +
+	"\x0fuser_public_key\x18\x03 \x01(\tR\ruserPublicKey\"\\\n" +
 	"\x14LookupAccountRequest\x12D\n" +
 	"\x12account_public_key\x18\x01 \x01(\tB\x16\xbaH\x13r\x112\x0f^A[A-Z2-7]{55}$R\x10accountPublicKey\"N\n" +
 	"\x15LookupAccountResponse\x125\n" +
@@ -1451,7 +1608,7 @@ func file_covey_fleet_v1_fleet_proto_rawDescGZIP() []byte {
 	return file_covey_fleet_v1_fleet_proto_rawDescData
 }
 
-var file_covey_fleet_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_covey_fleet_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_covey_fleet_v1_fleet_proto_goTypes = []any{
 	(*EnrolRequest)(nil),            // 0: covey.fleet.v1.EnrolRequest
 	(*EnrolResponse)(nil),           // 1: covey.fleet.v1.EnrolResponse
@@ -1463,51 +1620,55 @@ var file_covey_fleet_v1_fleet_proto_goTypes = []any{
 	(*Heartbeat)(nil),               // 7: covey.fleet.v1.Heartbeat
 	(*Refusals)(nil),                // 8: covey.fleet.v1.Refusals
 	(*Refusal)(nil),                 // 9: covey.fleet.v1.Refusal
-	(*Goodbye)(nil),                 // 10: covey.fleet.v1.Goodbye
-	(*AttendResponse)(nil),          // 11: covey.fleet.v1.AttendResponse
-	(*Welcome)(nil),                 // 12: covey.fleet.v1.Welcome
-	(*AccountClaims)(nil),           // 13: covey.fleet.v1.AccountClaims
-	(*Watermark)(nil),               // 14: covey.fleet.v1.Watermark
-	(*LookupAccountRequest)(nil),    // 15: covey.fleet.v1.LookupAccountRequest
-	(*LookupAccountResponse)(nil),   // 16: covey.fleet.v1.LookupAccountResponse
-	(*GetUsageReceiptRequest)(nil),  // 17: covey.fleet.v1.GetUsageReceiptRequest
-	(*GetUsageReceiptResponse)(nil), // 18: covey.fleet.v1.GetUsageReceiptResponse
-	(*UsageReceipt)(nil),            // 19: covey.fleet.v1.UsageReceipt
-	(*timestamppb.Timestamp)(nil),   // 20: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 21: google.protobuf.Duration
+	(*ConnectionCount)(nil),         // 10: covey.fleet.v1.ConnectionCount
+	(*Goodbye)(nil),                 // 11: covey.fleet.v1.Goodbye
+	(*AttendResponse)(nil),          // 12: covey.fleet.v1.AttendResponse
+	(*Welcome)(nil),                 // 13: covey.fleet.v1.Welcome
+	(*AccountClaims)(nil),           // 14: covey.fleet.v1.AccountClaims
+	(*Watermark)(nil),               // 15: covey.fleet.v1.Watermark
+	(*CountConnections)(nil),        // 16: covey.fleet.v1.CountConnections
+	(*LookupAccountRequest)(nil),    // 17: covey.fleet.v1.LookupAccountRequest
+	(*LookupAccountResponse)(nil),   // 18: covey.fleet.v1.LookupAccountResponse
+	(*GetUsageReceiptRequest)(nil),  // 19: covey.fleet.v1.GetUsageReceiptRequest
+	(*GetUsageReceiptResponse)(nil), // 20: covey.fleet.v1.GetUsageReceiptResponse
+	(*UsageReceipt)(nil),            // 21: covey.fleet.v1.UsageReceipt
+	(*timestamppb.Timestamp)(nil),   // 22: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 23: google.protobuf.Duration
 }
 var file_covey_fleet_v1_fleet_proto_depIdxs = []int32{
 	3,  // 0: covey.fleet.v1.AttendRequest.hello:type_name -> covey.fleet.v1.Hello
 	5,  // 1: covey.fleet.v1.AttendRequest.hold:type_name -> covey.fleet.v1.Hold
 	6,  // 2: covey.fleet.v1.AttendRequest.acknowledge:type_name -> covey.fleet.v1.Acknowledge
 	7,  // 3: covey.fleet.v1.AttendRequest.heartbeat:type_name -> covey.fleet.v1.Heartbeat
-	10, // 4: covey.fleet.v1.AttendRequest.goodbye:type_name -> covey.fleet.v1.Goodbye
+	11, // 4: covey.fleet.v1.AttendRequest.goodbye:type_name -> covey.fleet.v1.Goodbye
 	8,  // 5: covey.fleet.v1.AttendRequest.refusals:type_name -> covey.fleet.v1.Refusals
-	4,  // 6: covey.fleet.v1.Hello.accounts:type_name -> covey.fleet.v1.HeldAccount
-	9,  // 7: covey.fleet.v1.Refusals.refusals:type_name -> covey.fleet.v1.Refusal
-	20, // 8: covey.fleet.v1.Refusal.first_time:type_name -> google.protobuf.Timestamp
-	20, // 9: covey.fleet.v1.Refusal.last_time:type_name -> google.protobuf.Timestamp
-	12, // 10: covey.fleet.v1.AttendResponse.welcome:type_name -> covey.fleet.v1.Welcome
-	13, // 11: covey.fleet.v1.AttendResponse.account_claims:type_name -> covey.fleet.v1.AccountClaims
-	14, // 12: covey.fleet.v1.AttendResponse.watermark:type_name -> covey.fleet.v1.Watermark
-	21, // 13: covey.fleet.v1.Welcome.lease_ttl:type_name -> google.protobuf.Duration
-	21, // 14: covey.fleet.v1.Welcome.offline_grace:type_name -> google.protobuf.Duration
-	20, // 15: covey.fleet.v1.Welcome.now:type_name -> google.protobuf.Timestamp
-	13, // 16: covey.fleet.v1.LookupAccountResponse.claims:type_name -> covey.fleet.v1.AccountClaims
-	19, // 17: covey.fleet.v1.GetUsageReceiptResponse.receipts:type_name -> covey.fleet.v1.UsageReceipt
-	0,  // 18: covey.fleet.v1.FleetService.Enrol:input_type -> covey.fleet.v1.EnrolRequest
-	2,  // 19: covey.fleet.v1.FleetService.Attend:input_type -> covey.fleet.v1.AttendRequest
-	15, // 20: covey.fleet.v1.FleetService.LookupAccount:input_type -> covey.fleet.v1.LookupAccountRequest
-	17, // 21: covey.fleet.v1.FleetService.GetUsageReceipt:input_type -> covey.fleet.v1.GetUsageReceiptRequest
-	1,  // 22: covey.fleet.v1.FleetService.Enrol:output_type -> covey.fleet.v1.EnrolResponse
-	11, // 23: covey.fleet.v1.FleetService.Attend:output_type -> covey.fleet.v1.AttendResponse
-	16, // 24: covey.fleet.v1.FleetService.LookupAccount:output_type -> covey.fleet.v1.LookupAccountResponse
-	18, // 25: covey.fleet.v1.FleetService.GetUsageReceipt:output_type -> covey.fleet.v1.GetUsageReceiptResponse
-	22, // [22:26] is the sub-list for method output_type
-	18, // [18:22] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	10, // 6: covey.fleet.v1.AttendRequest.connection_count:type_name -> covey.fleet.v1.ConnectionCount
+	4,  // 7: covey.fleet.v1.Hello.accounts:type_name -> covey.fleet.v1.HeldAccount
+	9,  // 8: covey.fleet.v1.Refusals.refusals:type_name -> covey.fleet.v1.Refusal
+	22, // 9: covey.fleet.v1.Refusal.first_time:type_name -> google.protobuf.Timestamp
+	22, // 10: covey.fleet.v1.Refusal.last_time:type_name -> google.protobuf.Timestamp
+	13, // 11: covey.fleet.v1.AttendResponse.welcome:type_name -> covey.fleet.v1.Welcome
+	14, // 12: covey.fleet.v1.AttendResponse.account_claims:type_name -> covey.fleet.v1.AccountClaims
+	15, // 13: covey.fleet.v1.AttendResponse.watermark:type_name -> covey.fleet.v1.Watermark
+	16, // 14: covey.fleet.v1.AttendResponse.count_connections:type_name -> covey.fleet.v1.CountConnections
+	23, // 15: covey.fleet.v1.Welcome.lease_ttl:type_name -> google.protobuf.Duration
+	23, // 16: covey.fleet.v1.Welcome.offline_grace:type_name -> google.protobuf.Duration
+	22, // 17: covey.fleet.v1.Welcome.now:type_name -> google.protobuf.Timestamp
+	14, // 18: covey.fleet.v1.LookupAccountResponse.claims:type_name -> covey.fleet.v1.AccountClaims
+	21, // 19: covey.fleet.v1.GetUsageReceiptResponse.receipts:type_name -> covey.fleet.v1.UsageReceipt
+	0,  // 20: covey.fleet.v1.FleetService.Enrol:input_type -> covey.fleet.v1.EnrolRequest
+	2,  // 21: covey.fleet.v1.FleetService.Attend:input_type -> covey.fleet.v1.AttendRequest
+	17, // 22: covey.fleet.v1.FleetService.LookupAccount:input_type -> covey.fleet.v1.LookupAccountRequest
+	19, // 23: covey.fleet.v1.FleetService.GetUsageReceipt:input_type -> covey.fleet.v1.GetUsageReceiptRequest
+	1,  // 24: covey.fleet.v1.FleetService.Enrol:output_type -> covey.fleet.v1.EnrolResponse
+	12, // 25: covey.fleet.v1.FleetService.Attend:output_type -> covey.fleet.v1.AttendResponse
+	18, // 26: covey.fleet.v1.FleetService.LookupAccount:output_type -> covey.fleet.v1.LookupAccountResponse
+	20, // 27: covey.fleet.v1.FleetService.GetUsageReceipt:output_type -> covey.fleet.v1.GetUsageReceiptResponse
+	24, // [24:28] is the sub-list for method output_type
+	20, // [20:24] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_covey_fleet_v1_fleet_proto_init() }
@@ -1522,11 +1683,13 @@ func file_covey_fleet_v1_fleet_proto_init() {
 		(*AttendRequest_Heartbeat)(nil),
 		(*AttendRequest_Goodbye)(nil),
 		(*AttendRequest_Refusals)(nil),
+		(*AttendRequest_ConnectionCount)(nil),
 	}
-	file_covey_fleet_v1_fleet_proto_msgTypes[11].OneofWrappers = []any{
+	file_covey_fleet_v1_fleet_proto_msgTypes[12].OneofWrappers = []any{
 		(*AttendResponse_Welcome)(nil),
 		(*AttendResponse_AccountClaims)(nil),
 		(*AttendResponse_Watermark)(nil),
+		(*AttendResponse_CountConnections)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1534,7 +1697,7 @@ func file_covey_fleet_v1_fleet_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_fleet_v1_fleet_proto_rawDesc), len(file_covey_fleet_v1_fleet_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
