@@ -7,7 +7,6 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/egress"
 	"github.com/coveymq/covey/dataplane/internal/interest"
-	"github.com/coveymq/covey/dataplane/internal/lookout"
 	"github.com/coveymq/covey/dataplane/internal/wire"
 )
 
@@ -127,10 +126,7 @@ func (in *Inbound) Attend(a *account.Account) { in.w.host.attend(&a.Turns) }
 // Long is called when a batch turns out to be more than a little work: somebody
 // looks out for others meanwhile, and is let go first. The answer is for
 // lookout.Insist, at the end of the batch.
-func (in *Inbound) Long() (thread int) {
-	lookout.Call()
-	return in.w.host.giveWay()
-}
+func (in *Inbound) Long() (thread int) { return in.w.host.workLong() }
 
 // Deliver stages a message for the plain subscriptions of the account's clients
 // and one member of each of the given groups. It goes to no other route. It

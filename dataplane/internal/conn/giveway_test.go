@@ -34,8 +34,6 @@ func TestOnlyWhoHasCompanyGivesWay(t *testing.T) {
 			t.Error("it gives way while it waits")
 		}
 	}
-	h.attend(c.share())
-	h.wheel.now.Add(companyLasts) // that it was the first does not count
 	long(false)
 	h.attend(new(turn.Share)) // somebody of an account
 	long(true)

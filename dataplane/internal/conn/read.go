@@ -182,7 +182,9 @@ func (c *Client) work(w *worker, b *egress.Buffer, used int) (*egress.Buffer, in
 		c.worked.Store(true)
 	}
 	w.gate, w.now, w.owed = c.gate.Load(), time.Time{}, 0
-	c.host.attend(c.share())
+	if c.identity != nil {
+		c.host.attend(&c.identity.Account.Turns)
+	}
 	w.batch.Begin(b)
 	from, r := c.operations(w, b.B[:used])
 	c.finishBatch(w)

@@ -9,7 +9,7 @@ import (
 )
 
 // briefWork is how much is done after a wait before somebody is to look out for
-// others: some hundred times what that costs.
+// others.
 const briefWork = turn.Quantum / 8
 
 // workShift is how many bytes of a delivery, as a power of two, cost as much as a
@@ -33,8 +33,7 @@ func (c *Client) enough(w *worker) bool {
 func (c *Client) goOn(w *worker) bool {
 	if w.until < turn.Quantum {
 		w.until = turn.Quantum
-		lookout.Call()
-		c.thread = c.host.giveWay()
+		c.thread = c.host.workLong()
 		if w.spent < w.until {
 			return true
 		}
@@ -60,26 +59,29 @@ type company struct {
 }
 
 // companyLasts is for how long after two accounts took turns there is company.
-const companyLasts = int64(time.Second / wheelTick)
+const companyLasts = int64(10 * time.Second / wheelTick)
 
-// attend notes whose batch comes now. As long as there is one account nothing is
-// written.
+// attend notes which account's batch comes now. As long as there is one account
+// nothing is written.
 func (h *Host) attend(s *turn.Share) {
-	if h.company.last.Load() != s {
-		h.company.last.Store(s)
-		if until := h.wheel.now.Load() + companyLasts; h.company.until.Load() != until {
-			h.company.until.Store(until)
-		}
+	last := h.company.last.Load()
+	if last == s {
+		return
+	}
+	h.company.last.Store(s)
+	if until := h.wheel.now.Load() + companyLasts; last != nil && h.company.until.Load() != until {
+		h.company.until.Store(until)
 	}
 }
 
-// giveWay is called by whoever works for long. If several accounts are served just
-// now, it lets other threads run at once where this one sits. The answer is as
-// that of lookout.GiveWay.
-func (h *Host) giveWay() (thread int) {
+// workLong is called by whoever turns out to work for long. If several accounts
+// are served just now, somebody looks out for others meanwhile and is let go
+// first. A single account does not pay for that. The answer is for lookout.Insist.
+func (h *Host) workLong() (thread int) {
 	if h.company.until.Load() <= h.wheel.now.Load() {
 		return 0
 	}
+	lookout.Call()
 	return lookout.GiveWay()
 }
 
