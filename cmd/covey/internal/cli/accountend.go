@@ -31,6 +31,9 @@ func (a *App) accountDelete(in *scope) *cobra.Command {
 				if err := a.accountChanged(cmd.Context(), s, &w, resp, err); err != nil {
 					return err
 				}
+				if a.dry {
+					return nil
+				}
 				a.streams.Sayf("\nUntil %s: covey account undelete %s", stamp(resp.GetAccount().GetPurgeTime()), lastSegment(name))
 				return nil
 			})

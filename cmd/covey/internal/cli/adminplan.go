@@ -165,7 +165,7 @@ func (a *App) showImpacts(dry bool, impacts *adminv1.LimitImpacts, answer proto.
 		}
 		return []string{i.GetResource(), i.GetLimit(), quotaWord(i.GetBefore()), quotaWord(i.GetAfter()), word}
 	})
-	a.streams.Sayf("nothing was changed; %d limits would be lower, and %d do not allow the change", impacts.GetLowered(), impacts.GetRefused())
+	a.streams.Sayf("%d limits would be lower, and %d do not allow the change", impacts.GetLowered(), impacts.GetRefused())
 	return err
 }
 

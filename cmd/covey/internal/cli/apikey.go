@@ -173,6 +173,9 @@ new one instead of its being printed.`,
 				if err != nil {
 					return err
 				}
+				if a.dry {
+					return a.showRotation(resp)
+				}
 				a.streams.Sayf("The old key is accepted until %s.", stamp(resp.GetRotated().GetExpireTime()))
 				return k.report(a, place, resp.GetApiKey(), resp.GetSecret())
 			})
@@ -212,6 +215,9 @@ func (a *App) rotateOwn(ctx context.Context, in scope, req *apiv1.RotateAPIKeyRe
 		if err != nil {
 			return err
 		}
+		if a.dry {
+			return a.showRotation(resp)
+		}
 		c.APIKey = contexts.NewAPIKey(resp.GetSecret())
 		if err := store.Put(c); err != nil {
 			return term.Partialf("the new key is lost; rotate once more before "+stamp(resp.GetRotated().GetExpireTime()), "keep the new key: %w", err)
@@ -219,6 +225,12 @@ func (a *App) rotateOwn(ctx context.Context, in scope, req *apiv1.RotateAPIKeyRe
 		a.streams.Sayf("The context %s has the new key. The old one is accepted until %s.", c.Name, stamp(resp.GetRotated().GetExpireTime()))
 		return a.show(resp.GetApiKey(), apiKeyPairs(resp.GetApiKey())...)
 	})
+}
+
+// showRotation shows what a rotation would do.
+func (a *App) showRotation(r *apiv1.RotateAPIKeyResponse) error {
+	return a.show(r, term.Pair{Name: "key", Value: r.GetRotated().GetName()},
+		term.Pair{Name: "would be accepted until", Value: stamp(r.GetRotated().GetExpireTime())})
 }
 
 // keyID is the public part of a key: covey_<id>_<secret>.

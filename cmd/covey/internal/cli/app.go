@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/coveymq/covey/cmd/covey/internal/contexts"
 	"github.com/coveymq/covey/cmd/covey/internal/term"
@@ -43,6 +44,9 @@ type App struct {
 	timeout     time.Duration
 
 	filter string // of the command that lists
+
+	dry     bool          // the command is only tried; set before its own code is reached
+	preview proto.Message // of a dry run: the answer that says what the change would do
 }
 
 // callTimeoutDefault bounds one call of the API; a suspended laptop or a lost
@@ -78,6 +82,7 @@ func New(env Env) *App {
 
 	a.Add(a.signupCommand(), a.orgCommand(), a.accountCommand(), a.userCommand(), a.credsCommand(),
 		a.roleCommand(), a.keyCommand(), a.serviceAccountCommand(), a.apiKeyCommand(), a.memberCommand(), a.exportCommand(), a.importCommand(), a.shareCommand(), a.explainCommand(), a.doctorCommand(), a.watchCommand(), a.federationCommand(), a.whoamiCommand(), a.usageCommand(), a.auditCommand(), a.operationCommand(), a.contextCommand(), a.versionCommand(), a.adminCommand())
+	offerPreviews(a.root, previews())
 	return a
 }
 
@@ -140,8 +145,11 @@ func (a *App) prepare(c *cobra.Command) {
 		run = helpOrUnknown
 	}
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		a.began = true
-		return run(cmd, args)
+		a.began, a.dry = true, isDry(cmd)
+		if err := run(cmd, args); err != nil {
+			return err
+		}
+		return a.showCost()
 	}
 }
 

@@ -132,14 +132,7 @@ func brokerName(ctx context.Context, s *session, text string) (string, error) {
 }
 
 func (a *App) showBroker(b *adminv1.Broker) error {
-	if a.streams.JSON {
-		raw, err := messageJSON(b)
-		if err != nil {
-			return err
-		}
-		return a.streams.PrintJSON(raw)
-	}
-	return a.streams.Describe(
+	return a.show(b,
 		term.Pair{Name: "broker", Value: brokerID(b)}, term.Pair{Name: "name", Value: b.GetServerName()},
 		term.Pair{Name: "state", Value: brokerState(b)}, term.Pair{Name: "version", Value: orElse(b.GetVersion(), "-")},
 		term.Pair{Name: "connections", Value: strconv.FormatInt(b.GetConnections(), 10)},

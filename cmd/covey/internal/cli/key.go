@@ -127,7 +127,7 @@ func (e *ending) report(ctx context.Context, a *App, s *session, resp keyEnded, 
 	op, waitErr := e.settle(ctx, a, s, resp.GetOperation())
 	setOperation(resp, op)
 	pairs := append(rolePairs(resp.GetRole()), operationPairs(op)...)
-	pairs = append(pairs, term.Pair{Name: "credentials ended", Value: strconv.Itoa(int(resp.GetDependentCount()))})
+	pairs = append(pairs, term.Pair{Name: credsEnded, Value: strconv.Itoa(int(resp.GetDependentCount()))})
 	for _, d := range resp.GetDependents() {
 		pairs = append(pairs, term.Pair{Name: "credential", Value: d.GetCredential()})
 	}

@@ -56,7 +56,7 @@ func TestUserUpdateSendsWhatFlagsNameAndNothingElse(t *testing.T) {
 	if diff := cmp.Diff([]string{"role"}, r.GetUpdateMask().GetPaths()); diff != "" {
 		t.Error(diff)
 	}
-	if !r.GetValidateOnly() || r.GetKeepCredentials() || r.GetUser().GetRole() != "clerk" || !strings.Contains(out, "credentials revoked") {
+	if !r.GetValidateOnly() || r.GetKeepCredentials() || r.GetUser().GetRole() != "clerk" || !strings.Contains(out, "would revoke credentials") {
 		t.Errorf("sent %v, printed %s", r, out)
 	}
 	u.mustRun("user", "update", "shop", "--allow-pub", "a.>", "--keep-credentials")

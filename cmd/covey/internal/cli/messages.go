@@ -30,6 +30,9 @@ func messageJSON(m proto.Message) (json.RawMessage, error) {
 
 // show prints one message: JSON for programs, pairs for people.
 func (a *App) show(m proto.Message, pairs ...term.Pair) error {
+	if a.preview != nil {
+		return a.showPreview(pairs)
+	}
 	if !a.streams.JSON {
 		return a.streams.Describe(pairs...)
 	}

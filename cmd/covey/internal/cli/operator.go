@@ -243,11 +243,7 @@ func operatorProgress(o *adminv1.Operator) string {
 
 func (a *App) showOperator(o *adminv1.Operator) error {
 	if a.streams.JSON {
-		raw, err := messageJSON(o)
-		if err != nil {
-			return err
-		}
-		return a.streams.PrintJSON(raw)
+		return a.show(o)
 	}
 	root := "in the store, sealed"
 	if o.GetRootCustody() == adminv1.Operator_ROOT_CUSTODY_OFFLINE {

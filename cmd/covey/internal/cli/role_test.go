@@ -56,7 +56,7 @@ func TestRoleUpdateSendsWhatFlagsNameAndNothingElse(t *testing.T) {
 func TestRetiringAKeyNamesWhatEnds(t *testing.T) {
 	u := newUser(t).withTenant()
 	out := u.mustRun("key", "retire", "shop", "AKEY", "--force", "--dry-run", "--reason", "old")
-	for _, want := range []string{"credentials ended", "7", "crd_1", "retired"} {
+	for _, want := range []string{"would end credentials", "7", "crd_1", "retired"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in %s", want, out)
 		}

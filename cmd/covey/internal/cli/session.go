@@ -63,6 +63,9 @@ func (a *App) intercept(key contexts.APIKey) grpc.UnaryClientInterceptor {
 		if !key.IsZero() {
 			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key.Reveal())
 		}
+		if a.dry {
+			return a.tryCall(method, req, reply, func() error { return invoke(ctx, method, req, reply, cc, opts...) })
+		}
 		return invoke(ctx, method, req, reply, cc, opts...)
 	}
 }

@@ -134,7 +134,7 @@ func (a *App) stockRemove() *cobra.Command {
 		Long: "Stop telling a cluster.\nIts servers go on with the accounts that they have, for ever, and operations say nothing about them any more.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withSession(func(s *session) error {
-				_, err := adminv1.NewStockClusterServiceClient(s).DeleteStockCluster(cmd.Context(), &adminv1.DeleteStockClusterRequest{
+				r, err := adminv1.NewStockClusterServiceClient(s).DeleteStockCluster(cmd.Context(), &adminv1.DeleteStockClusterRequest{
 					Name: stockName(args[0]), Reason: w.reason, RequestId: w.id, ValidateOnly: w.dry,
 				})
 				if err != nil {
@@ -143,7 +143,7 @@ func (a *App) stockRemove() *cobra.Command {
 				if a.streams.JSON {
 					return a.streams.PrintJSON(map[string]any{"removed": stockName(args[0]), "dry_run": w.dry})
 				}
-				return a.streams.Describe(term.Pair{Name: "removed", Value: args[0]})
+				return a.show(r, term.Pair{Name: "removed", Value: args[0]})
 			})
 		},
 	}
@@ -175,11 +175,7 @@ func (a *App) stockResync() *cobra.Command {
 
 func (a *App) showStock(c *adminv1.StockCluster) error {
 	if a.streams.JSON {
-		raw, err := messageJSON(c)
-		if err != nil {
-			return err
-		}
-		return a.streams.PrintJSON(raw)
+		return a.show(c)
 	}
 	pairs := []term.Pair{
 		{Name: "cluster", Value: stockID(c)},

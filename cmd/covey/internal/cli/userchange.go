@@ -57,7 +57,7 @@ expire; --dry-run says how many.`,
 					User: user, UpdateMask: mask, KeepCredentials: keep, ValidateOnly: dryRun, RequestId: uuid.NewString(),
 				})
 				return a.userChange(cmd.Context(), s, &w, resp, err,
-					term.Pair{Name: "credentials revoked", Value: strconv.Itoa(int(resp.GetRevokedCredentials()))})
+					term.Pair{Name: credsRevoked, Value: strconv.Itoa(int(resp.GetRevokedCredentials()))})
 			})
 		},
 	}
