@@ -98,6 +98,6 @@ func (s *Server) assemble(ctx context.Context, cfg Config, dir *dataDir) (err er
 	s.singleton(s.followPlans)
 	s.singleton(s.moveFleetAuthority)
 	s.background(s.api.NoteUses)
-	s.background(s.lead)
+	s.background(s.lead(cfg.Logger))
 	return nil
 }

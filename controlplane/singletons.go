@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"context"
+	"log/slog"
 	"os"
 
 	"github.com/coveymq/covey/controlplane/internal/auditlog"
@@ -11,20 +12,22 @@ import (
 	"github.com/coveymq/covey/internal/lifecycle"
 )
 
-// lead runs the singletons while this control plane is elected.
-func (s *Server) lead(ctx context.Context) error {
+// lead returns what runs the singletons while this control plane is elected.
+func (s *Server) lead(log *slog.Logger) func(context.Context) error {
 	name, err := os.Hostname()
 	if err != nil {
 		name = "unknown"
 	}
-	cfg := leader.Config{Etcd: s.etcd.client, Key: store.LeaderKey, Name: name + " " + s.APIAddr(), Logger: s.log}
-	return leader.Run(ctx, cfg, func(ctx context.Context) error {
-		group := lifecycle.NewGroup(ctx)
-		for _, work := range s.alone {
-			group.Go(work)
-		}
-		return group.Wait()
-	})
+	cfg := leader.Config{Etcd: s.etcd.client, Key: store.LeaderKey, Name: name + " " + s.APIAddr(), Logger: log}
+	return func(ctx context.Context) error { return leader.Run(ctx, cfg, s.runAlone) }
+}
+
+func (s *Server) runAlone(ctx context.Context) error {
+	group := lifecycle.NewGroup(ctx)
+	for _, work := range s.alone {
+		group.Go(work)
+	}
+	return group.Wait()
 }
 
 // openAudit connects the audit log with the ledger and its sinks.

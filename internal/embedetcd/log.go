@@ -3,6 +3,7 @@ package embedetcd
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -56,10 +57,12 @@ func (c *slogCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	return nil
 }
 
-// harmless recognises what etcd says on a first start, before its first write
-// is on disk: it looks for a schema version, and finds it at its next look.
+// harmless recognises what etcd says on a first start: before its first write is
+// on disk it looks for a schema version, and finds it at its next look; before it
+// has applied that it is a member it tries to lead, and does at its next try.
 func harmless(message string) bool {
-	return message == "Failed to detect schema version" || message == "failed to update storage version"
+	return message == "Failed to detect schema version" || message == "failed to update storage version" ||
+		strings.HasSuffix(message, "since there are still pending configuration changes to apply")
 }
 
 // Sync implements zapcore.Core.
