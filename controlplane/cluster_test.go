@@ -30,18 +30,7 @@ func (p *plane) trySignUp(t *testing.T, org string) error {
 
 func TestAnEtcdElsewhereWithTLSAndAUser(t *testing.T) {
 	files := testetcd.NewTLSFiles(t)
-	c := testetcd.NewCluster(t, 3, testetcd.Options{TLS: files})
-	root := c.Client(t)
-	for _, err := range []error{
-		second(root.UserAdd(t.Context(), "root", "pw")), second(root.RoleAdd(t.Context(), "root")), second(root.UserGrantRole(t.Context(), "root", "root")),
-		second(root.UserAdd(t.Context(), "covey", "pw")), second(root.RoleAdd(t.Context(), "covey")),
-		second(root.RoleGrantPermission(t.Context(), "covey", "/covey/", clientv3.GetPrefixRangeEnd("/covey/"), clientv3.PermissionType(clientv3.PermReadWrite))),
-		second(root.UserGrantRole(t.Context(), "covey", "covey")), second(root.AuthEnable(t.Context())),
-	} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	c := testetcd.NewCluster(t, 3, testetcd.Options{TLS: files, User: "covey", Password: "pw"})
 	p := start(t, t.TempDir(), onCluster(c), func(cfg *controlplane.Config) {
 		cfg.Etcd.CAFile, cfg.Etcd.CertFile, cfg.Etcd.KeyFile = files.CA, files.ClientCert, files.ClientKey
 		cfg.Etcd.User, cfg.Etcd.Password = "covey", controlplane.NewSecret("pw")

@@ -31,13 +31,17 @@ type Options struct {
 	TLS        *TLSFiles // of clients and peers; nil is none
 	QuotaBytes int64     // 0 is etcd's default
 	Fsync      bool      // as in life: a crash of the machine loses nothing
+	// User is who may use the keys of Covey, with the password, which is root's,
+	// too; "" leaves authentication off.
+	User, Password string
 }
 
 // Cluster is a real etcd cluster: each member is a process of its own, which is
 // this test program started again. The package's TestMain must call Main.
 type Cluster struct {
-	Members []*Member
-	options Options
+	Members   []*Member
+	options   Options
+	protected bool // authentication is on; set before NewCluster returns
 }
 
 // Member is one member of a cluster.
@@ -80,6 +84,9 @@ func NewCluster(tb testing.TB, size int, o Options) *Cluster {
 		m.Start(tb)
 	}
 	c.Await(tb)
+	if o.User != "" {
+		c.protect(tb)
+	}
 	return c
 }
 
@@ -107,12 +114,16 @@ func (c *Cluster) Endpoints() []string {
 	return urls
 }
 
-// Client returns a plain client of the cluster that ends with the test.
+// Client returns a plain client of the cluster that ends with the test. It may do
+// everything.
 func (c *Cluster) Client(tb testing.TB) *clientv3.Client {
 	tb.Helper()
 	cfg := clientv3.Config{Endpoints: c.Endpoints(), DialTimeout: 5 * time.Second, Logger: zap.NewNop(), MaxCallSendMsgSize: rpcMax}
 	if c.options.TLS != nil {
 		cfg.TLS = c.options.TLS.client(tb)
+	}
+	if c.protected {
+		cfg.Username, cfg.Password = root, c.options.Password
 	}
 	client, err := clientv3.New(cfg)
 	if err != nil {

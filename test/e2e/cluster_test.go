@@ -155,6 +155,7 @@ func limitedTogether(t *testing.T, b *box, who tenant, limit int) {
 // brokerProcess is a covey-broker.
 type brokerProcess struct {
 	t    *testing.T
+	name string
 	cmd  *exec.Cmd
 	dir  string
 	log  *log
@@ -185,16 +186,27 @@ func freePort(t *testing.T) int {
 	}
 }
 
+// enrolment is what a broker is told to enrol with.
+type enrolment struct {
+	fleet, otlp     string // addresses
+	operator, token string
+}
+
 // join runs a broker that enrols with a token and joins a seed.
 func join(t *testing.T, cp *controlplane.Server, name string, routePort, seedPort int) *brokerProcess {
 	t.Helper()
-	b := &brokerProcess{t: t, dir: t.TempDir(), log: &log{}}
 	token, err := cp.JoinToken(t.Context(), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return enrolment{fleet: cp.FleetAddr(), otlp: cp.OTLPAddr(), operator: cp.OperatorPublicKey(), token: token}.join(t, name, routePort, seedPort)
+}
+
+func (e enrolment) join(t *testing.T, name string, routePort, seedPort int) *brokerProcess {
+	t.Helper()
+	b := &brokerProcess{t: t, name: name, dir: t.TempDir(), log: &log{}}
 	tokenFile := filepath.Join(b.dir, "token")
-	if err := os.WriteFile(tokenFile, []byte(token), 0o600); err != nil {
+	if err := os.WriteFile(tokenFile, []byte(e.token), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	port := freePort(t)
@@ -205,7 +217,7 @@ listen: "127.0.0.1:%d", server_name: %s, lame_duck_grace_period: "1s", lame_duck
 cluster { name: joined, listen: "127.0.0.1:%d", authorization { user: r, password: between-brokers }
   routes: ["nats-route://r:between-brokers@127.0.0.1:%d"] }
 covey { control_plane: %q, otlp: %q, operator_public_key: %s, join_token_file: %q, state_dir: %q }`,
-		port, name, routePort, seedPort, cp.FleetAddr(), cp.OTLPAddr(), cp.OperatorPublicKey(), tokenFile, filepath.Join(b.dir, "state"))
+		port, name, routePort, seedPort, e.fleet, e.otlp, e.operator, tokenFile, filepath.Join(b.dir, "state"))
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -11,11 +11,14 @@ import (
 // written is the answer of a write that brokers act on.
 type written struct {
 	Operation struct {
-		Name    string
-		State   string
-		Brokers []struct {
-			Broker       string
-			Acknowledged bool
+		Name       string
+		State      string
+		CreateTime time.Time `json:"create_time"`
+		Brokers    []struct {
+			Broker          string
+			DisplayName     string `json:"display_name"`
+			Acknowledged    bool
+			AcknowledgeTime time.Time `json:"acknowledge_time"`
 		}
 	}
 }

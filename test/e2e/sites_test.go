@@ -3,10 +3,10 @@ package e2e_test
 import (
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,41 +18,22 @@ import (
 
 // site is one control plane and the broker that enrolled with it.
 type site struct {
-	api     string
 	client  string // of the broker
-	control daemon
+	control *control
 	broker  daemon
 }
 
 // site starts a control plane on etcd and Postgres, and a broker of its own.
 func (h *home) site(n int, c *testetcd.Cluster, ledgerURL string) *site {
 	h.t.Helper()
-	dir := filepath.Join(h.dir, fmt.Sprint("site", n))
-	if err := os.MkdirAll(filepath.Join(dir, "cp"), 0o700); err != nil {
-		h.t.Fatal(err)
-	}
-	if n > 0 { // the key that seals secrets comes from the first
-		key, err := os.ReadFile(filepath.Join(h.dir, "site0", "cp", "custody.key"))
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "cp", "custody.key"), key, 0o600); err != nil {
-			h.t.Fatal(err)
-		}
-	}
-	s := &site{api: freeAddr(h.t), client: freeAddr(h.t)}
-	fleet, otlp := freeAddr(h.t), freeAddr(h.t)
-	token, operator := filepath.Join(dir, "join.token"), filepath.Join(dir, "operator.pub")
-	s.control = h.daemon("covey-controlplane", "-data", filepath.Join(dir, "cp"), "-api", s.api, "-http", freeAddr(h.t), "-fleet", fleet, "-otlp", otlp,
-		"-etcd-endpoints", strings.Join(c.Endpoints(), ","), "-ledger-url-file", ledgerURL,
-		"-operator-key-file", filepath.Join(h.dir, "operator.key"), "-join-token-file", token, "-operator-public-key-file", operator)
-	h.content(token)
+	s := &site{client: freeAddr(h.t), control: h.control(n, ledgerURL)}
+	s.control.start([]string{"-etcd-endpoints", strings.Join(c.Endpoints(), ",")})
 	host, port, err := net.SplitHostPort(s.client)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	s.broker = h.daemon("covey-broker", "-a", host, "-p", port, "-control-plane", fleet, "-otlp", otlp,
-		"-operator-public-key", h.content(operator), "-join-token-file", token, "-state-dir", filepath.Join(dir, "state"))
+	s.broker = h.daemon("covey-broker", "-a", host, "-p", port, "-control-plane", s.control.fleet, "-otlp", s.control.otlp,
+		"-operator-public-key", h.content(s.control.publicFile()), "-join-token-file", s.control.tokenFile(), "-state-dir", filepath.Join(s.control.dir, "state"))
 	return s
 }
 
@@ -63,16 +44,13 @@ func TestThreeSitesAreOne(t *testing.T) {
 	h := newHome(t)
 	postgres := testpostgres.Start(t)
 	etcd := testetcd.NewCluster(t, 3, testetcd.Options{})
-	ledgerURL := filepath.Join(h.dir, "ledger.url")
-	if err := os.WriteFile(ledgerURL, []byte(postgres.Database(t)+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	ledgerURL := h.secretFile("ledger.url", postgres.Database(t))
 	var sites []*site
 	for n := range 3 {
 		sites = append(sites, h.site(n, etcd, ledgerURL))
 	}
 	for n, s := range sites {
-		h.covey("context", "add", fmt.Sprint("staff", n), "--operator", "--use", "--api-addr", s.api, "--nats-url", "nats://"+s.client, "--api-key-file", filepath.Join(h.dir, "operator.key"))
+		h.covey("context", "add", fmt.Sprint("staff", n), "--operator", "--use", "--api-addr", s.control.api, "--nats-url", "nats://"+s.client, "--api-key-file", filepath.Join(h.dir, "operator.key"))
 		eventually(t, "the API answers", func() bool { return h.run("covey", "org", "list").code == 0 })
 	}
 
@@ -121,10 +99,7 @@ func TestThreeSitesAreOne(t *testing.T) {
 
 	// A member of etcd and a control plane are killed: the others go on.
 	etcd.Members[0].Kill(t)
-	if err := sites[0].control.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = sites[0].control.wait() // killed
+	sites[0].control.end(syscall.SIGKILL)
 	publish(t, theirs[0], "news", "its broker serves on")
 	h.covey(at(1, "account", "create", "orders", "--org", "globex")...)
 	h.covey(at(2, "account", "delete", "orders", "--org", "globex")...)
