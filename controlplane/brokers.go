@@ -11,6 +11,7 @@ import (
 	"github.com/coveymq/covey/controlplane/internal/fleet"
 	"github.com/coveymq/covey/controlplane/internal/operation"
 	"github.com/coveymq/covey/controlplane/internal/refused"
+	"github.com/coveymq/covey/controlplane/internal/seen"
 	"github.com/coveymq/covey/controlplane/internal/stock"
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/internal/errs"
@@ -23,8 +24,11 @@ const custodyOfFleet = "fleet/ca"
 func (s *Server) openFleet(ctx context.Context, cfg Config) error {
 	collected := refused.New(s.store, cfg.Logger)
 	s.background(collected.Run)
+	sightings := seen.New(s.store, cfg.Logger)
+	s.background(sightings.Run)
 	service, err := fleet.New(ctx, fleet.Config{
-		Etcd: s.etcd.client, Custody: s.custody.Row(custodyOfFleet), Receipts: ledgerReceipts{s.ledger}, Refused: collected.Take, Logger: cfg.Logger,
+		Etcd: s.etcd.client, Custody: s.custody.Row(custodyOfFleet), Receipts: ledgerReceipts{s.ledger}, Refused: collected.Take, Seen: sightings.Take,
+		Logger: cfg.Logger,
 	})
 	if err != nil {
 		return err

@@ -149,7 +149,7 @@ func (b *Broker) assemble(ctx context.Context) error {
 		b.ownSystem()
 		b.host.Auth = auth.NewOperator(e.accounts)
 		b.host.NewIntent = e.newIntent
-		b.host.Refusals = e.refusals
+		b.host.Refusals, b.host.Seen = e.refusals, e.seen
 	} else if err := b.standAlone(ctx); err != nil {
 		return err
 	}

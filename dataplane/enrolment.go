@@ -14,6 +14,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/meter"
 	"github.com/coveymq/covey/dataplane/internal/meter/export"
 	"github.com/coveymq/covey/dataplane/internal/refusals"
+	"github.com/coveymq/covey/dataplane/internal/seen"
 	"github.com/coveymq/covey/internal/lifecycle"
 )
 
@@ -25,6 +26,7 @@ type enrolment struct {
 	meter    *meter.Meter
 	exporter *export.Exporter
 	refusals *refusals.Book
+	seen     *seen.Book
 	host     *conn.Host
 	spread   time.Duration    // over which clients go when the broker is drained
 	serving  *lifecycle.Group // set when it starts
@@ -33,7 +35,7 @@ type enrolment struct {
 
 func enrol(ctx context.Context, b *Broker) (_ *enrolment, err error) {
 	cp := b.cfg.ControlPlane
-	e := &enrolment{log: b.cfg.Logger, spread: b.cfg.Drain.Spread, refusals: refusals.NewBook()}
+	e := &enrolment{log: b.cfg.Logger, spread: b.cfg.Drain.Spread, refusals: refusals.NewBook(), seen: seen.NewBook()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.close())
@@ -67,6 +69,7 @@ func (e *enrolment) start(g *lifecycle.Group, host *conn.Host) {
 	g.Go(e.meter.Run)
 	g.Go(e.exporter.Run)
 	g.Go(e.tellRefusals)
+	g.Go(e.tellSeen)
 	// Run of the fleet client returns after Goodbye; that ends nothing else.
 	g.Side(func(ctx context.Context) error { return e.fleet.Run(ctx, sink{e}) })
 }
@@ -86,6 +89,7 @@ func (e *enrolment) finish(within time.Duration) {
 	ctx, cancel = context.WithTimeout(context.Background(), goodbyeTimeout)
 	defer cancel()
 	e.tellRefused(time.Now())
+	e.tellSightings()
 	if err := e.fleet.Goodbye(ctx); err != nil {
 		e.log.Warn("could not tell the control plane goodbye", "err", err)
 	}

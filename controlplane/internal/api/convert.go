@@ -168,7 +168,7 @@ func credentialProto(organization string, c store.Credential, life tenancy.Crede
 	return &apiv1.Credential{
 		Name: tenancy.CredentialName(organization, c), Uid: c.ID, PublicKey: c.PublicKey, TokenId: c.TokenID, IssuerKey: c.IssuerKey,
 		State: state, IssueTime: timestamp(c.IssueTime), ExpireTime: timestamp(c.ExpireTime), RevokeTime: timestamp(c.RevokeTime),
-		Requester: c.Requester, Etag: tenancy.Etag(c.Revision),
+		Requester: c.Requester, Etag: tenancy.Etag(c.Revision), LastSeenTime: timestamp(c.SeenTime),
 	}
 }
 

@@ -69,6 +69,27 @@ func (s *credentials) ListCredentials(ctx context.Context, req *apiv1.ListCreden
 	return resp, nil
 }
 
+// GetCredential implements apiv1.CredentialServiceServer.
+func (s *credentials) GetCredential(ctx context.Context, req *apiv1.GetCredentialRequest) (*apiv1.GetCredentialResponse, error) {
+	v, n, err := s.view(ctx, req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	c, err := v.SeenCredential(ctx, n.account, n.user, n.credential)
+	if err != nil {
+		return nil, err
+	}
+	r, err := v.Revocations(ctx, n.account)
+	if err != nil {
+		return nil, err
+	}
+	issuers, err := s.tenancy.IssuersOf(ctx, v, n.account)
+	if err != nil {
+		return nil, err
+	}
+	return &apiv1.GetCredentialResponse{Credential: credentialProto(n.organization, c, issuers.LifeOf(c, r.Revocations, time.Now()))}, nil
+}
+
 // RenewCredential implements apiv1.CredentialServiceServer.
 func (s *credentials) RenewCredential(ctx context.Context, req *apiv1.RenewCredentialRequest) (*apiv1.RenewCredentialResponse, error) {
 	n, err := parseName(req.GetName())

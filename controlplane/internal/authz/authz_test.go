@@ -46,6 +46,7 @@ func table() map[string]string {
 		"UserService/ListUsers":                      "yyyy-y",
 		"UserService/DeleteUser":                     "yyyy--",
 		"CredentialService/IssueCredential":          "yyyy--",
+		"CredentialService/GetCredential":            "yyyy-y",
 		"CredentialService/ListCredentials":          "yyyy-y",
 		"CredentialService/RevokeCredential":         "yyyy--",
 		"OperationService/GetOperation":              "yyyyyy",

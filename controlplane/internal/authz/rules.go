@@ -134,6 +134,7 @@ func messagingRules() map[string]rule {
 		v1 + "UserService/SuspendUser":            developers(),
 		v1 + "UserService/ResumeUser":             developers(),
 		v1 + "CredentialService/IssueCredential":  developers(),
+		v1 + "CredentialService/GetCredential":    technical(),
 		v1 + "CredentialService/ListCredentials":  technical(),
 		v1 + "CredentialService/RevokeCredential": developers(),
 		v1 + "CredentialService/RenewCredential":  developers(),

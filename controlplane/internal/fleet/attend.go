@@ -24,6 +24,7 @@ const (
 	incarnationMax = 64
 	versionMax     = 64
 	refusalsMax    = 1000 // of one message
+	sightingsMax   = 1000 // likewise
 )
 
 // Attend runs one broker's session until the broker leaves, loses its lease or
@@ -182,6 +183,14 @@ func (ses *session) hear(m *fleetv1.AttendRequest) error {
 		if ses.service.refused != nil {
 			ses.service.refused(v.Refusals)
 		}
+	case *fleetv1.AttendRequest_Sightings:
+		if len(v.Sightings.GetSightings()) > sightingsMax {
+			return status.Errorf(codes.InvalidArgument, "sightings: at most %d", sightingsMax)
+		}
+		if ses.service.seen == nil {
+			return status.Error(codes.InvalidArgument, "sightings: they are not wanted")
+		}
+		ses.service.seen(v.Sightings)
 	case *fleetv1.AttendRequest_ConnectionCount:
 		ses.answered(v.ConnectionCount)
 	case *fleetv1.AttendRequest_Goodbye:
@@ -218,5 +227,7 @@ func (ses *session) welcome(operator string, revision int64) *fleetv1.AttendResp
 		OperatorJwt:  operator,
 		Draining:     ses.draining,
 		Authorities:  ses.service.authorities.Load().fingerprints(),
+
+		WantsSightings: ses.service.seen != nil,
 	}}}
 }

@@ -35,6 +35,9 @@ type Config struct {
 	Receipts ReceiptReader
 	// Refused is told what clients of brokers were refused; nil for nobody.
 	Refused func(*fleetv1.Refusals)
+	// Seen is told with which credentials clients of brokers are connected; nil for
+	// nobody.
+	Seen func(*fleetv1.Sightings)
 	// Hosts are names and addresses put into listener certificates besides
 	// ServerName, localhost and the loopback addresses.
 	Hosts []string
@@ -53,6 +56,7 @@ type Service struct {
 	etcd         *clientv3.Client
 	receipts     ReceiptReader
 	refused      func(*fleetv1.Refusals)
+	seen         func(*fleetv1.Sightings)
 	leaseTTL     time.Duration
 	offlineGrace time.Duration
 	log          *slog.Logger
@@ -88,7 +92,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		etcd: cfg.Etcd, receipts: cfg.Receipts, refused: cfg.Refused, custody: cfg.Custody,
+		etcd: cfg.Etcd, receipts: cfg.Receipts, refused: cfg.Refused, seen: cfg.Seen, custody: cfg.Custody,
 		leaseTTL: cfg.LeaseTTL, offlineGrace: cfg.OfflineGrace,
 		log:          cfg.Logger,
 		certificates: &listenerCertificates{hosts: cfg.Hosts, current: make(map[string]*tls.Certificate)},

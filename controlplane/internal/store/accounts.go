@@ -203,7 +203,7 @@ func (s *Store) DueAccounts(ctx context.Context, now time.Time, limit int) ([]Du
 // never used again.
 func (t *Tx) DeleteAccount(a Account, now time.Time) error {
 	t.remove(t.orgKey("account/%s", a.ID))
-	for _, below := range []string{"role", "user", "cred", "userkey", "export", "importer", "offer", "federation"} {
+	for _, below := range []string{"role", "user", "cred", "userkey", "seen", "export", "importer", "offer", "federation"} {
 		t.removeAll(t.orgKey("%s/%s/", below, a.ID))
 	}
 	t.remove(t.orgKey("revocations/%s", a.ID))

@@ -147,6 +147,8 @@ type Credential struct {
 	RevokeTime time.Time `json:"revoke_time,omitzero"`
 	Superseded bool      `json:"superseded,omitempty"` // renewed; its own JWT is good until it expires
 	Requester  string    `json:"requester"`
+
+	SeenTime time.Time `json:"-"` // when a client was last connected with it; kept apart
 }
 
 // Lapse is the second at which nothing of the credential can be good any more.

@@ -40,6 +40,7 @@ func (t *Tx) PutUser(u User) error { return t.put(t.orgKey("user/%s/%s", u.Accou
 func (t *Tx) DeleteUser(u User, keys []string) {
 	t.remove(t.orgKey("user/%s/%s", u.Account, u.ID))
 	t.removeAll(t.orgKey("cred/%s/%s/", u.Account, u.ID))
+	t.removeAll(t.seenPrefix(u.Account, u.ID))
 	for _, key := range keys {
 		t.remove(t.orgKey("userkey/%s/%s", u.Account, key))
 	}
@@ -55,9 +56,25 @@ func (v *View) Credential(ctx context.Context, account, user, id string) (Creden
 	return c, v.load(ctx, v.credentialPrefix(account, user)+accounts.NewestFirst(id), &c)
 }
 
-// Credentials lists what was issued to a user, newest first.
+// SeenCredential reads one credential, and when it was last seen.
+func (v *View) SeenCredential(ctx context.Context, account, user, id string) (Credential, error) {
+	c, err := v.Credential(ctx, account, user, id)
+	if err != nil {
+		return Credential{}, err
+	}
+	list := []Credential{c}
+	err = v.markSeen(ctx, account, user, list)
+	return list[0], err
+}
+
+// Credentials lists what was issued to a user, newest first, and when each was last
+// seen.
 func (v *View) Credentials(ctx context.Context, account, user string, p Page) ([]Credential, string, error) {
-	return loadPage[Credential](ctx, v, v.credentialPrefix(account, user), p)
+	list, next, err := loadPage[Credential](ctx, v, v.credentialPrefix(account, user), p)
+	if err != nil {
+		return nil, "", err
+	}
+	return list, next, v.markSeen(ctx, account, user, list)
 }
 
 // AllCredentials reads everything that was issued to a user, newest first.
@@ -95,6 +112,7 @@ func (t *Tx) ForgetCredential(c Credential, freeKey bool) {
 	t.remove(t.credentialPrefix(c.Account, c.User) + accounts.NewestFirst(c.ID))
 	if freeKey {
 		t.remove(t.orgKey("userkey/%s/%s", c.Account, c.PublicKey))
+		t.remove(t.seenPrefix(c.Account, c.User) + c.PublicKey)
 	}
 }
 

@@ -245,6 +245,7 @@ func (c *Client) close() {
 		if c.host.Refusals != nil {
 			c.denied.tell(c.host.Refusals, c.identity, time.Now())
 		}
+		c.host.noteSeen(c.identity, time.Now())
 		c.identity.Account.Leave(c) // after the last byte is counted
 	}
 	c.host.remove(c)

@@ -95,6 +95,7 @@ func (c *Client) authenticate() *account.Refusal {
 			return r
 		case c.host.epoch.Load() == epoch:
 			c.welcomed()
+			c.host.noteSeen(c.identity, time.Now())
 			return nil
 		default:
 			if r := c.rebind(); r != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/coveymq/covey/dataplane/internal/permission"
 	"github.com/coveymq/covey/dataplane/internal/refusals"
 	"github.com/coveymq/covey/dataplane/internal/secure"
+	"github.com/coveymq/covey/dataplane/internal/seen"
 	"github.com/coveymq/covey/dataplane/internal/turn"
 )
 
@@ -71,6 +72,8 @@ type Host struct {
 	NewIntent func() Intent
 	// Refusals is told what clients were refused; nil for nobody.
 	Refusals *refusals.Book
+	// Seen is told with which credentials clients are connected; nil for nobody.
+	Seen *seen.Book
 	// Events hears of connections; nil for nobody.
 	Events Events
 	// Services answers requests to the broker itself; nil for nobody.

@@ -92,16 +92,17 @@ type Client struct {
 	stop     context.CancelFunc
 	flying   sync.WaitGroup // lookups
 
-	mu       sync.Mutex
-	closed   bool
-	leaving  bool
-	phase    phase
-	sessions uint64        // how many sessions there have been
-	changed  chan struct{} // closed when phase changes
-	out      *outbox       // of the session, while online
-	accounts map[string]*holding
-	flights  map[string]*flight
-	contact  contact
+	mu        sync.Mutex
+	closed    bool
+	leaving   bool
+	phase     phase
+	sessions  uint64        // how many sessions there have been
+	changed   chan struct{} // closed when phase changes
+	out       *outbox       // of the session, while online
+	wantsSeen bool          // that session's control plane wants to hear of credentials seen
+	accounts  map[string]*holding
+	flights   map[string]*flight
+	contact   contact
 
 	duty duty // owned by Run
 }

@@ -14,6 +14,7 @@ type mail struct {
 	hold    map[string]bool // true: add, false: remove
 	ack     int64
 	refused []*fleetv1.Refusal
+	seen    []*fleetv1.Sighting
 	counted []*fleetv1.ConnectionCount
 	goodbye bool
 }
@@ -89,6 +90,9 @@ func (m mail) requests() []*fleetv1.AttendRequest {
 	}
 	for part := range slices.Chunk(m.refused, refusalsMax) {
 		reqs = append(reqs, &fleetv1.AttendRequest{Message: &fleetv1.AttendRequest_Refusals{Refusals: &fleetv1.Refusals{Refusals: part}}})
+	}
+	for part := range slices.Chunk(m.seen, seenMax) {
+		reqs = append(reqs, &fleetv1.AttendRequest{Message: &fleetv1.AttendRequest_Sightings{Sightings: &fleetv1.Sightings{Sightings: part}}})
 	}
 	for _, n := range m.counted {
 		reqs = append(reqs, &fleetv1.AttendRequest{Message: &fleetv1.AttendRequest_ConnectionCount{ConnectionCount: n}})

@@ -121,7 +121,7 @@ func (s *session) welcome(ctx context.Context, w *fleetv1.Welcome) error {
 	s.welcomed = true
 	s.c.mu.Lock()
 	s.c.sessions++
-	s.c.out = s.out
+	s.c.out, s.c.wantsSeen = s.out, w.GetWantsSightings()
 	s.c.setPhaseLocked(online)
 	s.c.mu.Unlock()
 	s.c.log.LogAttrs(ctx, slog.LevelInfo, "attending", slog.Int64("rev", w.GetRevision()))

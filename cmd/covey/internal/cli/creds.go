@@ -18,7 +18,7 @@ func (a *App) credsCommand() *cobra.Command {
 	in := &scope{}
 	cmd.PersistentFlags().StringVar(&in.org, "org", "", "organization (default: the context's)")
 	cmd.PersistentFlags().StringVar(&in.account, "account", "", "account (default: the context's)")
-	cmd.AddCommand(a.credsIssue(in), a.credsList(in), a.credsRenew(in), a.credsRevoke(in))
+	cmd.AddCommand(a.credsIssue(in), a.credsList(in), a.credsShow(in), a.credsRenew(in), a.credsRevoke(in))
 	return cmd
 }
 
@@ -154,13 +154,46 @@ func (a *App) credsList(in *scope) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return showList(a, "credentials", all, []string{"CREDENTIAL", "STATE", "PUBLIC KEY", "ISSUED", "EXPIRES"},
+				return showList(a, "credentials", all, []string{"CREDENTIAL", "STATE", "PUBLIC KEY", "ISSUED", "EXPIRES", "LAST SEEN"},
 					func(c *apiv1.Credential) []string {
-						return []string{lastSegment(c.GetName()), stateWord(c.GetState()), c.GetPublicKey(), stamp(c.GetIssueTime()), stamp(c.GetExpireTime())}
+						return []string{
+							lastSegment(c.GetName()), stateWord(c.GetState()), c.GetPublicKey(), stamp(c.GetIssueTime()),
+							stamp(c.GetExpireTime()), orElse(stamp(c.GetLastSeenTime()), "never"),
+						}
 					})
 			})
 		},
 	}
+}
+
+func (a *App) credsShow(in *scope) *cobra.Command {
+	var user string
+	cmd := &cobra.Command{
+		Use: "show CREDENTIAL", Short: "Show a credential, and when it was last seen", Args: term.Exactly("CREDENTIAL"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			flags := *in
+			flags.user = user
+			return a.withScope(flags, func(s *session, in scope) error {
+				name, err := in.credentialName(args[0])
+				if err != nil {
+					return err
+				}
+				resp, err := apiv1.NewCredentialServiceClient(s).GetCredential(cmd.Context(), &apiv1.GetCredentialRequest{Name: name})
+				if err != nil {
+					return err
+				}
+				c := resp.GetCredential()
+				return a.show(c, append(credentialPairs(c),
+					term.Pair{Name: "issued", Value: stamp(c.GetIssueTime())},
+					term.Pair{Name: "issued by", Value: c.GetIssuerKey()},
+					term.Pair{Name: "requested by", Value: c.GetRequester()},
+					term.Pair{Name: "revoked", Value: stamp(c.GetRevokeTime())},
+					term.Pair{Name: "last seen", Value: orElse(stamp(c.GetLastSeenTime()), "never")})...)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&user, "user", "", "user (default: the context's)")
+	return cmd
 }
 
 func (a *App) credsRevoke(in *scope) *cobra.Command {

@@ -33,6 +33,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"ledgers at once":         testLedgerRace,
 		"members":                 testMembers,
 		"plans":                   testPlans,
+		"credentials seen":        testSeen,
+		"many credentials seen":   testSeenMany,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}

@@ -108,8 +108,11 @@ type Credential struct {
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	RevokeTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
 	// Who asked for it: an API key's id or an operator's.
-	Requester     string `protobuf:"bytes,10,opt,name=requester,proto3" json:"requester,omitempty"`
-	Etag          string `protobuf:"bytes,11,opt,name=etag,proto3" json:"etag,omitempty"`
+	Requester string `protobuf:"bytes,10,opt,name=requester,proto3" json:"requester,omitempty"`
+	Etag      string `protobuf:"bytes,11,opt,name=etag,proto3" json:"etag,omitempty"`
+	// When a broker last saw a client connected with it; absent if none ever did. It
+	// may be an hour too early, never too late. Stock nats-servers do not tell.
+	LastSeenTime  *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=last_seen_time,json=lastSeenTime,proto3" json:"last_seen_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -221,6 +224,101 @@ func (x *Credential) GetEtag() string {
 	return ""
 }
 
+func (x *Credential) GetLastSeenTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastSeenTime
+	}
+	return nil
+}
+
+type GetCredentialRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCredentialRequest) Reset() {
+	*x = GetCredentialRequest{}
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCredentialRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCredentialRequest) ProtoMessage() {}
+
+func (x *GetCredentialRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCredentialRequest.ProtoReflect.Descriptor instead.
+func (*GetCredentialRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *GetCredentialRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type GetCredentialResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Credential    *Credential            `protobuf:"bytes,1,opt,name=credential,proto3" json:"credential,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCredentialResponse) Reset() {
+	*x = GetCredentialResponse{}
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCredentialResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCredentialResponse) ProtoMessage() {}
+
+func (x *GetCredentialResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCredentialResponse.ProtoReflect.Descriptor instead.
+func (*GetCredentialResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *GetCredentialResponse) GetCredential() *Credential {
+	if x != nil {
+		return x.Credential
+	}
+	return nil
+}
+
 type IssueCredentialRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Parent string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
@@ -236,7 +334,7 @@ type IssueCredentialRequest struct {
 
 func (x *IssueCredentialRequest) Reset() {
 	*x = IssueCredentialRequest{}
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[1]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -248,7 +346,7 @@ func (x *IssueCredentialRequest) String() string {
 func (*IssueCredentialRequest) ProtoMessage() {}
 
 func (x *IssueCredentialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[1]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -261,7 +359,7 @@ func (x *IssueCredentialRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssueCredentialRequest.ProtoReflect.Descriptor instead.
 func (*IssueCredentialRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{1}
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *IssueCredentialRequest) GetParent() string {
@@ -313,7 +411,7 @@ type IssueCredentialResponse struct {
 
 func (x *IssueCredentialResponse) Reset() {
 	*x = IssueCredentialResponse{}
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[2]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -325,7 +423,7 @@ func (x *IssueCredentialResponse) String() string {
 func (*IssueCredentialResponse) ProtoMessage() {}
 
 func (x *IssueCredentialResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[2]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -338,7 +436,7 @@ func (x *IssueCredentialResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IssueCredentialResponse.ProtoReflect.Descriptor instead.
 func (*IssueCredentialResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{2}
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *IssueCredentialResponse) GetCredential() *Credential {
@@ -375,7 +473,7 @@ type ListCredentialsRequest struct {
 
 func (x *ListCredentialsRequest) Reset() {
 	*x = ListCredentialsRequest{}
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[3]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -387,7 +485,7 @@ func (x *ListCredentialsRequest) String() string {
 func (*ListCredentialsRequest) ProtoMessage() {}
 
 func (x *ListCredentialsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[3]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -400,7 +498,7 @@ func (x *ListCredentialsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCredentialsRequest.ProtoReflect.Descriptor instead.
 func (*ListCredentialsRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{3}
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListCredentialsRequest) GetParent() string {
@@ -441,7 +539,7 @@ type ListCredentialsResponse struct {
 
 func (x *ListCredentialsResponse) Reset() {
 	*x = ListCredentialsResponse{}
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[4]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -453,7 +551,7 @@ func (x *ListCredentialsResponse) String() string {
 func (*ListCredentialsResponse) ProtoMessage() {}
 
 func (x *ListCredentialsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[4]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -466,7 +564,7 @@ func (x *ListCredentialsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCredentialsResponse.ProtoReflect.Descriptor instead.
 func (*ListCredentialsResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{4}
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListCredentialsResponse) GetCredentials() []*Credential {
@@ -496,7 +594,7 @@ type RevokeCredentialRequest struct {
 
 func (x *RevokeCredentialRequest) Reset() {
 	*x = RevokeCredentialRequest{}
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[5]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +606,7 @@ func (x *RevokeCredentialRequest) String() string {
 func (*RevokeCredentialRequest) ProtoMessage() {}
 
 func (x *RevokeCredentialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[5]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,7 +619,7 @@ func (x *RevokeCredentialRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCredentialRequest.ProtoReflect.Descriptor instead.
 func (*RevokeCredentialRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{5}
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RevokeCredentialRequest) GetName() string {
@@ -571,7 +669,7 @@ type RevokeCredentialResponse struct {
 
 func (x *RevokeCredentialResponse) Reset() {
 	*x = RevokeCredentialResponse{}
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[6]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -583,7 +681,7 @@ func (x *RevokeCredentialResponse) String() string {
 func (*RevokeCredentialResponse) ProtoMessage() {}
 
 func (x *RevokeCredentialResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[6]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -596,7 +694,7 @@ func (x *RevokeCredentialResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCredentialResponse.ProtoReflect.Descriptor instead.
 func (*RevokeCredentialResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{6}
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RevokeCredentialResponse) GetCredential() *Credential {
@@ -634,7 +732,7 @@ type RenewCredentialRequest struct {
 
 func (x *RenewCredentialRequest) Reset() {
 	*x = RenewCredentialRequest{}
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[7]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -646,7 +744,7 @@ func (x *RenewCredentialRequest) String() string {
 func (*RenewCredentialRequest) ProtoMessage() {}
 
 func (x *RenewCredentialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[7]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -659,7 +757,7 @@ func (x *RenewCredentialRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewCredentialRequest.ProtoReflect.Descriptor instead.
 func (*RenewCredentialRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{7}
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RenewCredentialRequest) GetName() string {
@@ -709,7 +807,7 @@ type RenewCredentialResponse struct {
 
 func (x *RenewCredentialResponse) Reset() {
 	*x = RenewCredentialResponse{}
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[8]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +819,7 @@ func (x *RenewCredentialResponse) String() string {
 func (*RenewCredentialResponse) ProtoMessage() {}
 
 func (x *RenewCredentialResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[8]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +832,7 @@ func (x *RenewCredentialResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewCredentialResponse.ProtoReflect.Descriptor instead.
 func (*RenewCredentialResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{8}
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RenewCredentialResponse) GetCredential() *Credential {
@@ -755,7 +853,7 @@ var File_covey_api_v1_credentials_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_credentials_proto_rawDesc = "" +
 	"\n" +
-	"\x1ecovey/api/v1/credentials.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc5\x04\n" +
+	"\x1ecovey/api/v1/credentials.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x87\x05\n" +
 	"\n" +
 	"Credential\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
@@ -774,7 +872,8 @@ const file_covey_api_v1_credentials_proto_rawDesc = "" +
 	"revokeTime\x12\x1c\n" +
 	"\trequester\x18\n" +
 	" \x01(\tR\trequester\x12\x12\n" +
-	"\x04etag\x18\v \x01(\tR\x04etag\"\x9a\x01\n" +
+	"\x04etag\x18\v \x01(\tR\x04etag\x12@\n" +
+	"\x0elast_seen_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\flastSeenTime\"\x9a\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_ACTIVE\x10\x01\x12\x11\n" +
@@ -782,7 +881,13 @@ const file_covey_api_v1_credentials_proto_rawDesc = "" +
 	"\rSTATE_REVOKED\x10\x03\x12\x18\n" +
 	"\x14STATE_ISSUER_RETIRED\x10\x04\x12\x14\n" +
 	"\x10STATE_SUPERSEDED\x10\x05\x12\x12\n" +
-	"\x0eSTATE_EXPIRING\x10\x06\"\xaf\x02\n" +
+	"\x0eSTATE_EXPIRING\x10\x06\"\x89\x01\n" +
+	"\x14GetCredentialRequest\x12q\n" +
+	"\x04name\x18\x01 \x01(\tB]\xbaHZrX2V^organizations/[^/]{1,64}/accounts/[^/]{1,64}/users/[^/]{1,64}/credentials/[^/]{1,64}$R\x04name\"Q\n" +
+	"\x15GetCredentialResponse\x128\n" +
+	"\n" +
+	"credential\x18\x01 \x01(\v2\x18.covey.api.v1.CredentialR\n" +
+	"credential\"\xaf\x02\n" +
 	"\x16IssueCredentialRequest\x12^\n" +
 	"\x06parent\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/users/[^/]{1,64}$R\x06parent\x12.\n" +
 	"\vttl_seconds\x18\x02 \x01(\x03B\r\xbaH\n" +
@@ -836,10 +941,11 @@ const file_covey_api_v1_credentials_proto_rawDesc = "" +
 	"\n" +
 	"credential\x18\x01 \x01(\v2\x18.covey.api.v1.CredentialR\n" +
 	"credential\x12\x10\n" +
-	"\x03jwt\x18\x02 \x01(\tR\x03jwt2\xca\x05\n" +
+	"\x03jwt\x18\x02 \x01(\tR\x03jwt2\xea\x06\n" +
 	"\x11CredentialService\x12\xac\x01\n" +
 	"\x0fIssueCredential\x12$.covey.api.v1.IssueCredentialRequest\x1a%.covey.api.v1.IssueCredentialResponse\"L\x82\xd3\xe4\x93\x02F:\x01*\"A/v1/{parent=organizations/*/accounts/*/users/*}/credentials:issue\x12\xa3\x01\n" +
-	"\x0fListCredentials\x12$.covey.api.v1.ListCredentialsRequest\x1a%.covey.api.v1.ListCredentialsResponse\"C\x82\xd3\xe4\x93\x02=\x12;/v1/{parent=organizations/*/accounts/*/users/*}/credentials\x12\xac\x01\n" +
+	"\x0fListCredentials\x12$.covey.api.v1.ListCredentialsRequest\x1a%.covey.api.v1.ListCredentialsResponse\"C\x82\xd3\xe4\x93\x02=\x12;/v1/{parent=organizations/*/accounts/*/users/*}/credentials\x12\x9d\x01\n" +
+	"\rGetCredential\x12\".covey.api.v1.GetCredentialRequest\x1a#.covey.api.v1.GetCredentialResponse\"C\x82\xd3\xe4\x93\x02=\x12;/v1/{name=organizations/*/accounts/*/users/*/credentials/*}\x12\xac\x01\n" +
 	"\x0fRenewCredential\x12$.covey.api.v1.RenewCredentialRequest\x1a%.covey.api.v1.RenewCredentialResponse\"L\x82\xd3\xe4\x93\x02F:\x01*\"A/v1/{name=organizations/*/accounts/*/users/*/credentials/*}:renew\x12\xb0\x01\n" +
 	"\x10RevokeCredential\x12%.covey.api.v1.RevokeCredentialRequest\x1a&.covey.api.v1.RevokeCredentialResponse\"M\x82\xd3\xe4\x93\x02G:\x01*\"B/v1/{name=organizations/*/accounts/*/users/*/credentials/*}:revokeB3Z1github.com/coveymq/covey/proto/covey/api/v1;apiv1b\x06proto3"
 
@@ -856,46 +962,52 @@ func file_covey_api_v1_credentials_proto_rawDescGZIP() []byte {
 }
 
 var file_covey_api_v1_credentials_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_covey_api_v1_credentials_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_covey_api_v1_credentials_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_covey_api_v1_credentials_proto_goTypes = []any{
 	(Credential_State)(0),            // 0: covey.api.v1.Credential.State
 	(*Credential)(nil),               // 1: covey.api.v1.Credential
-	(*IssueCredentialRequest)(nil),   // 2: covey.api.v1.IssueCredentialRequest
-	(*IssueCredentialResponse)(nil),  // 3: covey.api.v1.IssueCredentialResponse
-	(*ListCredentialsRequest)(nil),   // 4: covey.api.v1.ListCredentialsRequest
-	(*ListCredentialsResponse)(nil),  // 5: covey.api.v1.ListCredentialsResponse
-	(*RevokeCredentialRequest)(nil),  // 6: covey.api.v1.RevokeCredentialRequest
-	(*RevokeCredentialResponse)(nil), // 7: covey.api.v1.RevokeCredentialResponse
-	(*RenewCredentialRequest)(nil),   // 8: covey.api.v1.RenewCredentialRequest
-	(*RenewCredentialResponse)(nil),  // 9: covey.api.v1.RenewCredentialResponse
-	(*timestamppb.Timestamp)(nil),    // 10: google.protobuf.Timestamp
-	(*Operation)(nil),                // 11: covey.api.v1.Operation
-	(*Impact)(nil),                   // 12: covey.api.v1.Impact
+	(*GetCredentialRequest)(nil),     // 2: covey.api.v1.GetCredentialRequest
+	(*GetCredentialResponse)(nil),    // 3: covey.api.v1.GetCredentialResponse
+	(*IssueCredentialRequest)(nil),   // 4: covey.api.v1.IssueCredentialRequest
+	(*IssueCredentialResponse)(nil),  // 5: covey.api.v1.IssueCredentialResponse
+	(*ListCredentialsRequest)(nil),   // 6: covey.api.v1.ListCredentialsRequest
+	(*ListCredentialsResponse)(nil),  // 7: covey.api.v1.ListCredentialsResponse
+	(*RevokeCredentialRequest)(nil),  // 8: covey.api.v1.RevokeCredentialRequest
+	(*RevokeCredentialResponse)(nil), // 9: covey.api.v1.RevokeCredentialResponse
+	(*RenewCredentialRequest)(nil),   // 10: covey.api.v1.RenewCredentialRequest
+	(*RenewCredentialResponse)(nil),  // 11: covey.api.v1.RenewCredentialResponse
+	(*timestamppb.Timestamp)(nil),    // 12: google.protobuf.Timestamp
+	(*Operation)(nil),                // 13: covey.api.v1.Operation
+	(*Impact)(nil),                   // 14: covey.api.v1.Impact
 }
 var file_covey_api_v1_credentials_proto_depIdxs = []int32{
 	0,  // 0: covey.api.v1.Credential.state:type_name -> covey.api.v1.Credential.State
-	10, // 1: covey.api.v1.Credential.issue_time:type_name -> google.protobuf.Timestamp
-	10, // 2: covey.api.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
-	10, // 3: covey.api.v1.Credential.revoke_time:type_name -> google.protobuf.Timestamp
-	1,  // 4: covey.api.v1.IssueCredentialResponse.credential:type_name -> covey.api.v1.Credential
-	1,  // 5: covey.api.v1.ListCredentialsResponse.credentials:type_name -> covey.api.v1.Credential
-	1,  // 6: covey.api.v1.RevokeCredentialResponse.credential:type_name -> covey.api.v1.Credential
-	11, // 7: covey.api.v1.RevokeCredentialResponse.operation:type_name -> covey.api.v1.Operation
-	12, // 8: covey.api.v1.RevokeCredentialResponse.impact:type_name -> covey.api.v1.Impact
-	1,  // 9: covey.api.v1.RenewCredentialResponse.credential:type_name -> covey.api.v1.Credential
-	2,  // 10: covey.api.v1.CredentialService.IssueCredential:input_type -> covey.api.v1.IssueCredentialRequest
-	4,  // 11: covey.api.v1.CredentialService.ListCredentials:input_type -> covey.api.v1.ListCredentialsRequest
-	8,  // 12: covey.api.v1.CredentialService.RenewCredential:input_type -> covey.api.v1.RenewCredentialRequest
-	6,  // 13: covey.api.v1.CredentialService.RevokeCredential:input_type -> covey.api.v1.RevokeCredentialRequest
-	3,  // 14: covey.api.v1.CredentialService.IssueCredential:output_type -> covey.api.v1.IssueCredentialResponse
-	5,  // 15: covey.api.v1.CredentialService.ListCredentials:output_type -> covey.api.v1.ListCredentialsResponse
-	9,  // 16: covey.api.v1.CredentialService.RenewCredential:output_type -> covey.api.v1.RenewCredentialResponse
-	7,  // 17: covey.api.v1.CredentialService.RevokeCredential:output_type -> covey.api.v1.RevokeCredentialResponse
-	14, // [14:18] is the sub-list for method output_type
-	10, // [10:14] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	12, // 1: covey.api.v1.Credential.issue_time:type_name -> google.protobuf.Timestamp
+	12, // 2: covey.api.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
+	12, // 3: covey.api.v1.Credential.revoke_time:type_name -> google.protobuf.Timestamp
+	12, // 4: covey.api.v1.Credential.last_seen_time:type_name -> google.protobuf.Timestamp
+	1,  // 5: covey.api.v1.GetCredentialResponse.credential:type_name -> covey.api.v1.Credential
+	1,  // 6: covey.api.v1.IssueCredentialResponse.credential:type_name -> covey.api.v1.Credential
+	1,  // 7: covey.api.v1.ListCredentialsResponse.credentials:type_name -> covey.api.v1.Credential
+	1,  // 8: covey.api.v1.RevokeCredentialResponse.credential:type_name -> covey.api.v1.Credential
+	13, // 9: covey.api.v1.RevokeCredentialResponse.operation:type_name -> covey.api.v1.Operation
+	14, // 10: covey.api.v1.RevokeCredentialResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 11: covey.api.v1.RenewCredentialResponse.credential:type_name -> covey.api.v1.Credential
+	4,  // 12: covey.api.v1.CredentialService.IssueCredential:input_type -> covey.api.v1.IssueCredentialRequest
+	6,  // 13: covey.api.v1.CredentialService.ListCredentials:input_type -> covey.api.v1.ListCredentialsRequest
+	2,  // 14: covey.api.v1.CredentialService.GetCredential:input_type -> covey.api.v1.GetCredentialRequest
+	10, // 15: covey.api.v1.CredentialService.RenewCredential:input_type -> covey.api.v1.RenewCredentialRequest
+	8,  // 16: covey.api.v1.CredentialService.RevokeCredential:input_type -> covey.api.v1.RevokeCredentialRequest
+	5,  // 17: covey.api.v1.CredentialService.IssueCredential:output_type -> covey.api.v1.IssueCredentialResponse
+	7,  // 18: covey.api.v1.CredentialService.ListCredentials:output_type -> covey.api.v1.ListCredentialsResponse
+	3,  // 19: covey.api.v1.CredentialService.GetCredential:output_type -> covey.api.v1.GetCredentialResponse
+	11, // 20: covey.api.v1.CredentialService.RenewCredential:output_type -> covey.api.v1.RenewCredentialResponse
+	9,  // 21: covey.api.v1.CredentialService.RevokeCredential:output_type -> covey.api.v1.RevokeCredentialResponse
+	17, // [17:22] is the sub-list for method output_type
+	12, // [12:17] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_credentials_proto_init() }
@@ -911,7 +1023,7 @@ func file_covey_api_v1_credentials_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_api_v1_credentials_proto_rawDesc), len(file_covey_api_v1_credentials_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	CredentialService_IssueCredential_FullMethodName  = "/covey.api.v1.CredentialService/IssueCredential"
 	CredentialService_ListCredentials_FullMethodName  = "/covey.api.v1.CredentialService/ListCredentials"
+	CredentialService_GetCredential_FullMethodName    = "/covey.api.v1.CredentialService/GetCredential"
 	CredentialService_RenewCredential_FullMethodName  = "/covey.api.v1.CredentialService/RenewCredential"
 	CredentialService_RevokeCredential_FullMethodName = "/covey.api.v1.CredentialService/RevokeCredential"
 )
@@ -37,6 +38,8 @@ type CredentialServiceClient interface {
 	IssueCredential(ctx context.Context, in *IssueCredentialRequest, opts ...grpc.CallOption) (*IssueCredentialResponse, error)
 	// ListCredentials lists what was issued to a user, newest first.
 	ListCredentials(ctx context.Context, in *ListCredentialsRequest, opts ...grpc.CallOption) (*ListCredentialsResponse, error)
+	// GetCredential reads one credential.
+	GetCredential(ctx context.Context, in *GetCredentialRequest, opts ...grpc.CallOption) (*GetCredentialResponse, error)
 	// RenewCredential signs a new JWT for the key of a credential: its holder
 	// has the seed. The old JWT stays good until it expires.
 	RenewCredential(ctx context.Context, in *RenewCredentialRequest, opts ...grpc.CallOption) (*RenewCredentialResponse, error)
@@ -67,6 +70,16 @@ func (c *credentialServiceClient) ListCredentials(ctx context.Context, in *ListC
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListCredentialsResponse)
 	err := c.cc.Invoke(ctx, CredentialService_ListCredentials_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *credentialServiceClient) GetCredential(ctx context.Context, in *GetCredentialRequest, opts ...grpc.CallOption) (*GetCredentialResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetCredentialResponse)
+	err := c.cc.Invoke(ctx, CredentialService_GetCredential_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +118,8 @@ type CredentialServiceServer interface {
 	IssueCredential(context.Context, *IssueCredentialRequest) (*IssueCredentialResponse, error)
 	// ListCredentials lists what was issued to a user, newest first.
 	ListCredentials(context.Context, *ListCredentialsRequest) (*ListCredentialsResponse, error)
+	// GetCredential reads one credential.
+	GetCredential(context.Context, *GetCredentialRequest) (*GetCredentialResponse, error)
 	// RenewCredential signs a new JWT for the key of a credential: its holder
 	// has the seed. The old JWT stays good until it expires.
 	RenewCredential(context.Context, *RenewCredentialRequest) (*RenewCredentialResponse, error)
@@ -126,6 +141,9 @@ func (UnimplementedCredentialServiceServer) IssueCredential(context.Context, *Is
 }
 func (UnimplementedCredentialServiceServer) ListCredentials(context.Context, *ListCredentialsRequest) (*ListCredentialsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListCredentials not implemented")
+}
+func (UnimplementedCredentialServiceServer) GetCredential(context.Context, *GetCredentialRequest) (*GetCredentialResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetCredential not implemented")
 }
 func (UnimplementedCredentialServiceServer) RenewCredential(context.Context, *RenewCredentialRequest) (*RenewCredentialResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RenewCredential not implemented")
@@ -190,6 +208,24 @@ func _CredentialService_ListCredentials_Handler(srv interface{}, ctx context.Con
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CredentialService_GetCredential_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetCredentialRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CredentialServiceServer).GetCredential(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CredentialService_GetCredential_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CredentialServiceServer).GetCredential(ctx, req.(*GetCredentialRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CredentialService_RenewCredential_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RenewCredentialRequest)
 	if err := dec(in); err != nil {
@@ -240,6 +276,10 @@ var CredentialService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListCredentials",
 			Handler:    _CredentialService_ListCredentials_Handler,
+		},
+		{
+			MethodName: "GetCredential",
+			Handler:    _CredentialService_GetCredential_Handler,
 		},
 		{
 			MethodName: "RenewCredential",

@@ -166,6 +166,7 @@ type AttendRequest struct {
 	//	*AttendRequest_Goodbye
 	//	*AttendRequest_Refusals
 	//	*AttendRequest_ConnectionCount
+	//	*AttendRequest_Sightings
 	Message       isAttendRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -271,6 +272,15 @@ func (x *AttendRequest) GetConnectionCount() *ConnectionCount {
 	return nil
 }
 
+func (x *AttendRequest) GetSightings() *Sightings {
+	if x != nil {
+		if x, ok := x.Message.(*AttendRequest_Sightings); ok {
+			return x.Sightings
+		}
+	}
+	return nil
+}
+
 type isAttendRequest_Message interface {
 	isAttendRequest_Message()
 }
@@ -303,6 +313,10 @@ type AttendRequest_ConnectionCount struct {
 	ConnectionCount *ConnectionCount `protobuf:"bytes,7,opt,name=connection_count,json=connectionCount,proto3,oneof"`
 }
 
+type AttendRequest_Sightings struct {
+	Sightings *Sightings `protobuf:"bytes,8,opt,name=sightings,proto3,oneof"`
+}
+
 func (*AttendRequest_Hello) isAttendRequest_Message() {}
 
 func (*AttendRequest_Hold) isAttendRequest_Message() {}
@@ -316,6 +330,8 @@ func (*AttendRequest_Goodbye) isAttendRequest_Message() {}
 func (*AttendRequest_Refusals) isAttendRequest_Message() {}
 
 func (*AttendRequest_ConnectionCount) isAttendRequest_Message() {}
+
+func (*AttendRequest_Sightings) isAttendRequest_Message() {}
 
 // Hello opens a session.
 type Hello struct {
@@ -754,6 +770,127 @@ func (x *Refusal) GetLastTime() *timestamppb.Timestamp {
 	return nil
 }
 
+// Sightings tells with which credentials clients were connected. It is sent only to
+// who wants it (Welcome.wants_sightings). What is lost on the way is not told again,
+// but who stays connected is seen again within the hour.
+type Sightings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1000.
+	Sightings     []*Sighting `protobuf:"bytes,1,rep,name=sightings,proto3" json:"sightings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sightings) Reset() {
+	*x = Sightings{}
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sightings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sightings) ProtoMessage() {}
+
+func (x *Sightings) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sightings.ProtoReflect.Descriptor instead.
+func (*Sightings) Descriptor() ([]byte, []int) {
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Sightings) GetSightings() []*Sighting {
+	if x != nil {
+		return x.Sightings
+	}
+	return nil
+}
+
+// Sighting is a credential that a client was connected with. One is told at most
+// every ten minutes.
+type Sighting struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	AccountPublicKey string                 `protobuf:"bytes,1,opt,name=account_public_key,json=accountPublicKey,proto3" json:"account_public_key,omitempty"`
+	UserPublicKey    string                 `protobuf:"bytes,2,opt,name=user_public_key,json=userPublicKey,proto3" json:"user_public_key,omitempty"`
+	// When the credential was issued, by its own word: Unix seconds. With the user's
+	// key this says which one it is.
+	IssuedAt int64 `protobuf:"varint,3,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
+	// When the client was there.
+	Time          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sighting) Reset() {
+	*x = Sighting{}
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sighting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sighting) ProtoMessage() {}
+
+func (x *Sighting) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sighting.ProtoReflect.Descriptor instead.
+func (*Sighting) Descriptor() ([]byte, []int) {
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Sighting) GetAccountPublicKey() string {
+	if x != nil {
+		return x.AccountPublicKey
+	}
+	return ""
+}
+
+func (x *Sighting) GetUserPublicKey() string {
+	if x != nil {
+		return x.UserPublicKey
+	}
+	return ""
+}
+
+func (x *Sighting) GetIssuedAt() int64 {
+	if x != nil {
+		return x.IssuedAt
+	}
+	return 0
+}
+
+func (x *Sighting) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
 // ConnectionCount answers CountConnections.
 type ConnectionCount struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -765,7 +902,7 @@ type ConnectionCount struct {
 
 func (x *ConnectionCount) Reset() {
 	*x = ConnectionCount{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[10]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -777,7 +914,7 @@ func (x *ConnectionCount) String() string {
 func (*ConnectionCount) ProtoMessage() {}
 
 func (x *ConnectionCount) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[10]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -790,7 +927,7 @@ func (x *ConnectionCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionCount.ProtoReflect.Descriptor instead.
 func (*ConnectionCount) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{10}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ConnectionCount) GetId() string {
@@ -817,7 +954,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[11]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -829,7 +966,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[11]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -842,7 +979,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{11}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{13}
 }
 
 type AttendResponse struct {
@@ -860,7 +997,7 @@ type AttendResponse struct {
 
 func (x *AttendResponse) Reset() {
 	*x = AttendResponse{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[12]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -872,7 +1009,7 @@ func (x *AttendResponse) String() string {
 func (*AttendResponse) ProtoMessage() {}
 
 func (x *AttendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[12]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -885,7 +1022,7 @@ func (x *AttendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttendResponse.ProtoReflect.Descriptor instead.
 func (*AttendResponse) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{12}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AttendResponse) GetMessage() isAttendResponse_Message {
@@ -978,14 +1115,16 @@ type Welcome struct {
 	Draining bool `protobuf:"varint,6,opt,name=draining,proto3" json:"draining,omitempty"`
 	// SHA-256 of the certificate authorities to trust. The first one is to have
 	// signed the broker's certificate: it asks for a new one until all that is so.
-	Authorities   [][]byte `protobuf:"bytes,7,rep,name=authorities,proto3" json:"authorities,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Authorities [][]byte `protobuf:"bytes,7,rep,name=authorities,proto3" json:"authorities,omitempty"`
+	// Sightings are welcome. Who does not say so takes them for a fault.
+	WantsSightings bool `protobuf:"varint,8,opt,name=wants_sightings,json=wantsSightings,proto3" json:"wants_sightings,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[13]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -997,7 +1136,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[13]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1010,7 +1149,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{13}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Welcome) GetLeaseTtl() *durationpb.Duration {
@@ -1062,6 +1201,13 @@ func (x *Welcome) GetAuthorities() [][]byte {
 	return nil
 }
 
+func (x *Welcome) GetWantsSightings() bool {
+	if x != nil {
+		return x.WantsSightings
+	}
+	return false
+}
+
 // AccountClaims is one account's state.
 type AccountClaims struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -1076,7 +1222,7 @@ type AccountClaims struct {
 
 func (x *AccountClaims) Reset() {
 	*x = AccountClaims{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[14]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1088,7 +1234,7 @@ func (x *AccountClaims) String() string {
 func (*AccountClaims) ProtoMessage() {}
 
 func (x *AccountClaims) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[14]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1101,7 +1247,7 @@ func (x *AccountClaims) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccountClaims.ProtoReflect.Descriptor instead.
 func (*AccountClaims) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{14}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AccountClaims) GetAccountPublicKey() string {
@@ -1136,7 +1282,7 @@ type Watermark struct {
 
 func (x *Watermark) Reset() {
 	*x = Watermark{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[15]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1148,7 +1294,7 @@ func (x *Watermark) String() string {
 func (*Watermark) ProtoMessage() {}
 
 func (x *Watermark) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[15]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1161,7 +1307,7 @@ func (x *Watermark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Watermark.ProtoReflect.Descriptor instead.
 func (*Watermark) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{15}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Watermark) GetRevision() int64 {
@@ -1185,7 +1331,7 @@ type CountConnections struct {
 
 func (x *CountConnections) Reset() {
 	*x = CountConnections{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[16]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +1343,7 @@ func (x *CountConnections) String() string {
 func (*CountConnections) ProtoMessage() {}
 
 func (x *CountConnections) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[16]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +1356,7 @@ func (x *CountConnections) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CountConnections.ProtoReflect.Descriptor instead.
 func (*CountConnections) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{16}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CountConnections) GetId() string {
@@ -1243,7 +1389,7 @@ type LookupAccountRequest struct {
 
 func (x *LookupAccountRequest) Reset() {
 	*x = LookupAccountRequest{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[17]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1255,7 +1401,7 @@ func (x *LookupAccountRequest) String() string {
 func (*LookupAccountRequest) ProtoMessage() {}
 
 func (x *LookupAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[17]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1268,7 +1414,7 @@ func (x *LookupAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupAccountRequest.ProtoReflect.Descriptor instead.
 func (*LookupAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{17}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LookupAccountRequest) GetAccountPublicKey() string {
@@ -1287,7 +1433,7 @@ type LookupAccountResponse struct {
 
 func (x *LookupAccountResponse) Reset() {
 	*x = LookupAccountResponse{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[18]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1299,7 +1445,7 @@ func (x *LookupAccountResponse) String() string {
 func (*LookupAccountResponse) ProtoMessage() {}
 
 func (x *LookupAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[18]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1312,7 +1458,7 @@ func (x *LookupAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupAccountResponse.ProtoReflect.Descriptor instead.
 func (*LookupAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{18}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LookupAccountResponse) GetClaims() *AccountClaims {
@@ -1333,7 +1479,7 @@ type GetUsageReceiptRequest struct {
 
 func (x *GetUsageReceiptRequest) Reset() {
 	*x = GetUsageReceiptRequest{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[19]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1345,7 +1491,7 @@ func (x *GetUsageReceiptRequest) String() string {
 func (*GetUsageReceiptRequest) ProtoMessage() {}
 
 func (x *GetUsageReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[19]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1358,7 +1504,7 @@ func (x *GetUsageReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUsageReceiptRequest.ProtoReflect.Descriptor instead.
 func (*GetUsageReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{19}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetUsageReceiptRequest) GetIncarnationId() string {
@@ -1384,7 +1530,7 @@ type GetUsageReceiptResponse struct {
 
 func (x *GetUsageReceiptResponse) Reset() {
 	*x = GetUsageReceiptResponse{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[20]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1396,7 +1542,7 @@ func (x *GetUsageReceiptResponse) String() string {
 func (*GetUsageReceiptResponse) ProtoMessage() {}
 
 func (x *GetUsageReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[20]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1409,7 +1555,7 @@ func (x *GetUsageReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUsageReceiptResponse.ProtoReflect.Descriptor instead.
 func (*GetUsageReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{20}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetUsageReceiptResponse) GetReceipts() []*UsageReceipt {
@@ -1435,7 +1581,7 @@ type UsageReceipt struct {
 
 func (x *UsageReceipt) Reset() {
 	*x = UsageReceipt{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[21]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1447,7 +1593,7 @@ func (x *UsageReceipt) String() string {
 func (*UsageReceipt) ProtoMessage() {}
 
 func (x *UsageReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[21]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1460,7 +1606,7 @@ func (x *UsageReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageReceipt.ProtoReflect.Descriptor instead.
 func (*UsageReceipt) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{21}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *UsageReceipt) GetWindow() int64 {
@@ -1508,7 +1654,7 @@ const file_covey_fleet_v1_fleet_proto_rawDesc = "" +
 	"\rEnrolResponse\x12\x1b\n" +
 	"\tbroker_id\x18\x01 \x01(\tR\bbrokerId\x12+\n" +
 	"\x11certificate_chain\x18\x02 \x03(\fR\x10certificateChain\x12.\n" +
-	"\x13control_plane_roots\x18\x03 \x03(\fR\x11controlPlaneRoots\"\xac\x03\n" +
+	"\x13control_plane_roots\x18\x03 \x03(\fR\x11controlPlaneRoots\"\xe7\x03\n" +
 	"\rAttendRequest\x12-\n" +
 	"\x05hello\x18\x01 \x01(\v2\x15.covey.fleet.v1.HelloH\x00R\x05hello\x12*\n" +
 	"\x04hold\x18\x02 \x01(\v2\x14.covey.fleet.v1.HoldH\x00R\x04hold\x12?\n" +
@@ -1516,7 +1662,8 @@ const file_covey_fleet_v1_fleet_proto_rawDesc = "" +
 	"\theartbeat\x18\x04 \x01(\v2\x19.covey.fleet.v1.HeartbeatH\x00R\theartbeat\x123\n" +
 	"\agoodbye\x18\x05 \x01(\v2\x17.covey.fleet.v1.GoodbyeH\x00R\agoodbye\x126\n" +
 	"\brefusals\x18\x06 \x01(\v2\x18.covey.fleet.v1.RefusalsH\x00R\brefusals\x12L\n" +
-	"\x10connection_count\x18\a \x01(\v2\x1f.covey.fleet.v1.ConnectionCountH\x00R\x0fconnectionCountB\t\n" +
+	"\x10connection_count\x18\a \x01(\v2\x1f.covey.fleet.v1.ConnectionCountH\x00R\x0fconnectionCount\x129\n" +
+	"\tsightings\x18\b \x01(\v2\x19.covey.fleet.v1.SightingsH\x00R\tsightingsB\t\n" +
 	"\amessage\"\xc4\x01\n" +
 	"\x05Hello\x12%\n" +
 	"\x0eincarnation_id\x18\x01 \x01(\tR\rincarnationId\x12\x1f\n" +
@@ -1548,6 +1695,13 @@ const file_covey_fleet_v1_fleet_proto_rawDesc = "" +
 	"\n" +
 	"first_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime\x127\n" +
 	"\tlast_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\"C\n" +
+	"\tSightings\x126\n" +
+	"\tsightings\x18\x01 \x03(\v2\x18.covey.fleet.v1.SightingR\tsightings\"\xad\x01\n" +
+	"\bSighting\x12,\n" +
+	"\x12account_public_key\x18\x01 \x01(\tR\x10accountPublicKey\x12&\n" +
+	"\x0fuser_public_key\x18\x02 \x01(\tR\ruserPublicKey\x12\x1b\n" +
+	"\tissued_at\x18\x03 \x01(\x03R\bissuedAt\x12.\n" +
+	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"C\n" +
 	"\x0fConnectionCount\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vconnections\x18\x02 \x01(\x03R\vconnections\"\t\n" +
@@ -1557,7 +1711,7 @@ const file_covey_fleet_v1_fleet_proto_rawDesc = "" +
 	"\x0eaccount_claims\x18\x02 \x01(\v2\x1d.covey.fleet.v1.AccountClaimsH\x00R\raccountClaims\x129\n" +
 	"\twatermark\x18\x03 \x01(\v2\x19.covey.fleet.v1.WatermarkH\x00R\twatermark\x12O\n" +
 	"\x11count_connections\x18\x04 \x01(\v2 .covey.fleet.v1.CountConnectionsH\x00R\x10countConnectionsB\t\n" +
-	"\amessage\"\xac\x02\n" +
+	"\amessage\"\xd5\x02\n" +
 	"\aWelcome\x126\n" +
 	"\tlease_ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\bleaseTtl\x12>\n" +
 	"\roffline_grace\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\fofflineGrace\x12,\n" +
@@ -1565,7 +1719,8 @@ const file_covey_fleet_v1_fleet_proto_rawDesc = "" +
 	"\brevision\x18\x04 \x01(\x03R\brevision\x12!\n" +
 	"\foperator_jwt\x18\x05 \x01(\tR\voperatorJwt\x12\x1a\n" +
 	"\bdraining\x18\x06 \x01(\bR\bdraining\x12 \n" +
-	"\vauthorities\x18\a \x03(\fR\vauthorities\"k\n" +
+	"\vauthorities\x18\a \x03(\fR\vauthorities\x12'\n" +
+	"\x0fwants_sightings\x18\b \x01(\bR\x0ewantsSightings\"k\n" +
 	"\rAccountClaims\x12,\n" +
 	"\x12account_public_key\x18\x01 \x01(\tR\x10accountPublicKey\x12\x10\n" +
 	"\x03jwt\x18\x02 \x01(\tR\x03jwt\x12\x1a\n" +
@@ -1608,7 +1763,7 @@ func file_covey_fleet_v1_fleet_proto_rawDescGZIP() []byte {
 	return file_covey_fleet_v1_fleet_proto_rawDescData
 }
 
-var file_covey_fleet_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_covey_fleet_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_covey_fleet_v1_fleet_proto_goTypes = []any{
 	(*EnrolRequest)(nil),            // 0: covey.fleet.v1.EnrolRequest
 	(*EnrolResponse)(nil),           // 1: covey.fleet.v1.EnrolResponse
@@ -1620,55 +1775,60 @@ var file_covey_fleet_v1_fleet_proto_goTypes = []any{
 	(*Heartbeat)(nil),               // 7: covey.fleet.v1.Heartbeat
 	(*Refusals)(nil),                // 8: covey.fleet.v1.Refusals
 	(*Refusal)(nil),                 // 9: covey.fleet.v1.Refusal
-	(*ConnectionCount)(nil),         // 10: covey.fleet.v1.ConnectionCount
-	(*Goodbye)(nil),                 // 11: covey.fleet.v1.Goodbye
-	(*AttendResponse)(nil),          // 12: covey.fleet.v1.AttendResponse
-	(*Welcome)(nil),                 // 13: covey.fleet.v1.Welcome
-	(*AccountClaims)(nil),           // 14: covey.fleet.v1.AccountClaims
-	(*Watermark)(nil),               // 15: covey.fleet.v1.Watermark
-	(*CountConnections)(nil),        // 16: covey.fleet.v1.CountConnections
-	(*LookupAccountRequest)(nil),    // 17: covey.fleet.v1.LookupAccountRequest
-	(*LookupAccountResponse)(nil),   // 18: covey.fleet.v1.LookupAccountResponse
-	(*GetUsageReceiptRequest)(nil),  // 19: covey.fleet.v1.GetUsageReceiptRequest
-	(*GetUsageReceiptResponse)(nil), // 20: covey.fleet.v1.GetUsageReceiptResponse
-	(*UsageReceipt)(nil),            // 21: covey.fleet.v1.UsageReceipt
-	(*timestamppb.Timestamp)(nil),   // 22: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 23: google.protobuf.Duration
+	(*Sightings)(nil),               // 10: covey.fleet.v1.Sightings
+	(*Sighting)(nil),                // 11: covey.fleet.v1.Sighting
+	(*ConnectionCount)(nil),         // 12: covey.fleet.v1.ConnectionCount
+	(*Goodbye)(nil),                 // 13: covey.fleet.v1.Goodbye
+	(*AttendResponse)(nil),          // 14: covey.fleet.v1.AttendResponse
+	(*Welcome)(nil),                 // 15: covey.fleet.v1.Welcome
+	(*AccountClaims)(nil),           // 16: covey.fleet.v1.AccountClaims
+	(*Watermark)(nil),               // 17: covey.fleet.v1.Watermark
+	(*CountConnections)(nil),        // 18: covey.fleet.v1.CountConnections
+	(*LookupAccountRequest)(nil),    // 19: covey.fleet.v1.LookupAccountRequest
+	(*LookupAccountResponse)(nil),   // 20: covey.fleet.v1.LookupAccountResponse
+	(*GetUsageReceiptRequest)(nil),  // 21: covey.fleet.v1.GetUsageReceiptRequest
+	(*GetUsageReceiptResponse)(nil), // 22: covey.fleet.v1.GetUsageReceiptResponse
+	(*UsageReceipt)(nil),            // 23: covey.fleet.v1.UsageReceipt
+	(*timestamppb.Timestamp)(nil),   // 24: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 25: google.protobuf.Duration
 }
 var file_covey_fleet_v1_fleet_proto_depIdxs = []int32{
 	3,  // 0: covey.fleet.v1.AttendRequest.hello:type_name -> covey.fleet.v1.Hello
 	5,  // 1: covey.fleet.v1.AttendRequest.hold:type_name -> covey.fleet.v1.Hold
 	6,  // 2: covey.fleet.v1.AttendRequest.acknowledge:type_name -> covey.fleet.v1.Acknowledge
 	7,  // 3: covey.fleet.v1.AttendRequest.heartbeat:type_name -> covey.fleet.v1.Heartbeat
-	11, // 4: covey.fleet.v1.AttendRequest.goodbye:type_name -> covey.fleet.v1.Goodbye
+	13, // 4: covey.fleet.v1.AttendRequest.goodbye:type_name -> covey.fleet.v1.Goodbye
 	8,  // 5: covey.fleet.v1.AttendRequest.refusals:type_name -> covey.fleet.v1.Refusals
-	10, // 6: covey.fleet.v1.AttendRequest.connection_count:type_name -> covey.fleet.v1.ConnectionCount
-	4,  // 7: covey.fleet.v1.Hello.accounts:type_name -> covey.fleet.v1.HeldAccount
-	9,  // 8: covey.fleet.v1.Refusals.refusals:type_name -> covey.fleet.v1.Refusal
-	22, // 9: covey.fleet.v1.Refusal.first_time:type_name -> google.protobuf.Timestamp
-	22, // 10: covey.fleet.v1.Refusal.last_time:type_name -> google.protobuf.Timestamp
-	13, // 11: covey.fleet.v1.AttendResponse.welcome:type_name -> covey.fleet.v1.Welcome
-	14, // 12: covey.fleet.v1.AttendResponse.account_claims:type_name -> covey.fleet.v1.AccountClaims
-	15, // 13: covey.fleet.v1.AttendResponse.watermark:type_name -> covey.fleet.v1.Watermark
-	16, // 14: covey.fleet.v1.AttendResponse.count_connections:type_name -> covey.fleet.v1.CountConnections
-	23, // 15: covey.fleet.v1.Welcome.lease_ttl:type_name -> google.protobuf.Duration
-	23, // 16: covey.fleet.v1.Welcome.offline_grace:type_name -> google.protobuf.Duration
-	22, // 17: covey.fleet.v1.Welcome.now:type_name -> google.protobuf.Timestamp
-	14, // 18: covey.fleet.v1.LookupAccountResponse.claims:type_name -> covey.fleet.v1.AccountClaims
-	21, // 19: covey.fleet.v1.GetUsageReceiptResponse.receipts:type_name -> covey.fleet.v1.UsageReceipt
-	0,  // 20: covey.fleet.v1.FleetService.Enrol:input_type -> covey.fleet.v1.EnrolRequest
-	2,  // 21: covey.fleet.v1.FleetService.Attend:input_type -> covey.fleet.v1.AttendRequest
-	17, // 22: covey.fleet.v1.FleetService.LookupAccount:input_type -> covey.fleet.v1.LookupAccountRequest
-	19, // 23: covey.fleet.v1.FleetService.GetUsageReceipt:input_type -> covey.fleet.v1.GetUsageReceiptRequest
-	1,  // 24: covey.fleet.v1.FleetService.Enrol:output_type -> covey.fleet.v1.EnrolResponse
-	12, // 25: covey.fleet.v1.FleetService.Attend:output_type -> covey.fleet.v1.AttendResponse
-	18, // 26: covey.fleet.v1.FleetService.LookupAccount:output_type -> covey.fleet.v1.LookupAccountResponse
-	20, // 27: covey.fleet.v1.FleetService.GetUsageReceipt:output_type -> covey.fleet.v1.GetUsageReceiptResponse
-	24, // [24:28] is the sub-list for method output_type
-	20, // [20:24] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	12, // 6: covey.fleet.v1.AttendRequest.connection_count:type_name -> covey.fleet.v1.ConnectionCount
+	10, // 7: covey.fleet.v1.AttendRequest.sightings:type_name -> covey.fleet.v1.Sightings
+	4,  // 8: covey.fleet.v1.Hello.accounts:type_name -> covey.fleet.v1.HeldAccount
+	9,  // 9: covey.fleet.v1.Refusals.refusals:type_name -> covey.fleet.v1.Refusal
+	24, // 10: covey.fleet.v1.Refusal.first_time:type_name -> google.protobuf.Timestamp
+	24, // 11: covey.fleet.v1.Refusal.last_time:type_name -> google.protobuf.Timestamp
+	11, // 12: covey.fleet.v1.Sightings.sightings:type_name -> covey.fleet.v1.Sighting
+	24, // 13: covey.fleet.v1.Sighting.time:type_name -> google.protobuf.Timestamp
+	15, // 14: covey.fleet.v1.AttendResponse.welcome:type_name -> covey.fleet.v1.Welcome
+	16, // 15: covey.fleet.v1.AttendResponse.account_claims:type_name -> covey.fleet.v1.AccountClaims
+	17, // 16: covey.fleet.v1.AttendResponse.watermark:type_name -> covey.fleet.v1.Watermark
+	18, // 17: covey.fleet.v1.AttendResponse.count_connections:type_name -> covey.fleet.v1.CountConnections
+	25, // 18: covey.fleet.v1.Welcome.lease_ttl:type_name -> google.protobuf.Duration
+	25, // 19: covey.fleet.v1.Welcome.offline_grace:type_name -> google.protobuf.Duration
+	24, // 20: covey.fleet.v1.Welcome.now:type_name -> google.protobuf.Timestamp
+	16, // 21: covey.fleet.v1.LookupAccountResponse.claims:type_name -> covey.fleet.v1.AccountClaims
+	23, // 22: covey.fleet.v1.GetUsageReceiptResponse.receipts:type_name -> covey.fleet.v1.UsageReceipt
+	0,  // 23: covey.fleet.v1.FleetService.Enrol:input_type -> covey.fleet.v1.EnrolRequest
+	2,  // 24: covey.fleet.v1.FleetService.Attend:input_type -> covey.fleet.v1.AttendRequest
+	19, // 25: covey.fleet.v1.FleetService.LookupAccount:input_type -> covey.fleet.v1.LookupAccountRequest
+	21, // 26: covey.fleet.v1.FleetService.GetUsageReceipt:input_type -> covey.fleet.v1.GetUsageReceiptRequest
+	1,  // 27: covey.fleet.v1.FleetService.Enrol:output_type -> covey.fleet.v1.EnrolResponse
+	14, // 28: covey.fleet.v1.FleetService.Attend:output_type -> covey.fleet.v1.AttendResponse
+	20, // 29: covey.fleet.v1.FleetService.LookupAccount:output_type -> covey.fleet.v1.LookupAccountResponse
+	22, // 30: covey.fleet.v1.FleetService.GetUsageReceipt:output_type -> covey.fleet.v1.GetUsageReceiptResponse
+	27, // [27:31] is the sub-list for method output_type
+	23, // [23:27] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_covey_fleet_v1_fleet_proto_init() }
@@ -1684,8 +1844,9 @@ func file_covey_fleet_v1_fleet_proto_init() {
 		(*AttendRequest_Goodbye)(nil),
 		(*AttendRequest_Refusals)(nil),
 		(*AttendRequest_ConnectionCount)(nil),
+		(*AttendRequest_Sightings)(nil),
 	}
-	file_covey_fleet_v1_fleet_proto_msgTypes[12].OneofWrappers = []any{
+	file_covey_fleet_v1_fleet_proto_msgTypes[14].OneofWrappers = []any{
 		(*AttendResponse_Welcome)(nil),
 		(*AttendResponse_AccountClaims)(nil),
 		(*AttendResponse_Watermark)(nil),
@@ -1697,7 +1858,7 @@ func file_covey_fleet_v1_fleet_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_fleet_v1_fleet_proto_rawDesc), len(file_covey_fleet_v1_fleet_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
