@@ -77,6 +77,7 @@ func (f *file) addLimits(t table) {
 	t.add(integer(&f.reader, &c.PingMax, 0, math.MaxInt32), "ping_max")
 	t.add(f.seen("write_deadline", f.duration(&c.Egress.WriteDeadline, true)), "write_deadline")
 	t.add(f.writeTimeout(&c.Egress.Patient, false), "write_timeout")
+	t.add(f.boolean(&c.NoStall), "no_fast_producer_stall")
 	t.add(integer(&f.reader, &c.MaxClosed, 0, closedMax), "max_closed_clients")
 }
 
@@ -126,7 +127,7 @@ func (f *file) addUnsupported(t table) {
 		"default_js_domain",
 		"trusted", "trusted_keys", "resolver_tls")
 	t.add(f.storeDir, "store_dir", "storedir")
-	t.add(f.unsupportedUnless(false), "jetstream", "no_fast_producer_stall")
+	t.add(f.unsupportedUnless(false), "jetstream")
 	// There is no such cache: a memo of each connection takes its place.
 	t.add(f.boolean(new(bool)), "disable_sublist_cache", "no_sublist_cache")
 	t.add(f.featureFlags, "feature_flags")

@@ -51,7 +51,7 @@ func TestEveryKeyOfTheReferenceIsKnown(t *testing.T) {
 func TestWhatDoesNotExistYetIsRefusedByName(t *testing.T) {
 	for _, text := range []string{
 		"gateway {}", "leafnodes {}", "websocket {}", "mqtt {}", "tls { cert_store: x }", "tls { ocsp_peer: true }",
-		"jetstream: true", "jetstream {}", "feature_flags { js_ack_fc_v2: true }", "no_fast_producer_stall: true",
+		"jetstream: true", "jetstream {}", "feature_flags { js_ack_fc_v2: true }",
 		"resolver_tls {}", "trusted: x",
 		"authorization { proxy_required: true }",
 	} {

@@ -119,7 +119,7 @@ func owner(sub *interest.Sub) *Client {
 
 // passes checks the rare conditions of a delivery.
 func (w *worker) passes(from *egress.Conn, flags uint32, op *wire.Op, sub *interest.Sub) bool {
-	if flags&egress.Full != 0 {
+	if flags&egress.Full != 0 || skipped(from, flags) {
 		owner(sub).shedDelivery(w.message.Size)
 		return false
 	}
@@ -130,4 +130,14 @@ func (w *worker) passes(from *egress.Conn, flags uint32, op *wire.Op, sub *inter
 		return false
 	}
 	return flags&egress.Limited == 0 || w.mayDeliver(from, owner(sub), op, w.message.Size)
+}
+
+// skipped reports whether the destination loses what a client publishes rather
+// than hold it up. Other brokers' messages never wait here.
+func skipped(from *egress.Conn, flags uint32) bool {
+	if flags&egress.Slow == 0 || from == nil {
+		return false
+	}
+	_, client := from.Owner.(*Client)
+	return client
 }

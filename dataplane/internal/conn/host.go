@@ -29,6 +29,9 @@ type Options struct {
 	PingMax          int
 	AuthTimeout      time.Duration // from INFO, or from the TLS handshake on
 	Egress           egress.Limits
+	// NoStall lets who publishes to a client that has nearly too much waiting go on
+	// at once, and the client lose it.
+	NoStall bool
 	// MaxClosed is how many connections that have ended monitoring still shows.
 	MaxClosed int
 	// TLS is how connections are encrypted; nil for not at all.
@@ -99,6 +102,7 @@ type Host struct {
 	strangers turn.Share // of those who have not said who they are
 	company   company
 	lame      atomic.Bool
+	noStall   atomic.Bool   // of Options
 	epoch     atomic.Uint64 // of what Auth says; see Review
 
 	cluster  atomic.Pointer[Cluster] // nil when standing alone
@@ -136,6 +140,8 @@ func (h *Host) Options() *Options { return h.options.Load() }
 // to TLS are for those that connect after them; all else is for all. If there are
 // more connections than there may be now, those that came last must go.
 func (h *Host) SetOptions(o Options) {
+	h.noStall.Store(o.NoStall)
+	o.Egress.NoStall = &h.noStall
 	before := h.options.Swap(&o)
 	if before == nil {
 		return

@@ -88,6 +88,7 @@ const (
 	notEchoed    = "Not delivered because of no echo"
 	subDenies    = "Not delivered because subscription denies this subject"
 	clientGone   = "Not delivered because client is closed"
+	notStalled   = "Not delivered because fast producer not stalled and consumer is slow"
 	autoExceeded = "Not delivered because auto-unsubscribe exceeded"
 )
 
@@ -352,6 +353,9 @@ func (w *worker) deliverTraced(from *egress.Conn, op *wire.Op, sub *interest.Sub
 		why = notEchoed
 	case flags&egress.Filtered != 0 && !owner(sub).perms.Load().Deliver(op.Subject, sub.Queue()):
 		why = subDenies
+	case skipped(from, flags):
+		why = notStalled
+		owner(sub).shedDelivery(w.message.Size)
 	case !w.tracing.only && !w.deliver(from, op, sub):
 		why = autoExceeded
 	}

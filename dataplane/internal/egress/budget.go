@@ -59,6 +59,10 @@ func (c *Conn) charge(n int64) {
 		c.relief = 0
 		c.Flags.And(^Full)
 	}
+	if c.slow && before+n <= c.limits.nearly() {
+		c.slow = false
+		c.Flags.And(^Slow)
+	}
 }
 
 func (b *Budget) hold(c *Conn, holds bool) {
@@ -114,6 +118,25 @@ func (c *Conn) fill() {
 		c.relief = max(1, held/2)
 		c.Flags.Or(Full)
 	}
+}
+
+// nearly is from which backlog on publishers wait for a connection, or do not
+// and it loses what they publish.
+func (l *Limits) nearly() int64 { return l.MaxPending / 4 * 3 }
+
+// skip keeps what is published away from a connection that has nearly too much,
+// until it has less. It reports false if publishers are to wait instead.
+func (c *Conn) skip() bool {
+	if s := c.limits.NoStall; s == nil || !s.Load() {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.slow && c.charged.Load() > c.limits.nearly() {
+		c.slow = true
+		c.Flags.Or(Slow)
+	}
+	return true
 }
 
 // largest returns the connection with the largest backlog of those that have not

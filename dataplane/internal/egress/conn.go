@@ -32,6 +32,9 @@ type Limits struct {
 	// share: they take turns, and what is beyond the bound is dropped. 0 is for a
 	// connection of one.
 	MaxLane int64
+	// NoStall is true while who publishes to a connection that has nearly too much
+	// goes on at once, and the connection gets nothing of it; nil is for never.
+	NoStall *atomic.Bool
 }
 
 // Meter counts what a connection's account got. Both methods are called once
@@ -60,6 +63,9 @@ const (
 	Limited
 	// Full: the connection has too large a backlog and loses what is meant for it.
 	Full
+	// Slow: the connection has nearly too large a backlog and loses what is
+	// published for it; see Limits.NoStall.
+	Slow
 	// Dedicated: a route of one account, which is not named on it.
 	Dedicated
 	// Internal: there is no connection; the Owner takes the messages.
@@ -124,6 +130,7 @@ type Conn struct {
 	meter   Meter
 	budget  *Budget       // nil for none
 	relief  int64         // Full ends when no more than this waits; 0 unless Full
+	slow    bool          // Slow is set
 	room    chan struct{} // closed when pending falls to half; nil if nobody waits
 	idle    chan struct{} // closed when nothing is left to write; nil if nobody waits
 	crowd   int16         // how often publishers met here lately; see crowded
@@ -237,7 +244,7 @@ func (c *Conn) send(segs []segment, total int, account string) (full bool) {
 		if pending > c.limits.MaxPending {
 			c.overflow(budget)
 		}
-		return pending > c.limits.MaxPending/4*3
+		return pending > c.limits.nearly() && !c.skip()
 	}
 	c.writing = true
 	crowded := c.crowded()

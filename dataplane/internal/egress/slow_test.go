@@ -3,6 +3,7 @@ package egress_test
 import (
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,6 +43,35 @@ func TestTooManyPendingBytes(t *testing.T) {
 	c.Control([]byte(strings.Repeat("x", 100)))
 	if len(failed) > 0 {
 		t.Error("it failed twice")
+	}
+}
+
+// TestPublishersWaitOrSkip lets publishers wait for a connection that has nearly
+// too much; or the connection loses what they publish, until it has less.
+func TestPublishersWaitOrSkip(t *testing.T) {
+	for _, skip := range []bool{false, true} {
+		near, far := pair(t, 16<<10)
+		var slots egress.Slots
+		var noStall atomic.Bool
+		noStall.Store(skip)
+		limits := &egress.Limits{MaxPending: 1 << 20, WriteDeadline: patience, NoStall: &noStall}
+		c := newConn(near, &slots, limits, make(chan egress.Reason, 1))
+		defer c.Close()
+		var pub publisher
+		defer pub.end()
+		fill(c, &pub, 700<<10)
+		if c.Flags.Load() != 0 || pub.batch.Stalls() {
+			t.Errorf("skip %v: with 700 KiB the flags are %b", skip, c.Flags.Load())
+		}
+		fill(c, &pub, 800<<10)
+		if got := c.Flags.Load() == egress.Slow; got != skip || pub.batch.Stalls() == skip {
+			t.Errorf("skip %v: the flags are %b, publishers wait %v", skip, c.Flags.Load(), pub.batch.Stalls())
+		}
+		newPeer(t, far).read()
+		eventually(t, "the backlog is gone", func() bool { return c.Pending() == 0 })
+		if c.Flags.Load() != 0 {
+			t.Errorf("skip %v: without a backlog the flags are %b", skip, c.Flags.Load())
+		}
 	}
 }
 
