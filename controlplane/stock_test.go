@@ -109,8 +109,9 @@ func (n *stockNode) start(t *testing.T) {
 	}
 	cmd := n.cmd
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	_, addr, _ := strings.Cut(n.url, "://")
 	eventually(t, func() bool {
-		c, err := net.Dial("tcp", strings.TrimPrefix(n.url, "nats://"))
+		c, err := net.Dial("tcp", addr)
 		if err == nil {
 			_ = c.Close()
 		}

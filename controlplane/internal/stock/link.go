@@ -80,7 +80,7 @@ func dial(ctx context.Context, c store.StockCluster, user tenancy.StockUser) (*l
 	}
 	var err error
 	if l.nc, err = nats.Connect(strings.Join(c.URLs, ","), options...); err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, unconnected(err)
 	}
 	if _, err := l.nc.ChanSubscribe(subjectShutdown, l.shutdowns); err != nil {
 		l.nc.Close()
