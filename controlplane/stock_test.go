@@ -22,6 +22,7 @@ import (
 	"github.com/coveymq/covey/internal/errs"
 	adminv1 "github.com/coveymq/covey/proto/covey/admin/v1"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
+	"github.com/coveymq/covey/test/conformance/proc"
 )
 
 // stockConfig names the configuration file of a stock nats-server that this test
@@ -55,12 +56,11 @@ type stockNode struct {
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := proc.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return port
 }
 
 // stockNodes are the servers of one cluster, none of them started.

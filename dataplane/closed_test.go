@@ -54,10 +54,15 @@ no_auth_user: u
 	for name, c := range endings {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			want, got := stock.obituary(t, c.send, c.close), ours.obituary(t, c.send, c.close)
-			if got != want {
-				t.Errorf("%s, nats-server has %s", got, want)
+			// Who is slow may be closed for that: on a busy machine the reason can be
+			// another one, of either server, but not again and again.
+			var want, got string
+			for range 3 {
+				if want, got = stock.obituary(t, c.send, c.close), ours.obituary(t, c.send, c.close); got == want {
+					return
+				}
 			}
+			t.Errorf("%s, nats-server has %s", got, want)
 		})
 	}
 }
@@ -69,7 +74,7 @@ func (r rival) obituary(t *testing.T, send string, leave bool) string {
 	c, err := d.DialContext(t.Context(), "tcp", r.client)
 	must(t, err)
 	defer func() { _ = c.Close() }() // it may have been closed
-	must(t, c.SetDeadline(time.Now().Add(30*time.Second)))
+	must(t, c.SetDeadline(time.Now().Add(time.Minute)))
 	b := bufio.NewReader(c)
 	line, err := b.ReadString('\n')
 	must(t, err)

@@ -38,6 +38,7 @@ func loadText(t *testing.T, text string) *config.Options {
 type official struct {
 	*nats.Conn
 	errs, disconnects, closes atomic.Int64
+	full                      atomic.Int64 // how many of errs say that it has too many subscriptions
 	last                      atomic.Pointer[error]
 }
 
@@ -45,7 +46,13 @@ func dialOfficial(t *testing.T, b *dataplane.Broker, opts ...nats.Option) *offic
 	t.Helper()
 	o := &official{}
 	o.Conn = dial(t, b, append(opts,
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { o.last.Store(&err); o.errs.Add(1) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrMaxSubscriptionsExceeded) {
+				o.full.Add(1)
+			}
+			o.last.Store(&err)
+			o.errs.Add(1)
+		}),
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { o.disconnects.Add(1) }),
 		nats.ClosedHandler(func(*nats.Conn) { o.closes.Add(1) }),
 		nats.ReconnectWait(10*time.Millisecond))...)
@@ -121,8 +128,13 @@ func TestOfficialClientsComeBack(t *testing.T) {
 			_, err := nc.Subscribe("a", func(*nats.Msg) {})
 			must(t, err)
 			must(t, nc.Flush())
-			c.over(t, nc.Conn)
-			eventually(t, "it is disconnected", func() bool { return nc.disconnects.Load() > 0 })
+			// On a slow machine the rate may give what it takes while it is asked.
+			eventually(t, "it is disconnected", func() bool {
+				if nc.disconnects.Load() == 0 {
+					c.over(t, nc.Conn)
+				}
+				return nc.disconnects.Load() > 0
+			})
 			eventually(t, "it is connected again", nc.IsConnected)
 			if nc.closes.Load() > 0 {
 				t.Error("it gave up")
@@ -159,7 +171,7 @@ func TestSlowedBehindTLS(t *testing.T) {
 	for range n {
 		must(t, nc.Publish("a", make([]byte, size)))
 	}
-	must(t, nc.FlushTimeout(20*time.Second))
+	must(t, nc.FlushTimeout(time.Minute))
 	eventually(t, "all arrive", func() bool { return got.Load() == n && bytes.Load() == n*size })
 	if took := time.Since(start); took < 300*time.Millisecond {
 		t.Errorf("%d messages at 5000 a second took %v", n, took)
@@ -186,16 +198,22 @@ func TestReloadLimits(t *testing.T) {
 	}
 	b := startFile(t, text(`msgs_in: "1/5/refuse"`))
 	nc := dialOfficial(t, b, nats.UserInfo("a", "a"))
-	publish(t, nc.Conn)
-	must(t, nc.Flush())
-	eventually(t, "a refusal", func() bool { return nc.errs.Load() == 1 })
+	sub, err := nc.SubscribeSync("a")
+	must(t, err)
+	admitted := func() int {
+		publish(t, nc.Conn)
+		must(t, nc.Flush())
+		n, _, err := sub.Pending()
+		must(t, err)
+		return n
+	}
+	before := admitted()
+	eventually(t, "a refusal", func() bool { return nc.errs.Load() > 0 })
 	must(t, b.Reload(&loadText(t, text(`subscriptions: 5`)).Access, nil))
-	publish(t, nc.Conn)
-	must(t, nc.Flush())
-	if nc.errs.Load() != 1 || nc.disconnects.Load() != 0 {
-		t.Errorf("%d errors and %d disconnects after the limit was lifted", nc.errs.Load(), nc.disconnects.Load())
+	if after := admitted(); after != before+10 || nc.disconnects.Load() != 0 {
+		t.Errorf("%d messages of 10 and %d disconnects after the limit was lifted", after-before, nc.disconnects.Load())
 	}
 	subscribe(t, nc.Conn)
 	must(t, nc.Flush())
-	eventually(t, "the new limit", func() bool { return nc.errs.Load() == 6 })
+	eventually(t, "the new limit", func() bool { return nc.full.Load() == 6 }) // it had one
 }

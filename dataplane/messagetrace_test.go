@@ -91,20 +91,22 @@ func (r rival) tracedAbroad(t *testing.T, subject string, header nats.Header) (e
 	must(t, err)
 	must(t, watch.Flush())
 	var subs []*nats.Subscription
+	var conns []*nats.Conn
 	for _, who := range []struct{ user, subject string }{{"b", "open.a"}, {"b", "open.mapped"}, {"b", "shut"}, {"b", "news"}, {"c", "open.next"}} {
 		nc := connect(who.user, "of "+who.user)
 		sub, err := nc.SubscribeSync(who.subject)
 		must(t, err)
 		must(t, nc.Flush())
-		subs = append(subs, sub)
+		subs, conns = append(subs, sub), append(conns, nc)
 	}
 	must(t, asker.PublishMsg(&nats.Msg{Subject: subject, Reply: "inbox", Header: header, Data: []byte("data")}))
 	must(t, asker.Flush())
-	m, err := traces.NextMsg(10 * time.Second)
+	m, err := traces.NextMsg(time.Minute)
 	must(t, err)
 	event = maskTrace(t, m, r)
-	for _, sub := range subs {
-		if m, err := sub.NextMsg(20 * time.Millisecond); err == nil {
+	for i, sub := range subs {
+		must(t, conns[i].Flush()) // what was delivered is here by then
+		if m, err := sub.NextMsg(time.Millisecond); err == nil {
 			heard = append(heard, fmt.Sprint(sub.Subject, " ", m.Subject, " told where events go: ", m.Header.Get("Nats-Trace-Dest") == "my.trace"))
 		}
 	}
@@ -303,7 +305,7 @@ func TestMessageTracingAcrossBrokers(t *testing.T) {
 				here, there := hops(t, traces)
 				checkHops(t, here, there)
 				for _, sub := range []*nats.Subscription{heard, workers} {
-					m, err := sub.NextMsg(map[bool]time.Duration{true: 10 * time.Second, false: 20 * time.Millisecond}[only == ""])
+					m, err := sub.NextMsg(map[bool]time.Duration{true: time.Minute, false: 20 * time.Millisecond}[only == ""])
 					if (err == nil) != (only == "") {
 						t.Errorf("only %q: %v, %v", only, m, err)
 					}

@@ -41,7 +41,7 @@ func changeableStock(t *testing.T, text string) changeable {
 	must(t, err)
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		t.Fatal("nats-server does not start")
 	}
 	return changeable{stockServer{s}, func(t *testing.T, text string) error {

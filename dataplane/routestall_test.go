@@ -56,7 +56,7 @@ func flood(t *testing.T, m member, subject string) {
 // all of it, with `retry` if it takes nothing at all.
 func TestPeersThatReadSlowlyAreTreatedAsByStock(t *testing.T) {
 	for _, policy := range []string{"close", "retry", "default"} {
-		conf := fmt.Sprintf("write_deadline: 1500ms, write_timeout: %s, pool_size: -1, ping_interval: 1h", policy)
+		conf := fmt.Sprintf("write_deadline: 4s, write_timeout: %s, pool_size: -1, ping_interval: 1h", policy)
 		for name, start := range map[string]func(*testing.T) (m member, alone func() bool){
 			"nats-server": func(t *testing.T) (member, func() bool) {
 				s := stockFile(t, clustered(conf))
@@ -82,7 +82,11 @@ func TestPeersThatReadSlowlyAreTreatedAsByStock(t *testing.T) {
 				m, _ := start(t)
 				p := joinAs(t, m, "flood")
 				flood(t, m, "flood")
-				if got, all := p.trickle(); all != (policy != "close") {
+				pace := 20 * time.Millisecond // never so slow that nothing goes out for that long
+				if policy == "close" {
+					pace = 100 * time.Millisecond // 20 seconds for all of it
+				}
+				if got, all := p.trickle(pace); all != (policy != "close") {
 					t.Errorf("the peer got %d bytes of %d or more", got, flooded)
 				}
 			})
@@ -92,11 +96,11 @@ func TestPeersThatReadSlowlyAreTreatedAsByStock(t *testing.T) {
 
 // trickle reads as much as there is, a little now and then, and reports whether
 // it was all.
-func (p *peer) trickle() (got int64, all bool) {
-	pace := time.NewTicker(20 * time.Millisecond)
-	defer pace.Stop()
+func (p *peer) trickle(pace time.Duration) (got int64, all bool) {
+	tick := time.NewTicker(pace)
+	defer tick.Stop()
 	for got < flooded {
-		<-pace.C
+		<-tick.C
 		n, err := io.CopyN(io.Discard, p.in, 128<<10)
 		if got += n; err != nil {
 			return got, got >= flooded

@@ -21,7 +21,8 @@ accounts {
     users: [ {user: p, password: p} ]
     exports: [
       {stream: "news.>"}, {service: "ask.*"}, {service: "many.*", response: stream}, {service: "$SRV.>", response: stream}, {service: "sum.>"}
-      {service: "timed", threshold: "300ms", latency: "latency.timed"}, {service: "traced", latency: {sampling: headers, subject: "latency.traced"}}
+      {service: "timed", latency: "latency.timed"}, {service: "brief", threshold: "300ms", latency: "latency.timed"}
+      {service: "traced", latency: {sampling: headers, subject: "latency.traced"}}
     ]
   }
   C {
@@ -32,7 +33,7 @@ accounts {
       {service: {account: P, subject: "timed"}, share: true}, {service: {account: P, subject: "traced"}}
     ]
   }
-  D { users: [ {user: d, password: p} ], imports: [ {service: {account: P, subject: "timed"}} ] }
+  D { users: [ {user: d, password: p} ], imports: [ {service: {account: P, subject: "timed"}}, {service: {account: P, subject: "brief"}} ] }
 }
 `
 
@@ -156,13 +157,15 @@ func TestLatencyIsToldAsByStock(t *testing.T) {
 		events, err := p.SubscribeSync("latency.timed")
 		must(t, err)
 		must(t, p.Flush())
-		_, err = c.Request("timed", nil, time.Second)
+		_, err = c.Request("timed", nil, time.Minute)
 		out = append(out, fmt.Sprint(err), latency(t, events))
 		svc, err := p.Subscribe("timed", func(m *nats.Msg) {
 			if string(m.Data) != "silence" {
 				_ = m.Respond([]byte("x"))
 			}
 		})
+		must(t, err)
+		_, err = p.SubscribeSync("brief") // and never answers
 		must(t, err)
 		must(t, p.Flush())
 		for _, nc := range []*nats.Conn{c, d} {
@@ -172,7 +175,7 @@ func TestLatencyIsToldAsByStock(t *testing.T) {
 		}
 		must(t, c.Publish("timed", []byte("no reply")))
 		out = append(out, latency(t, events))
-		must(t, d.PublishRequest("timed", "somewhere", []byte("silence")))
+		must(t, d.PublishRequest("brief", "somewhere", []byte("silence")))
 		out = append(out, latency(t, events))
 		leaving := dialAs(t, m, "c")
 		for _, leave := range []func(*nats.Subscription){func(s *nats.Subscription) { must(t, s.Unsubscribe()) }, func(*nats.Subscription) { leaving.Close() }} {

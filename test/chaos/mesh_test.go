@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,12 +65,10 @@ func newMesh(t *testing.T, pool int, programs [size]string) *mesh {
 func freeAddrs(t *testing.T, n int) []string {
 	t.Helper()
 	var out []string
-	for len(out) < n {
-		port, err := proc.FreePort()
+	for range n {
+		addr, err := proc.FreeAddr()
 		must(t, err)
-		if addr := fmt.Sprint("127.0.0.1:", port); !slices.Contains(out, addr) {
-			out = append(out, addr)
-		}
+		out = append(out, addr)
 	}
 	return out
 }

@@ -16,8 +16,8 @@ import (
 const (
 	patience   = 30 * time.Second // for what must come, but not at once
 	clientsMax = 10
-	tryFor     = 200 * time.Millisecond
-	breath     = 3 * time.Second // a fault that stops all publishing ends at the latest then
+	tryFor     = 200 * time.Millisecond // at first
+	breath     = 3 * time.Second        // a fault that stops all publishing ends at the latest then
 )
 
 // schedule is one history of a mesh, drawn from a seed.
@@ -204,9 +204,11 @@ func (s *schedule) settle() {
 		s.join(s.rng.IntN(size))
 	}
 	begun := time.Now()
+	wait := tryFor
 	s.eventually("everybody hears everybody", func() string {
 		key := s.probe("try")
-		deadline := time.Now().Add(tryFor)
+		deadline := time.Now().Add(wait)
+		wait *= 2 // a busy machine takes longer for each
 		lack := s.lack(key)
 		for lack != "" && time.Now().Before(deadline) {
 			s.pass(1)

@@ -22,7 +22,7 @@ type command struct {
 
 func (s *served) nats(cli string, args ...string) *command {
 	s.t.Helper()
-	c := &command{exec.CommandContext(s.t.Context(), cli, append([]string{"--server", "nats://127.0.0.1:" + s.port, "--no-context"}, args...)...), &output{}}
+	c := &command{exec.CommandContext(s.t.Context(), cli, append([]string{"--server", "nats://127.0.0.1:" + s.port, "--no-context", "--timeout", "20s"}, args...)...), &output{}}
 	c.Stdout, c.Stderr = c.out, c.out
 	home := s.t.TempDir()
 	c.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+home, "NO_COLOR=1")
@@ -53,7 +53,7 @@ var cliRuns = map[string]struct { //nolint:gochecknoglobals // a table
 	},
 	"no responders":  {nil, []string{"req", "nobody", "ping"}, "No responders"},
 	"rtt":            {nil, []string{"rtt", "2"}, "127.0.0.1"},
-	"check":          {nil, []string{"server", "check", "connection"}, "OK"},
+	"check":          {nil, []string{"server", "check", "connection", "--connect-warn", "20s", "--connect-critical", "30s", "--rtt-warn", "20s", "--rtt-critical", "30s", "--req-warn", "20s", "--req-critical", "30s"}, "OK"},
 	"bench pub":      {nil, []string{"bench", "pub", "b", "--msgs", "1000", "--size", "16", "--no-progress"}, "msgs/sec"},
 	"bench with sub": {[]string{"bench", "sub", "b", "--msgs", "1000", "--no-progress"}, []string{"bench", "pub", "b", "--msgs", "1000", "--size", "16", "--no-progress"}, "msgs/sec"},
 	"queue": {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -188,19 +187,15 @@ func conf(t *testing.T, text string) string {
 // freePort returns a port that was free a moment ago, as harnesses find them.
 func freePort(t *testing.T) string {
 	t.Helper()
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	port, err := proc.FreePort()
 	must(t, err)
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	must(t, err)
-	must(t, l.Close())
-	return port
+	return strconv.Itoa(port)
 }
 
 // talk connects, publishes to itself and leaves.
 func talk(t *testing.T, url string, opts ...nats.Option) {
 	t.Helper()
-	nc, err := nats.Connect(url, append(opts, nats.MaxReconnects(0))...)
+	nc, err := nats.Connect(url, append(opts, nats.MaxReconnects(0), nats.Timeout(patience))...)
 	must(t, err)
 	defer nc.Close()
 	sub, err := nc.SubscribeSync("hello")

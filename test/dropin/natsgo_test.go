@@ -208,6 +208,7 @@ var clientFeatures = map[string]func(t *testing.T, s *served){ //nolint:gocheckn
 		must(t, err)
 		must(t, nc.Flush())
 		s.signal(t, syscall.SIGKILL)
+		s.ends(t)
 		<-gone
 		must(t, nc.Publish("r", []byte("meanwhile")))
 		s.restart()
@@ -301,9 +302,8 @@ var clientFeatures = map[string]func(t *testing.T, s *served){ //nolint:gocheckn
 	"pings": func(t *testing.T, s *served) {
 		// The client's own PINGs find a server that is stopped.
 		gone := make(chan error, 1)
-		nc := s.connect(nats.PingInterval(50*time.Millisecond), nats.MaxPingsOutstanding(2), nats.NoReconnect(),
+		s.connect(nats.PingInterval(50*time.Millisecond), nats.MaxPingsOutstanding(2), nats.NoReconnect(),
 			nats.ClosedHandler(func(nc *nats.Conn) { gone <- nc.LastError() }))
-		must(t, nc.Flush())
 		s.signal(t, syscall.SIGSTOP)
 		if err := <-gone; !errors.Is(err, nats.ErrStaleConnection) {
 			t.Errorf("the end: %v", err)

@@ -36,6 +36,7 @@ func TestFlagsAndMonitoringPolled(t *testing.T) {
 			port, http := freePort(t), freePort(t)
 			p := start(t, append([]string{"-p", port, "-m", http, "-a", "127.0.0.1"}, c.flags...)...)
 			answers(t, "http://127.0.0.1:"+http+"/varz")
+			p.says(t, "Server is ready") // monitoring may be there before clients are let in
 			talk(t, "nats://127.0.0.1:"+port, c.with)
 			if name == "user" || name == "token" {
 				if nc, err := nats.Connect("nats://127.0.0.1:"+port, nats.MaxReconnects(0)); err == nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/coveymq/covey/controlplane"
 	"github.com/coveymq/covey/internal/lifecycle"
+	"github.com/coveymq/covey/test/conformance/proc"
 )
 
 // dialed connects to one broker of several.
@@ -165,25 +165,14 @@ type brokerProcess struct {
 	main time.Time // when it was started
 }
 
-// given are the ports that freePort returned: the kernel may offer one again.
-var given sync.Map //nolint:gochecknoglobals // of the whole test program
-
-// freePort returns a port that was free a moment ago, and never the same one.
+// freePort returns a port that nobody else takes before it is used.
 func freePort(t *testing.T) int {
 	t.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if _, twice := given.LoadOrStore(port, true); !twice {
-			return port
-		}
+	port, err := proc.FreePort()
+	if err != nil {
+		t.Fatal(err)
 	}
+	return port
 }
 
 // enrolment is what a broker is told to enrol with.
@@ -355,8 +344,9 @@ func publishUntilMoved(t *testing.T, nc *nats.Conn, b *brokerProcess) (sent int)
 			t.Fatal(err)
 		}
 		if u := nc.ConnectedUrl(); u != "" && u != here {
-			flush(t, nc)
-			return sent + 1
+			// This one is not on its way to who leaves, whatever became of the last.
+			publish(t, nc, "ticks", strconv.Itoa(sent+1))
+			return sent + 2
 		}
 		if time.Now().After(deadline) {
 			t.Fatal("the client did not move")

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 
 const (
 	startTimeout = 60 * time.Second // a loaded machine, not a goal
-	stopTimeout  = 15 * time.Second
+	stopTimeout  = 60 * time.Second // likewise
 	patience     = 30 * time.Second // for what must come, but not at once
 )
 

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -88,9 +89,9 @@ func TestSignUpNeverReplacesWhatExists(t *testing.T) {
 	h.covey("account", "list") // the context kept its key
 }
 
-// natsCLI starts the stock CLI in the background and returns its output lines
-// once it says that it listens.
-func (b *box) natsCLI(creds string, args ...string) *bufio.Scanner {
+// natsCLI starts the stock CLI in the background. It returns once that says that it
+// listens; the channel is closed when it has said a text, or has ended.
+func (b *box) natsCLI(creds, text string, args ...string) <-chan struct{} {
 	b.t.Helper()
 	cmd := exec.CommandContext(b.t.Context(), program(b.t, "nats"), append([]string{"--server", b.NATSURL, "--creds", creds}, args...)...)
 	cmd.Env = b.env
@@ -102,28 +103,26 @@ func (b *box) natsCLI(creds string, args ...string) *bufio.Scanner {
 	if err := cmd.Start(); err != nil {
 		b.t.Fatal(err)
 	}
+	var reader sync.WaitGroup
 	b.t.Cleanup(func() {
 		_ = cmd.Process.Kill()
+		reader.Wait()
 		_ = cmd.Wait()
 	})
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if strings.Contains(lines.Text(), "ubscribing on") || strings.Contains(lines.Text(), "istening on") {
-			return lines
+			said := make(chan struct{})
+			reader.Go(func() {
+				defer close(said)
+				for lines.Scan() && !strings.Contains(lines.Text(), text) {
+				}
+			})
+			return said
 		}
 	}
 	b.t.Fatalf("nats %v ended before it listened", args)
 	return nil
-}
-
-func waitFor(t *testing.T, lines *bufio.Scanner, text string) {
-	t.Helper()
-	for lines.Scan() {
-		if strings.Contains(lines.Text(), text) {
-			return
-		}
-	}
-	t.Fatalf("the nats CLI never printed %q", text)
 }
 
 func TestStockCLIPublishesSubscribesAndRequests(t *testing.T) {
@@ -133,13 +132,20 @@ func TestStockCLIPublishesSubscribesAndRequests(t *testing.T) {
 		who := h.signUp(org)
 		base := []string{"--server", b.NATSURL, "--creds", who.CredsFile}
 
-		sub := b.natsCLI(who.CredsFile, "sub", "greet.>")
-		if o := h.run("nats", append(base, "pub", "greet.world", "hello from "+org)...); o.code != 0 {
-			t.Fatalf("nats pub: %+v", o)
-		}
-		waitFor(t, sub, "hello from "+org)
+		heard := b.natsCLI(who.CredsFile, "hello from "+org, "sub", "greet.>")
+		eventually(t, "nats sub", func() bool { // it says that it subscribes a moment before it does
+			if o := h.run("nats", append(base, "pub", "greet.world", "hello from "+org)...); o.code != 0 {
+				t.Fatalf("nats pub: %+v", o)
+			}
+			select {
+			case <-heard:
+				return true
+			default:
+				return false
+			}
+		})
 
-		b.natsCLI(who.CredsFile, "reply", "price", "42 "+org)
+		b.natsCLI(who.CredsFile, "42 "+org, "reply", "price", "42 "+org)
 		eventually(t, "nats req", func() bool {
 			o := h.run("nats", append(base, "req", "price", "", "--timeout", "2s")...)
 			return o.code == 0 && strings.Contains(o.stdout, "42 "+org)

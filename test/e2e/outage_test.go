@@ -12,17 +12,18 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/coveymq/covey/test/conformance/proc"
 )
 
-// freeAddr returns an address that was free a moment ago.
+// freeAddr returns an address that nobody else takes before it is used.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	addr, err := proc.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return addr
 }
 
 // daemon is a program of a fleet.

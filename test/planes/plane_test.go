@@ -20,6 +20,7 @@ import (
 
 	"github.com/coveymq/covey/controlplane"
 	"github.com/coveymq/covey/internal/testetcd"
+	"github.com/coveymq/covey/test/conformance/proc"
 )
 
 // planeEnv tells this program that it is to be a control plane.
@@ -32,7 +33,7 @@ type planeSpec struct {
 	Dir        string
 	Endpoints  []string
 	LedgerURL  string
-	API, Fleet string // addresses; port 0 is any free one
+	API, Fleet string // addresses
 	Tokens     int    // how many brokers may join
 }
 
@@ -134,7 +135,7 @@ func (p *plane) up() error {
 	}
 	if p.API == "" {
 		p.planeReady = ready
-		p.spec.API, p.spec.Fleet, p.spec.Tokens = ready.API, ready.Fleet, 0
+		p.spec.Tokens = 0
 	}
 	return nil
 }
@@ -180,7 +181,12 @@ func startPlanes(tb testing.TB, n int, spec planeSpec) []*plane {
 	var all []*plane
 	for i := range n {
 		spec.Dir = filepath.Join(tb.TempDir(), "plane")
-		spec.API, spec.Fleet = "127.0.0.1:0", "127.0.0.1:0"
+		for _, addr := range []*string{&spec.API, &spec.Fleet} { // which it has again when it is back
+			var err error
+			if *addr, err = proc.FreeAddr(); err != nil {
+				tb.Fatal(err)
+			}
+		}
 		if i > 0 { // the key that seals secrets comes from the first
 			key, err := os.ReadFile(filepath.Join(all[0].spec.Dir, "custody.key"))
 			if err != nil {
