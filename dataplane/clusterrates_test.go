@@ -2,6 +2,7 @@ package dataplane_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,12 +77,19 @@ func ratesTogether(t *testing.T, brokers []*running, burst int) {
 		return true
 	}
 	eventually(t, "nobody asks, and all have the same", even)
-	// The broker's own clients in the system account are not believed.
+	// Clients in the system account may not say what brokers tell each other: over a
+	// route nobody could tell who said it.
 	forger := dialURL(t, brokers[0], nats.UserInfo("s", "s"))
 	for i := range brokers {
 		must(t, forger.Publish("$SYS.COVEY.RATES", fmt.Appendf(nil, `{"server_id":%q,"accounts":[{"account":"A","gone":true}]}`, pubs[i].ConnectedServerId())))
 	}
 	must(t, forger.Flush())
+	eventually(t, "the forger is told", func() bool {
+		return strings.Contains(fmt.Sprint(forger.LastError()), `Permissions Violation for Publish to "$SYS.COVEY.RATES"`)
+	})
+	if brokers[0].log.says("what is said of accounts' rates makes no sense") {
+		t.Error("what a client said of rates was heard")
+	}
 	admitted := 0
 	for i, nc := range pubs {
 		for range burst {

@@ -331,15 +331,17 @@ func (a *Account) Apply(s *State) {
 	kept := int64(0)
 	for _, m := range members {
 		was := m.Identity()
-		if was == nil {
-			continue // it left just now, to be somebody else
+		if was == nil || was.Account != a {
+			continue // it left just now, to be somebody else, or is that already
 		}
 		is, refusal := s.Fit(was, now)
 		if refusal == nil && s.Limits.Connections != NoLimit && kept >= s.Limits.Connections {
 			refusal = TooManyAccountConnections
 		}
 		if refusal != nil {
-			m.Disconnect(refusal)
+			if m.Identity() == was { // who became somebody else meanwhile was looked at for that
+				m.Disconnect(refusal)
+			}
 			continue
 		}
 		kept++

@@ -102,6 +102,26 @@ func TestOperatorIsBelievedOnlyWithItsRootKey(t *testing.T) {
 	}
 }
 
+// Who is about to leave, and is somebody of another account already, is not what
+// the account's new state judges.
+func TestApplyLeavesAloneWhoIsOfAnotherAccount(t *testing.T) {
+	w := newWorld(t)
+	one, two := w.Account("a"), w.Account("b")
+	w.source.Put(one.Key, one.Token())
+	w.source.Put(two.Key, two.Token())
+	a, b := w.get(t, one.Key), w.get(t, two.Key)
+	m, stays := join(t, a, one.Key, "U-moves", time.Now().Unix(), 0), join(t, a, one.Key, "U-stays", time.Now().Unix(), 0)
+	other := join(t, b, two.Key, "U-moves", time.Now().Unix(), 0).Identity()
+	m.mu.Lock()
+	m.id = other
+	m.mu.Unlock()
+	one.Claims.Limits.Conn = 1
+	w.put(t, one)
+	if m.ended() != nil || m.Identity() != other || stays.ended() != nil {
+		t.Errorf("ended with %v, and who stays with %v", m.ended(), stays.ended())
+	}
+}
+
 // Apply ends exactly those that the new state forbids.
 func TestApplyEndsWhomItMust(t *testing.T) {
 	w := newWorld(t)

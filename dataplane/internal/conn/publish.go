@@ -18,6 +18,7 @@ const (
 	oldGatewayReply = "$GR."
 	serviceReply    = "_R_."
 	raftPrefix      = "$NRG."
+	brokersPrefix   = "$SYS.COVEY."
 	ackPrefix       = "$JS.ACK."
 	requestPrefix   = "$SYS.REQ."
 )
@@ -129,7 +130,8 @@ func reserved(s []byte) bool { return len(s) > 0 && (s[0] == '_' || s[0] == '$')
 
 func (c *Client) reservedSubject(s []byte) bool {
 	return hasPrefix(s, gatewayReply) || hasPrefix(s, oldGatewayReply) ||
-		hasPrefix(s, raftPrefix) && c.identity.Account.Key != c.host.SystemAccount
+		hasPrefix(s, raftPrefix) && c.identity.Account.Key != c.host.SystemAccount ||
+		hasPrefix(s, brokersPrefix) && c.identity.Account.Key == c.host.SystemAccount
 }
 
 func reservedReply(r []byte) bool {

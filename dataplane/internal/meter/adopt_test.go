@@ -78,6 +78,12 @@ func killChild(t *testing.T, dir string, alive time.Duration) (incarnation strin
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A child that has counted nothing leaves nothing.
+	for deadline := time.Now().Add(time.Minute); !counts(filepath.Join(dir, "witness")); <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the child counts nothing")
+		}
+	}
 	kill := time.NewTimer(alive)
 	<-kill.C
 	if err := cmd.Process.Kill(); err != nil {
@@ -92,6 +98,18 @@ func killChild(t *testing.T, dir string, alive time.Duration) (incarnation strin
 		delivered += binary.NativeEndian.Uint64(witness[8*c:])
 	}
 	return strings.TrimSpace(line), delivered
+}
+
+// counts reports whether a connection of the child has counted something: it goes
+// on to the second message when it has counted the first.
+func counts(witness string) bool {
+	text, err := os.ReadFile(witness)
+	for c := range childConns {
+		if err == nil && len(text) >= 8*childConns && binary.NativeEndian.Uint64(text[8*c:]) > 1 {
+			return true
+		}
+	}
+	return false
 }
 
 func TestCountsSurviveKill(t *testing.T) {
