@@ -28,6 +28,9 @@ type (
 	Receipt = fleet.Receipt
 )
 
+// DeliverEvery is the least time between two deliveries to one broker.
+const DeliverEvery = fleet.DeliverEvery
+
 // Summarise says how far a revision is.
 func Summarise(p []Progress, now time.Time) (enforced, done bool) {
 	const revision = 1

@@ -20,8 +20,5 @@ func (s *Service) JoinSecretOK(text string) bool {
 // GarbageAge is how long brokers that are gone stay listed.
 const GarbageAge = garbageAge
 
-// DeliverEvery is the least time between two deliveries to one broker.
-const DeliverEvery = deliverEvery
-
 // PendingMax bounds the claims that wait for one broker.
 const PendingMax = pendingMax

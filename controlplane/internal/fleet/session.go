@@ -14,10 +14,10 @@ import (
 	fleetv1 "github.com/coveymq/covey/proto/covey/fleet/v1"
 )
 
-// deliverEvery is the least time between two deliveries to one broker. However
+// DeliverEvery is the least time between two deliveries to one broker. However
 // fast accounts change, a broker is told so many times a second, each time the
 // latest of every account that it holds.
-const deliverEvery = 20 * time.Millisecond
+const DeliverEvery = 20 * time.Millisecond
 
 // errGoodbye ends a session whose broker serves nobody any more.
 var errGoodbye = errors.New("goodbye")
@@ -106,7 +106,7 @@ func (ses *session) send(ctx context.Context) error {
 
 // pace waits until the next delivery may begin; what comes meanwhile is merged.
 func (ses *session) pace(ctx context.Context) error {
-	timer := time.NewTimer(deliverEvery)
+	timer := time.NewTimer(DeliverEvery)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
