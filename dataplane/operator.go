@@ -2,11 +2,14 @@ package dataplane
 
 import (
 	"context"
+	"crypto/tls"
+	"fmt"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/auth"
 	"github.com/coveymq/covey/dataplane/internal/config"
 	"github.com/coveymq/covey/dataplane/internal/resolver"
+	"github.com/coveymq/covey/dataplane/internal/secure"
 )
 
 // followOperator builds accounts and authentication from what operators signed.
@@ -27,13 +30,29 @@ func (b *Broker) followOperator(ctx context.Context) (err error) {
 	if err := b.resolver.Preload(o.Accounts); err != nil {
 		return err
 	}
+	return b.trust(o)
+}
+
+// trust puts in force whose signatures of accounts count.
+func (b *Broker) trust(o *config.Operator) error {
+	if len(o.Keys) > 0 {
+		b.accounts.SetSigners(o.Keys...)
+		return nil
+	}
 	return b.accounts.SetOperators(o.Tokens...)
 }
 
 func openResolver(ctx context.Context, r *config.Resolver) (*resolver.Resolver, error) {
 	switch {
 	case r.URL != "":
-		return resolver.NewURL(ctx, r.URL)
+		var config *tls.Config
+		if r.TLS != nil {
+			var err error
+			if config, err = secure.LoadClient(*r.TLS); err != nil {
+				return nil, fmt.Errorf("account resolver: %w", err)
+			}
+		}
+		return resolver.NewURL(ctx, r.URL, config)
 	case r.Dir != "":
 		d := resolver.Dir{Path: r.Dir, Limit: r.Limit, TTL: r.TTL, Evict: r.Cache, Removal: r.Removal}
 		if r.Cache && r.Limit == 0 {
@@ -57,7 +76,7 @@ func (b *Broker) ReloadOperator(ctx context.Context, o *config.Operator) error {
 	if b.resolver == nil {
 		return errFixedAccess
 	}
-	if err := b.accounts.SetOperators(o.Tokens...); err != nil {
+	if err := b.trust(o); err != nil {
 		return err
 	}
 	b.accounts.SetVerified(o.Verified)

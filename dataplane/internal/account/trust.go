@@ -46,6 +46,15 @@ func (r *Registry) SetOperators(tokens ...string) error {
 	return nil
 }
 
+// SetSigners takes keys that sign accounts without an operator's JWT.
+func (r *Registry) SetSigners(signers ...string) {
+	keys := make(map[string]bool, len(signers))
+	for _, key := range signers {
+		keys[key] = false
+	}
+	r.setTrust(&trust{root: r.trust.Load().root, keys: keys})
+}
+
 // operatorClaims verifies an operator's JWT, which its root key has to sign.
 func operatorClaims(token string) (*jwt.OperatorClaims, error) {
 	claims, err := jwt.DecodeOperatorClaims(token)

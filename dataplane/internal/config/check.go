@@ -98,7 +98,7 @@ func (f *file) checkSystemAccount() {
 		a.System = ""
 		return
 	}
-	if _, ok := f.defined["operator"]; ok {
+	if _, ok := f.trustRoot(); ok {
 		return
 	}
 	switch {
@@ -129,7 +129,7 @@ func (f *file) checkCovey() {
 	if c.ControlPlane == "" {
 		return
 	}
-	for _, key := range [...]string{"authorization", "accounts", "operator", "no_auth_user", "system_account", "mappings"} {
+	for _, key := range [...]string{"authorization", "accounts", "operator", "trusted_keys", "no_auth_user", "system_account", "mappings"} {
 		if other, ok := f.defined[key]; ok {
 			f.problem(other, "%s is up to the control plane", key)
 		}

@@ -124,8 +124,7 @@ func (f *file) addUnsupported(t table) {
 	t.add(f.unsupported,
 		"gateway", "leaf", "leafnodes", "websocket", "ws", "mqtt",
 		"ocsp", "ocsp_cache", "proxies",
-		"default_js_domain",
-		"trusted", "trusted_keys", "resolver_tls")
+		"default_js_domain")
 	t.add(f.storeDir, "store_dir", "storedir")
 	t.add(f.unsupportedUnless(false), "jetstream")
 	// There is no such cache: a memo of each connection takes its place.

@@ -52,7 +52,6 @@ func TestWhatDoesNotExistYetIsRefusedByName(t *testing.T) {
 	for _, text := range []string{
 		"gateway {}", "leafnodes {}", "websocket {}", "mqtt {}", "tls { cert_store: x }", "tls { ocsp_peer: true }",
 		"jetstream: true", "jetstream {}", "feature_flags { js_ack_fc_v2: true }",
-		"resolver_tls {}", "trusted: x",
 		"authorization { proxy_required: true }",
 	} {
 		if _, err := load(t, text); err == nil || !strings.Contains(err.Error(), "not supported yet") {

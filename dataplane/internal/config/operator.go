@@ -17,7 +17,9 @@ const Level = "2.15.2"
 // addOperator puts in the keys of a broker whose accounts an operator signed.
 func (f *file) addOperator(t table) {
 	t.add(f.seen("operator", f.readOperator), "operator", "operators", "root", "roots", "root_operator", "root_operators")
+	t.add(f.seen("trusted_keys", f.readTrusted), "trusted", "trusted_keys")
 	t.add(f.seen("resolver", f.resolver), "resolver", "account_resolver", "accounts_resolver")
+	t.add(f.seen("resolver_tls", f.resolverTLS), "resolver_tls")
 	t.add(f.seen("resolver_preload", f.readPreload), "resolver_preload")
 	t.add(f.seen("resolver_pinned_accounts", f.readPinned), "resolver_pinned_accounts")
 	t.add(f.seen("default_sentinel", f.str(&f.operator.Sentinel)), "default_sentinel")
@@ -47,6 +49,23 @@ func (f *file) readOperator(n node) {
 		f.operator.Tokens = append(f.operator.Tokens, token)
 		f.systems = append(f.systems, claims.SystemAccount)
 	}
+}
+
+// readTrusted reads the keys that sign accounts, for who has no JWT of an operator.
+func (f *file) readTrusted(n node) {
+	all, ok := f.strs(n)
+	if !ok {
+		return
+	}
+	if len(all) == 0 {
+		f.problem(n, "%s names no key", n.key)
+	}
+	for _, key := range all {
+		if !nkeys.IsValidPublicOperatorKey(key) {
+			f.problem(n, "trust key %q required to be a valid public operator nkey", key)
+		}
+	}
+	f.operator.Keys = all
 }
 
 // jwtPrefix is what every JWT begins with.
@@ -125,11 +144,14 @@ func (f *file) readPinned(n node) {
 
 // checkOperator sees whether what belongs to an operator fits together.
 func (f *file) checkOperator() {
-	n, ok := f.defined["operator"]
+	n, ok := f.trustRoot()
+	if keys, both := f.defined["trusted_keys"]; both && n.key != keys.key {
+		f.problem(keys, "%s and operator cannot both be there: an operator's JWT names its keys", keys.key)
+	}
 	if !ok {
-		for _, key := range [...]string{"resolver", "resolver_preload", "resolver_pinned_accounts", "default_sentinel"} {
+		for _, key := range [...]string{"resolver", "resolver_tls", "resolver_preload", "resolver_pinned_accounts", "default_sentinel"} {
 			if n, ok := f.defined[key]; ok {
-				f.problem(n, "%s needs an operator", key)
+				f.problem(n, "%s needs an operator, or trusted_keys", key)
 			}
 		}
 		return
@@ -139,7 +161,8 @@ func (f *file) checkOperator() {
 	}
 	f.checkOperatorAlone(n)
 	f.checkSentinel()
-	if len(f.operator.Tokens) == 0 {
+	f.checkResolverTLS()
+	if len(f.operator.Tokens)+len(f.operator.Keys) == 0 {
 		return
 	}
 	f.checkOperatorSystem(n)
@@ -151,6 +174,14 @@ func (f *file) checkOperator() {
 		o.Pinned = append(slices.Clone(o.Pinned), o.System)
 	}
 	f.o.Operator = &o
+}
+
+// trustRoot returns what says whose accounts count.
+func (f *file) trustRoot() (n node, ok bool) {
+	if n, ok = f.defined["operator"]; !ok {
+		n, ok = f.defined["trusted_keys"]
+	}
+	return n, ok
 }
 
 // checkOperatorAlone sees that nobody but the operator says who may connect.
@@ -175,7 +206,9 @@ func (f *file) checkOperatorAlone(n node) {
 // checkOperatorSystem sees whether there is one system account, and its claims.
 func (f *file) checkOperatorSystem(n node) {
 	o := &f.operator
-	o.System = f.systems[0]
+	if len(f.systems) > 0 {
+		o.System = f.systems[0]
+	}
 	if s, ok := f.defined["system_account"]; ok {
 		o.System = f.o.Access.System
 		named := slices.ContainsFunc(f.systems, func(key string) bool { return key != "" })

@@ -86,6 +86,8 @@ type Options struct {
 type Operator struct {
 	// Tokens are the JWTs of the operators.
 	Tokens []string
+	// Keys sign accounts where there are no Tokens.
+	Keys []string
 	// Accounts are signed claims in the file, by the account's public key.
 	Accounts map[string]string
 	// Verified knows that their signatures are good.
@@ -104,6 +106,7 @@ type Operator struct {
 // URL and a directory there are no others.
 type Resolver struct {
 	URL   string
+	TLS   *secure.Options // of the URL; nil for what Go does by default
 	Dir   string
 	Cache bool // the directory may forget
 	Limit int

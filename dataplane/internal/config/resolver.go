@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/coveymq/covey/dataplane/internal/resolver"
+	"github.com/coveymq/covey/dataplane/internal/secure"
 )
 
 // urlResolver is how a resolver is written that asks a web server.
@@ -35,6 +36,38 @@ func (f *file) resolver(n node) {
 	}
 	if !inMemory(text) {
 		f.problem(n, "unknown %s %q", n.key, name)
+	}
+}
+
+// resolverTLS reads how the web server is talked to that has the accounts.
+func (f *file) resolverTLS(n node) {
+	o := &secure.Options{}
+	f.operator.Resolver.TLS = o
+	if !f.tlsOptions(n, o, f.addResolverTLS) {
+		return
+	}
+	if _, err := secure.LoadClient(*o); err != nil {
+		f.problem(n, "%v", err)
+	}
+}
+
+// addResolverTLS puts in what is different for who connects to a web server.
+func (f *file) addResolverTLS(t table, o *secure.Options) {
+	t.add(func(n node) {
+		if v, ok := as[bool](&f.reader, n, "a boolean"); ok && v {
+			o.Insecure = true
+			f.warn(n, "whoever answers at the resolver's address is believed to be it")
+		}
+	}, "insecure")
+	t.add(f.refuse("%s has no meaning for an account resolver"),
+		"verify", "verify_and_map", "handshake_first", "first", "immediate", "connection_rate_limit", "pinned_certs", "timeout")
+}
+
+// checkResolverTLS sees whether there is a web server to talk to.
+func (f *file) checkResolverTLS() {
+	n, ok := f.defined["resolver_tls"]
+	if ok && f.operator.Resolver.URL == "" {
+		f.problem(n, "resolver_tls is for a resolver that is a URL")
 	}
 }
 

@@ -33,7 +33,7 @@ func (f *file) refuse(format string) func(node) {
 // clusterTLS reads how routes are encrypted.
 func (f *file) clusterTLS(n node) {
 	o := &secure.Options{}
-	if !f.tlsOptions(n, o, true) {
+	if !f.tlsOptions(n, o, f.addPeerTLS) {
 		return
 	}
 	settings, err := secure.LoadPeer(*o)

@@ -19,7 +19,7 @@ func (f *file) addTLS(t table) {
 func (f *file) tls(n node) {
 	o := &secure.Options{}
 	f.o.TLS = o
-	if !f.tlsOptions(n, o, false) {
+	if !f.tlsOptions(n, o, f.addClientTLS) {
 		return
 	}
 	if _, err := secure.Load(*o); err != nil {
@@ -27,9 +27,9 @@ func (f *file) tls(n node) {
 	}
 }
 
-// tlsOptions reads a block that says how connections are encrypted, clients' or
-// those between brokers. It reports false if there is a problem with it.
-func (f *file) tlsOptions(n node, o *secure.Options, peers bool) bool {
+// tlsOptions reads a block that says how connections are encrypted. Special puts
+// in what not all such blocks have. It reports false if there is a problem.
+func (f *file) tlsOptions(n node, o *secure.Options, special func(table, *secure.Options)) bool {
 	var single secure.KeyPair
 	t := table{}
 	t.add(f.str(&single.CertFile), "cert_file")
@@ -40,15 +40,7 @@ func (f *file) tlsOptions(n node, o *secure.Options, peers bool) bool {
 	f.addCiphers(t, o, n)
 	t.add(func(n node) { f.minVersion(n, o) }, "min_version")
 	t.add(f.secondsOrDuration(&o.Timeout), "timeout")
-	if peers {
-		f.addPeerTLS(t, o)
-	} else {
-		t.add(f.boolean(&o.Verify), "verify")
-		t.add(f.boolean(&o.Map), "verify_and_map")
-		t.add(func(n node) { f.first(n, o) }, "handshake_first", "first", "immediate")
-		t.add(integer(&f.reader, &o.RateLimit, 0, 1<<31), "connection_rate_limit")
-		t.add(f.insecure, "insecure")
-	}
+	special(t, o)
 	t.add(f.unsupportedUnless(false), "ocsp_peer", "verify_cert_and_check_known_urls")
 	t.add(f.unsupported, "cert_store", "cert_match_by", "cert_match", "ca_certs_match", "cert_match_skip_invalid")
 	before := len(f.problems)
@@ -60,6 +52,15 @@ func (f *file) tlsOptions(n node, o *secure.Options, peers bool) bool {
 		o.Certificates = append(o.Certificates, single)
 	}
 	return len(f.problems) == before
+}
+
+// addClientTLS puts in what is for those who are connected to by clients.
+func (f *file) addClientTLS(t table, o *secure.Options) {
+	t.add(f.boolean(&o.Verify), "verify")
+	t.add(f.boolean(&o.Map), "verify_and_map")
+	t.add(func(n node) { f.first(n, o) }, "handshake_first", "first", "immediate")
+	t.add(integer(&f.reader, &o.RateLimit, 0, 1<<31), "connection_rate_limit")
+	t.add(f.insecure, "insecure")
 }
 
 // addPeerTLS puts in what is different between brokers, which always verify each

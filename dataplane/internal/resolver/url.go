@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -28,13 +29,15 @@ var ErrReadOnly = errors.New("resolver_preload needs a resolver that can store a
 //
 // Only the status 404 says that there is no such account. Whatever else is not
 // 200 leaves it open: clients are told to try again.
-func NewURL(ctx context.Context, base string) (*Resolver, error) {
+//
+// Secure is how https is spoken; nil for Go's defaults.
+func NewURL(ctx context.Context, base string, secure *tls.Config) (*Resolver, error) {
 	if !strings.HasSuffix(base, "/") {
 		base += "/"
 	}
 	client := &http.Client{
 		Timeout:   FetchTimeout,
-		Transport: &http.Transport{MaxIdleConns: 10, MaxIdleConnsPerHost: 10, IdleConnTimeout: 30 * time.Second},
+		Transport: &http.Transport{TLSClientConfig: secure, MaxIdleConns: 10, MaxIdleConnsPerHost: 10, IdleConnTimeout: 30 * time.Second},
 	}
 	find := func(ctx context.Context, key string) (string, error) { return get(ctx, client, base, key) }
 	if _, err := find(ctx, ""); err != nil {

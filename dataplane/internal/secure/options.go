@@ -46,7 +46,7 @@ type Options struct {
 	// that begin it within that time.
 	First    bool
 	Fallback time.Duration
-	// Insecure believes any server that one connects to; between brokers only.
+	// Insecure believes any server that one connects to.
 	Insecure bool
 	// AllowPlain admits clients without TLS as well.
 	AllowPlain bool
@@ -135,8 +135,6 @@ func strongest() []tls.CurveID {
 // problem says what is wrong with the options themselves.
 func (o *Options) problem() error {
 	switch {
-	case len(o.Certificates) == 0:
-		return errNoCertificate
 	case o.MinVersion != 0 && o.MinVersion < tls.VersionTLS12:
 		return fmt.Errorf("unsupported minimum TLS version: %s", tls.VersionName(o.MinVersion))
 	case o.Timeout < 0 || o.Fallback < 0 || o.RateLimit < 0:

@@ -32,6 +32,26 @@ type Settings struct {
 
 // Load reads the certificates.
 func Load(o Options) (*Settings, error) {
+	if len(o.Certificates) == 0 {
+		return nil, errNoCertificate
+	}
+	return load(o)
+}
+
+// LoadClient returns how one connects to servers: with a certificate only if the
+// options name one, and to whom the certificates in CAFile vouch for, or the
+// system's.
+func LoadClient(o Options) (*tls.Config, error) {
+	s, err := load(o)
+	if err != nil {
+		return nil, err
+	}
+	s.config.RootCAs, s.config.ClientCAs = s.config.ClientCAs, nil
+	s.config.InsecureSkipVerify = o.Insecure //nolint:gosec // asked for by name, and warned of
+	return s.config, nil
+}
+
+func load(o Options) (*Settings, error) {
 	if err := o.problem(); err != nil {
 		return nil, err
 	}
