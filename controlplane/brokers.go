@@ -101,7 +101,11 @@ func (b brokers) own(ctx context.Context) ([]operation.Broker, error) {
 type counter struct{ *fleet.Service }
 
 // CountConnections asks all brokers that are there.
-func (c counter) CountConnections(ctx context.Context, account, user string) (api.ConnectionCount, error) {
-	n, err := c.Service.CountConnections(ctx, account, user)
+func (c counter) CountConnections(ctx context.Context, of []api.ConnectionSelection) (api.ConnectionCount, error) {
+	all := make([]fleet.Selection, len(of))
+	for i, s := range of {
+		all[i] = fleet.Selection{Account: s.Account, Users: s.Users, Issuers: s.Issuers}
+	}
+	n, err := c.Service.CountConnections(ctx, all)
 	return api.ConnectionCount{Connections: n.Connections, Answered: n.Answered, Missing: n.Missing}, err
 }

@@ -1,6 +1,8 @@
 package controlplane_test
 
 import (
+	"fmt"
+	"path"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -8,6 +10,27 @@ import (
 
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
+
+// shortImpact is an impact in one line.
+func shortImpact(i *apiv1.Impact) string {
+	if i == nil {
+		return "none"
+	}
+	text := fmt.Sprintf("%d connections at %d brokers, %d credentials", i.GetConnections(), i.GetBrokersCounted(), i.GetCredentials())
+	if n := len(i.GetApiKeys()); n > 0 {
+		text += fmt.Sprintf(", %d API keys", n)
+	}
+	for _, a := range i.GetAccounts() {
+		text += fmt.Sprintf(", %d of %s", a.GetConnections(), path.Base(a.GetAccount()))
+	}
+	if i.GetBrokersMissing() != int64(len(i.GetUncountedBrokers())) || i.GetIncomplete() != (i.GetBrokersMissing() > 0) || int64(len(i.GetCredentialNames())) != i.GetCredentials() {
+		text += fmt.Sprintf(", which is not consistent: %v", i)
+	}
+	for _, b := range i.GetUncountedBrokers() {
+		text += fmt.Sprintf(", without %s: %s", b.GetDisplayName(), b.GetReason())
+	}
+	return text
+}
 
 // A dry run counts the connections that the change would end, at real brokers, and
 // the change then ends those: over a limit the newest go first, the oldest stay.
@@ -40,7 +63,7 @@ func TestLoweringALimitClosesTheNewestAsThePreviewSaid(t *testing.T) {
 	// The probes above may take a moment to be gone.
 	eventually(t, func() bool {
 		r := must[*apiv1.SuspendAccountResponse](t, "preview")(owner.accounts.SuspendAccount(ctx, suspend))
-		return proto.Equal(r.GetImpact(), &apiv1.Impact{Connections: 6, BrokersCounted: 2})
+		return shortImpact(r.GetImpact()) == "6 connections at 2 brokers, 2 credentials"
 	})
 	remove := must[*apiv1.DeleteAccountResponse](t, "preview")(owner.accounts.DeleteAccount(ctx, &apiv1.DeleteAccountRequest{Name: acmeAccount, ValidateOnly: true}))
 	if remove.GetImpact().GetConnections() != 6 {
@@ -82,7 +105,7 @@ func TestAPreviewWithoutBrokersIsEmpty(t *testing.T) {
 	p := start(t, t.TempDir())
 	_, owner := p.signUp(t, "acme")
 	r := must[*apiv1.SuspendAccountResponse](t, "preview")(owner.accounts.SuspendAccount(t.Context(), &apiv1.SuspendAccountRequest{Name: acmeAccount, ValidateOnly: true}))
-	if !proto.Equal(r.GetImpact(), &apiv1.Impact{}) {
+	if shortImpact(r.GetImpact()) != "0 connections at 0 brokers, 1 credentials" {
 		t.Errorf("with no broker: %v", r.GetImpact())
 	}
 }

@@ -99,15 +99,21 @@ func (p *plane) stock(t *testing.T) judge {
 // broker is a Covey broker that is enrolled.
 func (p *plane) broker(t *testing.T) judge {
 	t.Helper()
+	return p.brokerAt(t, "test", p.FleetAddr())
+}
+
+// brokerAt is a broker with a name that finds the fleet service at an address.
+func (p *plane) brokerAt(t *testing.T, name, fleet string) judge {
+	t.Helper()
 	token, err := p.JoinToken(t.Context(), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b, err := dataplane.New(t.Context(), dataplane.Config{
-		Host: "127.0.0.1", MonitorAddr: "127.0.0.1:0", ServerName: "test", Version: "test", StateDir: t.TempDir(),
+		Host: "127.0.0.1", MonitorAddr: "127.0.0.1:0", ServerName: name, Version: "test", StateDir: t.TempDir(),
 		Drain: dataplane.Drain{Grace: time.Millisecond}, Logger: slog.New(slog.DiscardHandler),
 		ControlPlane: &dataplane.ControlPlane{
-			FleetAddr: p.FleetAddr(), OTLPAddr: p.OTLPAddr(), OperatorPublicKey: p.OperatorPublicKey(), JoinToken: dataplane.JoinToken(token),
+			FleetAddr: fleet, OTLPAddr: p.OTLPAddr(), OperatorPublicKey: p.OperatorPublicKey(), JoinToken: dataplane.JoinToken(token),
 		},
 	})
 	if err != nil {

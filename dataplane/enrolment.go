@@ -154,9 +154,9 @@ func (s sink) ApplyAccount(key, token string, revision int64) error {
 }
 
 // Connections counts the clients of an account that is loaded.
-func (s sink) Connections(key, user string) int64 {
+func (s sink) Connections(key string, users, issuers []string) int64 {
 	if a := s.e.accounts.Loaded(key); a != nil {
-		return int64(a.MembersOf(user))
+		return int64(a.MembersOf(users, issuers))
 	}
 	return 0
 }

@@ -87,6 +87,16 @@ func (s *accountService) UpdateAccount(ctx context.Context, req *apiv1.UpdateAcc
 	if n.account == "" {
 		return nil, errs.New(errs.Invalid, "INVALID_NAME", "account.name names no account").WithField("account.name")
 	}
+	resp, t, err := s.updateAccount(ctx, n, req)
+	if err == nil && req.GetValidateOnly() {
+		resp.Impact, err = s.impact(ctx, t)
+	}
+	return resp, err
+}
+
+// updateAccount changes one account, and says of a dry run whom that would touch.
+func (s *accountService) updateAccount(ctx context.Context, n name, req *apiv1.UpdateAccountRequest) (*apiv1.UpdateAccountResponse, touched, error) {
+	var t touched
 	resp, err := write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.UpdateAccountResponse, error) {
 		out, err := s.tenancy.UpdateAccount(ctx, tx, "UpdateAccount", n.account, req.GetAccount().GetEtag(), func(f *tenancy.AccountFields) error {
 			return applyMask(f, req.GetAccount(), req.GetUpdateMask().GetPaths())
@@ -98,15 +108,12 @@ func (s *accountService) UpdateAccount(ctx context.Context, req *apiv1.UpdateAcc
 		if out.Operation != nil {
 			resp.Operation = operationProto(n.organization, *out.Operation)
 		}
-		return resp, nil
-	})
-	if err != nil || !req.GetValidateOnly() {
+		if req.GetValidateOnly() {
+			t, err = touchesConnections(ctx, tx, out.Account)
+		}
 		return resp, err
-	}
-	if limits := resp.GetAccount().GetLimits(); limits != nil && limits.Connections != nil {
-		resp.Impact, err = s.impact(ctx, resp.GetAccount().GetPublicKey(), "", limits.GetConnections())
-	}
-	return resp, err
+	})
+	return resp, t, err
 }
 
 // applyMask puts the fields that a mask names into f. "*" names them all.
@@ -166,7 +173,7 @@ func (s *accountService) SuspendAccount(ctx context.Context, req *apiv1.SuspendA
 	if err != nil {
 		return nil, err
 	}
-	resp, err := write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.SuspendAccountResponse, error) {
+	return preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.SuspendAccountResponse, error) {
 		out, err := s.tenancy.SetSuspended(ctx, tx, "SuspendAccount", n.account, req.GetEtag(), true)
 		if err != nil {
 			return nil, err
@@ -174,12 +181,13 @@ func (s *accountService) SuspendAccount(ctx context.Context, req *apiv1.SuspendA
 		return &apiv1.SuspendAccountResponse{
 			Account: accountProto(n.organization, out.Account), Operation: operationProto(n.organization, *out.Operation),
 		}, nil
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		a, err := tx.Account(ctx, n.account)
+		if err != nil {
+			return touched{}, err
+		}
+		return s.touchesAccount(ctx, tx.View, a)
 	})
-	if err != nil || !req.GetValidateOnly() {
-		return resp, err
-	}
-	resp.Impact, err = s.impact(ctx, resp.GetAccount().GetPublicKey(), "", 0)
-	return resp, err
 }
 
 // ResumeAccount implements apiv1.AccountServiceServer.
@@ -209,7 +217,7 @@ func (s *accountService) DeleteAccount(ctx context.Context, req *apiv1.DeleteAcc
 	if req.RetentionSeconds != nil {
 		retention = seconds(req.GetRetentionSeconds())
 	}
-	resp, err := write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DeleteAccountResponse, error) {
+	return preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DeleteAccountResponse, error) {
 		out, err := s.tenancy.DeleteAccount(ctx, tx, "DeleteAccount", n.account, req.GetEtag(), retention)
 		if err != nil {
 			return nil, err
@@ -217,12 +225,13 @@ func (s *accountService) DeleteAccount(ctx context.Context, req *apiv1.DeleteAcc
 		return &apiv1.DeleteAccountResponse{
 			Account: accountProto(n.organization, out.Account), Operation: operationProto(n.organization, *out.Operation),
 		}, nil
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		a, err := tx.Account(ctx, n.account)
+		if err != nil {
+			return touched{}, err
+		}
+		return s.touchesAccount(ctx, tx.View, a)
 	})
-	if err != nil || !req.GetValidateOnly() {
-		return resp, err
-	}
-	resp.Impact, err = s.impact(ctx, resp.GetAccount().GetPublicKey(), "", 0)
-	return resp, err
 }
 
 // UndeleteAccount implements apiv1.AccountServiceServer.
@@ -262,8 +271,14 @@ func (s *accountService) PurgeAccount(ctx context.Context, req *apiv1.PurgeAccou
 			etag = "" // it was compared by the first stage
 		}
 	}
-	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.PurgeAccountResponse, error) {
+	return preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.PurgeAccountResponse, error) {
 		op, err := s.tenancy.PurgeAccount(ctx, tx, "PurgeAccount", n.account, etag)
 		return &apiv1.PurgeAccountResponse{Operation: operationProto(n.organization, op)}, err
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		a, err := tx.Account(ctx, n.account)
+		if err != nil {
+			return touched{}, err
+		}
+		return s.touchesAccount(ctx, tx.View, a)
 	})
 }

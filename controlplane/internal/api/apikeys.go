@@ -120,16 +120,24 @@ func (s *apiKeys) RotateAPIKey(ctx context.Context, req *apiv1.RotateAPIKeyReque
 		d := seconds(req.GetOverlapSeconds())
 		overlap = &d
 	}
-	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.RotateAPIKeyResponse, error) {
+	after := false // the old key is accepted for a time
+	return preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.RotateAPIKeyResponse, error) {
 		made, err := s.tenancy.RotateKey(ctx, tx, callerOf(ctx), n.holder(), n.apiKey, req.GetEtag(), overlap, seconds(req.GetTtlSeconds()))
 		if err != nil {
 			return nil, err
 		}
+		after = !tenancy.KeyExpired(made.Rotated, tx.Now)
 		resp := &apiv1.RotateAPIKeyResponse{ApiKey: apiKeyProto(made.Key, tx.Now), Rotated: apiKeyProto(made.Rotated, tx.Now)}
 		if !req.GetValidateOnly() {
 			resp.Secret = made.Token.Reveal()
 		}
 		return resp, nil
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		if after {
+			return touched{}, nil
+		}
+		k, err := tx.Key(ctx, n.holder(), n.apiKey)
+		return touched{apiKeys: acceptedKey(k, tx.Now)}, err
 	})
 }
 
@@ -139,9 +147,12 @@ func (s *apiKeys) DisableAPIKey(ctx context.Context, req *apiv1.DisableAPIKeyReq
 	if err != nil {
 		return nil, err
 	}
-	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DisableAPIKeyResponse, error) {
+	return preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DisableAPIKeyResponse, error) {
 		k, err := s.tenancy.SetKeyDisabled(ctx, tx, callerOf(ctx), n.holder(), n.apiKey, req.GetEtag(), true)
 		return &apiv1.DisableAPIKeyResponse{ApiKey: apiKeyProto(k, tx.Now)}, err
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		k, err := tx.Key(ctx, n.holder(), n.apiKey)
+		return touched{apiKeys: acceptedKey(k, tx.Now)}, err
 	})
 }
 
@@ -163,8 +174,11 @@ func (s *apiKeys) DeleteAPIKey(ctx context.Context, req *apiv1.DeleteAPIKeyReque
 	if err != nil {
 		return nil, err
 	}
-	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DeleteAPIKeyResponse, error) {
+	return preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DeleteAPIKeyResponse, error) {
 		err := s.tenancy.DeleteKey(ctx, tx, callerOf(ctx), n.holder(), n.apiKey, req.GetEtag())
 		return &apiv1.DeleteAPIKeyResponse{}, err
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		k, err := tx.Key(ctx, n.holder(), n.apiKey)
+		return touched{apiKeys: acceptedKey(k, tx.Now)}, err
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
 	"github.com/coveymq/covey/internal/errs"
@@ -57,20 +58,28 @@ func (s *accountService) BatchUpdateAccounts(ctx context.Context, req *apiv1.Bat
 		ids[i], seen[n.account] = n.account, true
 	}
 	resp := &apiv1.BatchUpdateAccountsResponse{}
+	var all touched
 	for i, r := range req.GetRequests() {
-		changed, err := s.UpdateAccount(ctx, &apiv1.UpdateAccountRequest{
+		n := name{organization: strings.TrimPrefix(req.GetParent(), "organizations/"), account: ids[i]}
+		changed, t, err := s.updateAccount(ctx, n, &apiv1.UpdateAccountRequest{
 			Account: r.GetAccount(), UpdateMask: r.GetUpdateMask(),
 			RequestId: req.GetRequestId() + "/" + ids[i], ValidateOnly: req.GetValidateOnly(),
 		})
 		if err != nil {
 			return nil, batchError(err, i, ids[i], len(ids), "changed", req.GetValidateOnly())
 		}
+		all.clients = append(all.clients, t.clients...)
 		resp.Accounts = append(resp.Accounts, changed.GetAccount())
 		if changed.GetOperation() != nil {
 			resp.Operation = changed.GetOperation()
 		}
 	}
-	return resp, nil
+	if !req.GetValidateOnly() {
+		return resp, nil
+	}
+	var err error
+	resp.Impact, err = s.impact(ctx, all)
+	return resp, err
 }
 
 // batchError says at which account a batch stopped, and what to do.

@@ -13,6 +13,7 @@ import (
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/internal/errs"
 	adminv1 "github.com/coveymq/covey/proto/covey/admin/v1"
+	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
 
 const brokerNames = "brokers/"
@@ -71,10 +72,14 @@ func (s *brokerService) DrainBroker(ctx context.Context, req *adminv1.DrainBroke
 	if err != nil {
 		return nil, err
 	}
-	return write(ctx, s.Server, req, "", func(ctx context.Context, tx *store.Tx) (*adminv1.DrainBrokerResponse, error) {
+	resp, err := write(ctx, s.Server, req, "", func(ctx context.Context, tx *store.Tx) (*adminv1.DrainBrokerResponse, error) {
 		b.Draining = true
 		return &adminv1.DrainBrokerResponse{Broker: brokerProto(b, tx.Now)}, want(ctx, tx, b, req.GetReason(), false)
 	})
+	if err == nil && req.GetValidateOnly() {
+		resp.Impact = brokerImpact(b, time.Now())
+	}
+	return resp, err
 }
 
 // UndrainBroker implements covey.admin.v1.
@@ -95,10 +100,29 @@ func (s *brokerService) RevokeBroker(ctx context.Context, req *adminv1.RevokeBro
 	if err != nil {
 		return nil, err
 	}
-	return write(ctx, s.Server, req, "", func(ctx context.Context, tx *store.Tx) (*adminv1.RevokeBrokerResponse, error) {
+	resp, err := write(ctx, s.Server, req, "", func(ctx context.Context, tx *store.Tx) (*adminv1.RevokeBrokerResponse, error) {
 		b.Revoked = true
 		return &adminv1.RevokeBrokerResponse{Broker: brokerProto(b, tx.Now)}, want(ctx, tx, b, req.GetReason(), true)
 	})
+	if err == nil && req.GetValidateOnly() {
+		resp.Impact = brokerImpact(b, time.Now())
+	}
+	return resp, err
+}
+
+// brokerImpact is what it means when a broker lets go of its clients, as many as it
+// said that it has.
+func brokerImpact(b operation.Broker, now time.Time) *apiv1.Impact {
+	none := int64(0)
+	out := &apiv1.Impact{Credentials: &none}
+	switch why := uncounted(b, false, now); {
+	case b.Leased:
+		out.Connections, out.BrokersCounted = b.Connections, 1
+	case why != "":
+		out.Connections, out.BrokersMissing, out.Incomplete = b.Connections, 1, true
+		out.UncountedBrokers = []*apiv1.UncountedBroker{{Broker: b.ID, DisplayName: b.ServerName, Reason: why}}
+	}
+	return out
 }
 
 // want writes down what a broker is to do.

@@ -116,25 +116,18 @@ func (s *credentials) RevokeCredential(ctx context.Context, req *apiv1.RevokeCre
 	if err != nil {
 		return nil, err
 	}
-	account := ""
-	resp, err := write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.RevokeCredentialResponse, error) {
+	public := ""
+	return preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.RevokeCredentialResponse, error) {
 		out, err := s.tenancy.RevokeCredential(ctx, tx, "RevokeCredential", n.account, n.user, n.credential, req.GetEtag())
 		if err != nil {
 			return nil, err
 		}
-		a, err := tx.Account(ctx, n.account)
-		if err != nil {
-			return nil, err
-		}
-		account = a.PublicKey
+		public = out.Credential.PublicKey
 		return &apiv1.RevokeCredentialResponse{
 			Credential: credentialProto(n.organization, out.Credential, tenancy.Revoked),
 			Operation:  operationProto(n.organization, out.Operation),
 		}, nil
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		return s.touchesCredentials(ctx, tx.View, n.account, n.user, func(c store.Credential) bool { return c.PublicKey == public })
 	})
-	if err != nil || !req.GetValidateOnly() {
-		return resp, err
-	}
-	resp.Impact, err = s.impact(ctx, account, resp.GetCredential().GetPublicKey(), 0)
-	return resp, err
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/coveymq/covey/accounts"
@@ -161,7 +162,8 @@ func (s *exports) UpdateExport(ctx context.Context, req *apiv1.UpdateExportReque
 		return nil, err
 	}
 	change := func(f *tenancy.ExportFields) error { return maskExport(f, fields, req.GetUpdateMask().GetPaths()) }
-	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.UpdateExportResponse, error) {
+	var broken []string
+	return preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.UpdateExportResponse, error) {
 		out, err := s.tenancy.UpdateExport(ctx, tx, "UpdateExport", n.account, n.export, in.GetEtag(), change)
 		if err != nil {
 			return nil, err
@@ -170,8 +172,11 @@ func (s *exports) UpdateExport(ctx context.Context, req *apiv1.UpdateExportReque
 			Export: exportProto(n.organization, out.Export), Operation: operationProto(n.organization, *out.Operation),
 			BrokenImports: s.reachable(ctx, n.organization, out.Broken),
 		}
+		broken = resp.GetBrokenImports()
 		resp.Export.Imports = s.reachable(ctx, n.organization, out.Importers)
 		return resp, nil
+	}, func(context.Context, *store.Tx) (touched, error) {
+		return touched{dependents: broken}, nil
 	})
 }
 
@@ -209,7 +214,8 @@ func (s *exports) DeleteExport(ctx context.Context, req *apiv1.DeleteExportReque
 	if err != nil {
 		return nil, err
 	}
-	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DeleteExportResponse, error) {
+	var broken []string
+	return preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DeleteExportResponse, error) {
 		out, err := s.tenancy.DeleteExport(ctx, tx, "DeleteExport", n.account, n.export, req.GetEtag(), req.GetForce())
 		if err != nil {
 			return nil, err
@@ -220,6 +226,9 @@ func (s *exports) DeleteExport(ctx context.Context, req *apiv1.DeleteExportReque
 		for _, o := range out.Revoked {
 			resp.RevokedOffers = append(resp.RevokedOffers, tenancy.OfferName(o))
 		}
+		broken = slices.Concat(resp.GetBrokenImports(), resp.GetRevokedOffers())
 		return resp, nil
+	}, func(context.Context, *store.Tx) (touched, error) {
+		return touched{dependents: broken}, nil
 	})
 }

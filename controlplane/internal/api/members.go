@@ -104,8 +104,10 @@ func (s *members) DeleteMember(ctx context.Context, req *apiv1.DeleteMemberReque
 	if err != nil {
 		return nil, err
 	}
-	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DeleteMemberResponse, error) {
+	return preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DeleteMemberResponse, error) {
 		err := s.tenancy.DeleteMember(ctx, tx, callerOf(ctx), n.member, req.GetEtag())
 		return &apiv1.DeleteMemberResponse{}, err
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		return touchesHolder(ctx, tx.View, n.holder(), tx.Now)
 	})
 }

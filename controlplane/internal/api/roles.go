@@ -163,8 +163,14 @@ func (s *roles) DeleteRole(ctx context.Context, req *apiv1.DeleteRoleRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DeleteRoleResponse, error) {
+	return preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DeleteRoleResponse, error) {
 		op, err := s.tenancy.DeleteRole(ctx, tx, "DeleteRole", n.account, n.role, req.GetEtag())
 		return &apiv1.DeleteRoleResponse{Operation: operationProto(n.organization, op)}, err
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		r, err := tx.Role(ctx, n.account, n.role)
+		if err != nil {
+			return touched{}, err
+		}
+		return s.touchesKeys(ctx, tx.View, n.account, tenancy.LiveKeys(r))
 	})
 }

@@ -134,7 +134,8 @@ func (s *serviceAccounts) UpdateServiceAccount(ctx context.Context, req *apiv1.U
 	if err != nil {
 		return nil, err
 	}
-	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.UpdateServiceAccountResponse, error) {
+	disabled := false
+	return preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.UpdateServiceAccountResponse, error) {
 		a, err := s.tenancy.UpdateServiceAccount(ctx, tx, callerOf(ctx), n.serviceAccount, in.GetEtag(), func(f *tenancy.ServiceAccountFields) error {
 			for _, path := range req.GetUpdateMask().GetPaths() {
 				switch path {
@@ -156,7 +157,13 @@ func (s *serviceAccounts) UpdateServiceAccount(ctx context.Context, req *apiv1.U
 		if err != nil {
 			return nil, err
 		}
+		disabled = a.Disabled
 		return &apiv1.UpdateServiceAccountResponse{ServiceAccount: serviceAccountProto(n.organization, a)}, nil
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		if !disabled {
+			return touched{}, nil
+		}
+		return touchesHolder(ctx, tx.View, n.holder(), tx.Now)
 	})
 }
 
@@ -166,8 +173,10 @@ func (s *serviceAccounts) DeleteServiceAccount(ctx context.Context, req *apiv1.D
 	if err != nil {
 		return nil, err
 	}
-	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DeleteServiceAccountResponse, error) {
+	return preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DeleteServiceAccountResponse, error) {
 		err := s.tenancy.DeleteServiceAccount(ctx, tx, callerOf(ctx), n.serviceAccount, req.GetEtag())
 		return &apiv1.DeleteServiceAccountResponse{}, err
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		return touchesHolder(ctx, tx.View, n.holder(), tx.Now)
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/coveymq/covey/controlplane/internal/operation"
 	"github.com/coveymq/covey/controlplane/internal/store"
+	"github.com/coveymq/covey/controlplane/internal/tenancy"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
 
@@ -48,12 +49,14 @@ func (s *roles) RetireKey(ctx context.Context, req *apiv1.RetireKeyRequest) (*ap
 	if err != nil {
 		return nil, err
 	}
-	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.RetireKeyResponse, error) {
+	return preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.RetireKeyResponse, error) {
 		out, err := s.tenancy.RetireKey(ctx, tx, "RetireKey", n.account, n.role, req.GetEtag(), req.GetPublicKey(), req.GetForce())
 		role, op := n.roleChange(out)
 		return &apiv1.RetireKeyResponse{
 			Role: role, Operation: op, Dependents: n.firstDependents(out.Dependents), DependentCount: count(out.Dependents),
 		}, err
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		return s.touchesKeys(ctx, tx.View, n.account, []string{req.GetPublicKey()})
 	})
 }
 
@@ -63,12 +66,18 @@ func (s *roles) RotateKeyNow(ctx context.Context, req *apiv1.RotateKeyNowRequest
 	if err != nil {
 		return nil, err
 	}
-	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.RotateKeyNowResponse, error) {
+	return preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.RotateKeyNowResponse, error) {
 		out, err := s.tenancy.RotateKeyNow(ctx, tx, "RotateKeyNow", n.account, n.role, req.GetEtag())
 		role, op := n.roleChange(out)
 		return &apiv1.RotateKeyNowResponse{
 			Role: role, Operation: op, Dependents: n.firstDependents(out.Dependents), DependentCount: count(out.Dependents),
 		}, err
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		r, err := tx.Role(ctx, n.account, n.role)
+		if err != nil {
+			return touched{}, err
+		}
+		return s.touchesKeys(ctx, tx.View, n.account, tenancy.LiveKeys(r))
 	})
 }
 

@@ -19,12 +19,14 @@ func (s *staffOrganizations) SuspendOrganization(ctx context.Context, req *admin
 	if err != nil {
 		return nil, err
 	}
-	resp, err := write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*adminv1.SuspendOrganizationResponse, error) {
+	resp, err := preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*adminv1.SuspendOrganizationResponse, error) {
 		o, op, err := s.tenancy.SuspendOrganization(ctx, tx, "SuspendOrganization", req.GetEtag(), req.GetReason())
 		if err != nil {
 			return nil, err
 		}
 		return &adminv1.SuspendOrganizationResponse{Organization: organizationProto(o), Operation: operationProto(n.organization, op)}, nil
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		return s.touchesOrganization(ctx, tx.View)
 	})
 	if err == nil {
 		s.spread(ctx, n.organization, resp.GetOperation())

@@ -56,12 +56,14 @@ func (s *staffPlans) UpdatePlan(ctx context.Context, req *adminv1.UpdatePlanRequ
 	if err := impacts.Refusal(req.GetAcceptLowering()); err != nil && !req.GetValidateOnly() {
 		return nil, err
 	}
-	resp, err := write(ctx, s.Server, req, "", func(ctx context.Context, tx *store.Tx) (*adminv1.UpdatePlanResponse, error) {
+	resp, err := preview(ctx, s.Server, req, "", func(ctx context.Context, tx *store.Tx) (*adminv1.UpdatePlanResponse, error) {
 		p, err := s.tenancy.UpdatePlan(ctx, tx, id, req.GetPlan().GetEtag(), change)
 		if err != nil {
 			return nil, err
 		}
 		return &adminv1.UpdatePlanResponse{Plan: planProto(p), Impacts: impactsProto(impacts)}, nil
+	}, func(context.Context, *store.Tx) (touched, error) {
+		return overLimits(impacts), nil
 	})
 	if err != nil || req.GetValidateOnly() {
 		return resp, err
@@ -109,11 +111,13 @@ func (s *staffPlans) AssignPlan(ctx context.Context, req *adminv1.AssignPlanRequ
 	if err != nil {
 		return nil, err
 	}
-	resp, err := write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*adminv1.AssignPlanResponse, error) {
+	var impacts tenancy.Impacts
+	resp, err := preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*adminv1.AssignPlanResponse, error) {
 		out, err := s.tenancy.AssignPlan(ctx, tx, "AssignPlan", planID(req.GetPlan()), req.GetAcceptLowering(), req.GetValidateOnly())
 		if err != nil {
 			return nil, err
 		}
+		impacts = out.Impacts
 		plan, err := organizationPlan(ctx, tx, n.organization, out.Terms, tx.Now)
 		if err != nil {
 			return nil, err
@@ -121,6 +125,8 @@ func (s *staffPlans) AssignPlan(ctx context.Context, req *adminv1.AssignPlanRequ
 		return &adminv1.AssignPlanResponse{
 			OrganizationPlan: plan, Impacts: impactsProto(out.Impacts), Operation: operationOrNil(n.organization, out.Operation),
 		}, nil
+	}, func(context.Context, *store.Tx) (touched, error) {
+		return overLimits(impacts), nil
 	})
 	if err == nil {
 		s.spread(ctx, n.organization, resp.GetOperation())
@@ -153,15 +159,19 @@ func (s *staffPlans) SetQuotaOverride(ctx context.Context, req *adminv1.SetQuota
 	if t := req.GetExpireTime(); t != nil {
 		in.Expires = t.AsTime()
 	}
-	resp, err := write(ctx, s.Server, req, organization, func(ctx context.Context, tx *store.Tx) (*adminv1.SetQuotaOverrideResponse, error) {
+	var impacts tenancy.Impacts
+	resp, err := preview(ctx, s.Server, req, organization, func(ctx context.Context, tx *store.Tx) (*adminv1.SetQuotaOverrideResponse, error) {
 		o, out, err := s.tenancy.SetOverride(ctx, tx, "SetQuotaOverride", in)
 		if err != nil {
 			return nil, err
 		}
+		impacts = out.Impacts
 		return &adminv1.SetQuotaOverrideResponse{
 			QuotaOverride: overrideProto(organization, account, limit, o, tx.Now), Impacts: impactsProto(out.Impacts),
 			Operation: operationOrNil(organization, out.Operation),
 		}, nil
+	}, func(context.Context, *store.Tx) (touched, error) {
+		return overLimits(impacts), nil
 	})
 	if err == nil {
 		s.spread(ctx, organization, resp.GetOperation())
@@ -176,12 +186,16 @@ func (s *staffPlans) DeleteQuotaOverride(ctx context.Context, req *adminv1.Delet
 		return nil, err
 	}
 	in := tenancy.NewOverride{Account: account, Limit: limit, Accept: req.GetAcceptLowering(), Dry: req.GetValidateOnly()}
-	resp, err := write(ctx, s.Server, req, organization, func(ctx context.Context, tx *store.Tx) (*adminv1.DeleteQuotaOverrideResponse, error) {
+	var impacts tenancy.Impacts
+	resp, err := preview(ctx, s.Server, req, organization, func(ctx context.Context, tx *store.Tx) (*adminv1.DeleteQuotaOverrideResponse, error) {
 		out, err := s.tenancy.RemoveOverride(ctx, tx, "DeleteQuotaOverride", in)
 		if err != nil {
 			return nil, err
 		}
+		impacts = out.Impacts
 		return &adminv1.DeleteQuotaOverrideResponse{Impacts: impactsProto(out.Impacts), Operation: operationOrNil(organization, out.Operation)}, nil
+	}, func(context.Context, *store.Tx) (touched, error) {
+		return overLimits(impacts), nil
 	})
 	if err == nil {
 		s.spread(ctx, organization, resp.GetOperation())

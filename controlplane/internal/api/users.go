@@ -83,18 +83,25 @@ func (s *users) UpdateUser(ctx context.Context, req *apiv1.UpdateUserRequest) (*
 	if n.user == "" || n.credential != "" {
 		return nil, errs.New(errs.Invalid, "INVALID_NAME", "user.name names no user").WithField("user.name")
 	}
-	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.UpdateUserResponse, error) {
+	revoked := false
+	return preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.UpdateUserResponse, error) {
 		out, err := s.tenancy.UpdateUser(ctx, tx, "UpdateUser", n.account, n.user, in.GetEtag(), req.GetKeepCredentials(), func(f *tenancy.UserFields) error {
 			return applyUserMask(f, in, req.GetUpdateMask().GetPaths())
 		})
 		if err != nil {
 			return nil, err
 		}
+		revoked = out.Revoked > 0
 		resp := &apiv1.UpdateUserResponse{User: userProto(n.organization, out.User), RevokedCredentials: int32(out.Revoked)} //nolint:gosec // bounded by the records kept
 		if out.Operation != nil {
 			resp.Operation = operationProto(n.organization, *out.Operation)
 		}
 		return resp, nil
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		if !revoked {
+			return touched{}, nil
+		}
+		return s.touchesUser(ctx, tx.View, n.account, n.user)
 	})
 }
 
@@ -138,12 +145,14 @@ func (s *users) SuspendUser(ctx context.Context, req *apiv1.SuspendUserRequest) 
 	if err != nil {
 		return nil, err
 	}
-	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.SuspendUserResponse, error) {
+	return preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.SuspendUserResponse, error) {
 		out, err := s.tenancy.SetUserSuspended(ctx, tx, "SuspendUser", n.account, n.user, req.GetEtag(), true)
 		if err != nil {
 			return nil, err
 		}
 		return &apiv1.SuspendUserResponse{User: userProto(n.organization, out.User), Operation: operationProto(n.organization, *out.Operation)}, nil
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		return s.touchesUser(ctx, tx.View, n.account, n.user)
 	})
 }
 
@@ -168,7 +177,7 @@ func (s *users) DeleteUser(ctx context.Context, req *apiv1.DeleteUserRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DeleteUserResponse, error) {
+	return preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.DeleteUserResponse, error) {
 		op, err := s.tenancy.DeleteUser(ctx, tx, "DeleteUser", n.account, n.user, req.GetEtag())
 		if err != nil {
 			return nil, err
@@ -178,5 +187,7 @@ func (s *users) DeleteUser(ctx context.Context, req *apiv1.DeleteUserRequest) (*
 			resp.Operation = operationProto(n.organization, *op)
 		}
 		return resp, nil
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		return s.touchesUser(ctx, tx.View, n.account, n.user)
 	})
 }

@@ -5,6 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,70 +22,113 @@ const (
 	askPrefix    = root + "fleet/ask/"
 	answerPrefix = root + "fleet/answer/"
 
-	askLife   = 10 * time.Second // what is left of a question goes by itself
-	askWithin = 2 * time.Second  // for all brokers together
-	asksMax   = 64               // that wait for one broker
+	askLife       = 10 * time.Second       // what is left of a question goes by itself
+	askWithin     = 2 * time.Second        // for all brokers together
+	askWithinPart = 100 * time.Millisecond // more, for each further part
+	askWithinMax  = 8 * time.Second
+	asksMax       = 64  // that wait for one broker
+	selectionsMax = 500 // of one part of a question
 )
 
-// Count is how many connections something has at the brokers that answered.
-type Count struct {
-	Connections int64
-	Answered    int // brokers
-	Missing     int // brokers that hold a lease and did not answer in time
+// Selection is whose connections are counted: those of users of an account and
+// those whose JWTs keys have signed, or all of the account without either.
+type Selection struct {
+	Account string   `json:"account"`
+	Users   []string `json:"users,omitempty"`
+	Issuers []string `json:"issuers,omitempty"`
 }
 
-// ask is a question to all brokers, whichever control plane they attend.
+// Count is how many connections selections have at the brokers that answered.
+type Count struct {
+	Connections []int64  // of each selection
+	Answered    []string // brokers
+	Missing     []string // brokers that hold a lease and did not answer in time
+}
+
+// ask is a part of a question to all brokers, whichever control plane they attend.
 type ask struct {
-	Account string           `json:"account"`
-	User    string           `json:"user,omitempty"` // only its connections
-	Lease   clientv3.LeaseID `json:"lease"`          // answers go with it
+	Of    []Selection      `json:"of"`
+	Lease clientv3.LeaseID `json:"lease"` // answers go with it
 
 	id string
 }
 
 type counted struct {
-	Connections int64 `json:"connections"`
+	Counts []int64 `json:"counts"` // of each selection; none from a broker that knows of none
 }
 
-// CountConnections asks all brokers that hold a lease how many connections an
-// account, or one user of it, has. It costs one write for each of them.
-func (s *Service) CountConnections(ctx context.Context, account, user string) (Count, error) {
-	ctx, cancel := context.WithTimeout(ctx, askWithin)
+// CountConnections asks all brokers that hold a lease how many connections there
+// are. It costs one write for each of them, for every few hundred selections.
+func (s *Service) CountConnections(ctx context.Context, of []Selection) (Count, error) {
+	parts := slices.Collect(slices.Chunk(of, selectionsMax))
+	q := question{parts: parts, out: Count{Connections: make([]int64, len(of))}, waits: map[string]int{}, seen: map[string]bool{}}
+	ctx, cancel := context.WithTimeout(ctx, min(askWithin+askWithinPart*time.Duration(len(parts)), askWithinMax))
 	defer cancel()
+	there, err := s.etcd.Get(ctx, leasePrefix, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	if err != nil {
+		return Count{}, fmt.Errorf("ask brokers: %w", err)
+	}
+	if there.Count == 0 || len(parts) == 0 {
+		return q.out, nil
+	}
+	for _, kv := range there.Kvs {
+		q.waits[string(kv.Key[len(leasePrefix):])] = len(parts)
+	}
 	lease, err := s.etcd.Grant(ctx, int64(askLife/time.Second))
 	if err != nil {
 		return Count{}, fmt.Errorf("ask brokers: %w", err)
 	}
-	text, err := json.Marshal(ask{Account: account, User: user, Lease: lease.ID})
-	if err != nil {
-		return Count{}, fmt.Errorf("encode question: %w", err)
+	id := uuid.NewString() + "-"
+	for i, part := range parts {
+		text, err := json.Marshal(ask{Of: part, Lease: lease.ID})
+		if err != nil {
+			return Count{}, fmt.Errorf("encode question: %w", err)
+		}
+		if _, err := s.etcd.Put(ctx, askPrefix+id+strconv.Itoa(i), string(text), clientv3.WithLease(lease.ID)); err != nil {
+			return Count{}, fmt.Errorf("ask brokers: %w", err)
+		}
 	}
-	id := uuid.NewString()
-	done, err := s.etcd.Txn(ctx).Then(
-		clientv3.OpPut(askPrefix+id, string(text), clientv3.WithLease(lease.ID)),
-		clientv3.OpGet(leasePrefix, clientv3.WithPrefix(), clientv3.WithKeysOnly()),
-	).Commit()
-	if err != nil {
-		return Count{}, fmt.Errorf("ask brokers: %w", err)
-	}
-	out := Count{Missing: len(done.Responses[1].GetResponseRange().Kvs)}
-	answers := s.etcd.Watch(ctx, answerPrefix+id+"/", clientv3.WithPrefix(), clientv3.WithRev(done.Header.GetRevision()))
-	for out.Missing > 0 {
+	answers := s.etcd.Watch(ctx, answerPrefix+id, clientv3.WithPrefix(), clientv3.WithRev(there.Header.GetRevision()+1))
+	for len(q.waits) > 0 {
 		r, ok := <-answers
 		if !ok || r.Err() != nil {
-			return out, nil //nolint:nilerr // the time is over: who is missing is counted
+			break // the time is over: who is missing is named
 		}
 		for _, e := range r.Events {
-			var n counted
-			if e.Type != mvccpb.Event_PUT || json.Unmarshal(e.Kv.Value, &n) != nil {
-				continue
+			if e.Type == mvccpb.Event_PUT {
+				q.hear(string(e.Kv.Key[len(answerPrefix+id):]), e.Kv.Value)
 			}
-			out.Connections += n.Connections
-			out.Answered++
-			out.Missing--
 		}
 	}
-	return out, nil
+	q.out.Missing = slices.Sorted(maps.Keys(q.waits))
+	return q.out, nil
+}
+
+// question is one that is being answered.
+type question struct {
+	parts [][]Selection
+	out   Count
+	waits map[string]int  // parts that a broker has not answered yet
+	seen  map[string]bool // answers; a broker that attends anew may give one twice
+}
+
+// hear takes the answer under a key: the part's number and the broker.
+func (q *question) hear(key string, value []byte) {
+	number, broker, _ := strings.Cut(key, "/")
+	i, err := strconv.Atoi(number)
+	var n counted
+	if err != nil || i < 0 || i >= len(q.parts) || q.waits[broker] == 0 || q.seen[key] ||
+		json.Unmarshal(value, &n) != nil || len(n.Counts) != len(q.parts[i]) {
+		return
+	}
+	q.seen[key] = true
+	for j, c := range n.Counts {
+		q.out.Connections[i*selectionsMax+j] += max(c, 0)
+	}
+	if q.waits[broker]--; q.waits[broker] == 0 {
+		delete(q.waits, broker)
+		q.out.Answered = append(q.out.Answered, broker)
+	}
 }
 
 // applyAsks hands questions to the sessions here.
@@ -116,9 +163,13 @@ func (ses *session) ask(asks []ask) error {
 		}
 		ses.asked[a.id] = a.Lease
 		ses.mu.Unlock()
-		err := ses.stream.Send(&fleetv1.AttendResponse{Message: &fleetv1.AttendResponse_CountConnections{
-			CountConnections: &fleetv1.CountConnections{Id: a.id, AccountPublicKey: a.Account, UserPublicKey: a.User},
-		}})
+		q := &fleetv1.CountConnections{Id: a.id}
+		for _, s := range a.Of {
+			q.Selections = append(q.Selections, &fleetv1.ConnectionSelection{
+				AccountPublicKey: s.Account, UserPublicKeys: s.Users, IssuerPublicKeys: s.Issuers,
+			})
+		}
+		err := ses.stream.Send(&fleetv1.AttendResponse{Message: &fleetv1.AttendResponse_CountConnections{CountConnections: q}})
 		if err != nil {
 			return err
 		}
@@ -132,10 +183,10 @@ func (ses *session) answered(a *fleetv1.ConnectionCount) {
 	lease, asked := ses.asked[a.GetId()]
 	delete(ses.asked, a.GetId())
 	ses.mu.Unlock()
-	if !asked || a.GetConnections() < 0 {
+	if !asked {
 		return
 	}
-	text, err := json.Marshal(counted{a.GetConnections()})
+	text, err := json.Marshal(counted{a.GetCounts()})
 	if err == nil {
 		ctx, cancel := context.WithTimeout(ses.stream.Context(), askWithin)
 		defer cancel()

@@ -13,6 +13,7 @@ import (
 // or that does not fit into it. Account is "" when it is of the organization.
 type Impact struct {
 	Organization, Account string
+	PublicKey             string // of the account
 	Limit                 string
 	Before, After         *accounts.Quota // nil: not limited
 	Refused               bool            // the change is not made because of this one
@@ -26,7 +27,22 @@ const impactsMax = 200
 type Impacts struct {
 	List             []Impact
 	Lowered, Refused int
+
+	// Limited are the accounts that may have fewer connections, the first ones;
+	// LimitedMore says that there are others.
+	Limited     []LimitedAccount
+	LimitedMore bool
 }
+
+// LimitedAccount is an account and how many connections it may have.
+type LimitedAccount struct {
+	Organization, Account, PublicKey string
+	Connections                      int64
+}
+
+// limitedMax is how many accounts are looked at for connections: each question to
+// the brokers takes some hundreds.
+const limitedMax = 10_000
 
 func (i *Impacts) add(one Impact) {
 	if one.Refused {
@@ -37,6 +53,15 @@ func (i *Impacts) add(one Impact) {
 	if len(i.List) < impactsMax {
 		i.List = append(i.List, one)
 	}
+	if one.Limit == limitConnections && one.PublicKey != "" && one.After != nil && !one.Refused {
+		i.limit(LimitedAccount{one.Organization, one.Account, one.PublicKey, one.After.Amount})
+	}
+}
+
+func (i *Impacts) limit(all ...LimitedAccount) {
+	room := limitedMax - len(i.Limited)
+	i.LimitedMore = i.LimitedMore || len(all) > room
+	i.Limited = append(i.Limited, all[:min(len(all), room)]...)
 }
 
 // Add counts further impacts.
@@ -44,6 +69,8 @@ func (i *Impacts) Add(o Impacts) {
 	i.Lowered += o.Lowered
 	i.Refused += o.Refused
 	i.List = append(i.List, o.List[:min(len(o.List), impactsMax-len(i.List))]...)
+	i.LimitedMore = i.LimitedMore || o.LimitedMore
+	i.limit(o.Limited...)
 }
 
 // Refusal says why a change with these impacts is not made; nil if it is.
@@ -123,7 +150,7 @@ func weighAccount(organization string, a store.Account, before, next store.OrgTe
 		changed = true
 		if below(has, had) {
 			given := own != nil && (now.OfAll || was[i].OfAll) && (had == nil || has.Amount < had.Amount)
-			out.add(Impact{Organization: organization, Account: a.ID, Limit: now.Kind.Name, Before: had, After: has, Refused: given})
+			out.add(Impact{Organization: organization, Account: a.ID, PublicKey: a.PublicKey, Limit: now.Kind.Name, Before: had, After: has, Refused: given})
 		}
 	}
 	return changed

@@ -138,7 +138,7 @@ func lowered(t store.OrgTerms, organization string, before, after store.Account)
 	was := t.Terms.Effective(before.Limits, t.Overrides, before.Overrides)
 	for i, l := range t.Terms.Effective(after.Limits, t.Overrides, after.Overrides) {
 		if below(l.Value, was[i].Value) {
-			out.add(Impact{Organization: organization, Account: after.ID, Limit: l.Name, Before: was[i].Value, After: l.Value})
+			out.add(Impact{Organization: organization, Account: after.ID, PublicKey: after.PublicKey, Limit: l.Name, Before: was[i].Value, After: l.Value})
 		}
 	}
 	return out

@@ -31,6 +31,9 @@ func (s *Service) addKey(ctx context.Context, r *store.Role, account string, sta
 	return nil
 }
 
+// LiveKeys returns the keys of a role whose users brokers let in.
+func LiveKeys(r store.Role) []string { return liveKeys(r) }
+
 // liveKeys returns the keys whose users brokers let in.
 func liveKeys(r store.Role) []string {
 	var keys []string
@@ -195,6 +198,26 @@ func (s *Service) dependents(ctx context.Context, v *store.View, account string,
 	return slices.DeleteFunc(issued, func(c store.Credential) bool {
 		return !slices.Contains(keys, c.IssuerKey) || LifeOf(c, r.Revocations, now) != Active
 	}), nil
+}
+
+// GoodCredentials returns the credentials that brokers let in for themselves: of
+// one user of an account, or of all if it is "".
+func (s *Service) GoodCredentials(ctx context.Context, v *store.View, account, user string, now time.Time) ([]store.Credential, error) {
+	r, err := v.Revocations(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	issuers, err := s.IssuersOf(ctx, v, account)
+	if err != nil {
+		return nil, err
+	}
+	var issued []store.Credential
+	if user == "" {
+		issued, err = v.AccountCredentials(ctx, account)
+	} else {
+		issued, err = v.AllCredentials(ctx, account, user)
+	}
+	return slices.DeleteFunc(issued, func(c store.Credential) bool { return !issuers.LifeOf(c, r.Revocations, now).good() }), err
 }
 
 // Dependents returns the good credentials that keys of a role signed, ordered

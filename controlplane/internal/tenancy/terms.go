@@ -180,6 +180,19 @@ const (
 	LayerDeletion               = "deletion"
 )
 
+// Connections is how many connections an account may have; nil is without bound.
+func (s Standing) Connections(a store.Account) *int64 {
+	for _, l := range s.Effective(a) {
+		if l.Name == limitConnections && l.Value != nil {
+			return &l.Value.Amount
+		}
+	}
+	return nil
+}
+
+// limitConnections is the limit that brokers end connections for.
+const limitConnections = "connections"
+
 // Effective says which limits of an account are in force, and what set each.
 func (s Standing) Effective(a store.Account) []accounts.EffectiveLimit {
 	all := s.Terms.Terms.Effective(a.Limits, s.Terms.Overrides, a.Overrides)
@@ -193,7 +206,7 @@ func (s Standing) Effective(a store.Account) []accounts.EffectiveLimit {
 		layer = LayerSuspension
 	}
 	for i := range all {
-		if layer != "" && (all[i].Name == "connections" || all[i].Name == "leaf_nodes") {
+		if layer != "" && (all[i].Name == limitConnections || all[i].Name == "leaf_nodes") {
 			all[i].Value, all[i].Layer = &accounts.Quota{}, layer
 		}
 	}

@@ -10,6 +10,7 @@ package account
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -288,16 +289,17 @@ func (a *Account) Members() int {
 	return a.members.n
 }
 
-// MembersOf returns how many connections a user has, or all if it is empty.
-func (a *Account) MembersOf(user string) int {
+// MembersOf returns how many connections there are of some users, and of all
+// whose JWTs some keys have signed; without either it is all.
+func (a *Account) MembersOf(users, issuers []string) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if user == "" {
+	if len(users)+len(issuers) == 0 {
 		return a.members.n
 	}
 	n := 0
 	for _, m := range a.members.all() {
-		if id := m.Identity(); id != nil && id.User == user {
+		if id := m.Identity(); id != nil && (slices.Contains(users, id.User) || id.Issuer != "" && slices.Contains(issuers, id.Issuer)) {
 			n++
 		}
 	}

@@ -35,17 +35,31 @@ func (a *applier) handle(ctx context.Context, m *fleetv1.AttendResponse) {
 		a.account(ctx, got.GetAccountPublicKey(), claims{Revision: got.GetRevision(), JWT: got.GetJwt()})
 		a.acknowledge()
 	case *fleetv1.AttendResponse_CountConnections:
-		q := v.CountConnections
-		n := a.sink.Connections(q.GetAccountPublicKey(), q.GetUserPublicKey())
-		a.out.change(func(m *mail) {
-			if len(m.counted) < countedMax {
-				m.counted = append(m.counted, &fleetv1.ConnectionCount{Id: q.GetId(), Connections: n})
-			}
-		})
+		a.count(v.CountConnections)
 	case *fleetv1.AttendResponse_Watermark:
 		a.watermark = max(a.watermark, v.Watermark.GetRevision())
 		a.acknowledge()
 	}
+}
+
+// count answers how many clients are connected.
+func (a *applier) count(q *fleetv1.CountConnections) {
+	answer := &fleetv1.ConnectionCount{Id: q.GetId()}
+	for _, s := range q.GetSelections() {
+		answer.Counts = append(answer.Counts, a.sink.Connections(s.GetAccountPublicKey(), s.GetUserPublicKeys(), s.GetIssuerPublicKeys()))
+	}
+	if len(q.GetSelections()) == 0 { // an older control plane
+		var users []string
+		if q.GetUserPublicKey() != "" {
+			users = []string{q.GetUserPublicKey()}
+		}
+		answer.Connections = a.sink.Connections(q.GetAccountPublicKey(), users, nil)
+	}
+	a.out.change(func(m *mail) {
+		if len(m.counted) < countedMax {
+			m.counted = append(m.counted, answer)
+		}
+	})
 }
 
 // acknowledge says how far the broker is, unless something is not in force.

@@ -20,12 +20,12 @@ type refusing struct {
 	applied []int64
 }
 
-func (r *refusing) SetOperator(string) error      { return nil }
-func (r *refusing) DeleteAccount(string, int64)   {}
-func (r *refusing) Offline(time.Time)             {}
-func (r *refusing) Withdraw(string)               {}
-func (r *refusing) Connections(_, _ string) int64 { return 0 }
-func (r *refusing) Resume()                       {}
+func (r *refusing) SetOperator(string) error                     { return nil }
+func (r *refusing) DeleteAccount(string, int64)                  {}
+func (r *refusing) Offline(time.Time)                            {}
+func (r *refusing) Withdraw(string)                              {}
+func (r *refusing) Connections(string, []string, []string) int64 { return 0 }
+func (r *refusing) Resume()                                      {}
 
 func (r *refusing) ApplyAccount(_, _ string, revision int64) error {
 	if r.err == nil {

@@ -71,9 +71,9 @@ type Sink interface {
 	// Withdraw says that the broker may not serve for now: it takes no new clients
 	// and lets go of those it has. It does not wait for that. Why is for people.
 	Withdraw(why string)
-	// Connections says how many clients of an account are connected, or of one user
-	// of it if that is not empty.
-	Connections(accountKey, user string) int64
+	// Connections says how many clients of an account are connected: those of the
+	// users and those whose JWTs the keys signed, or all without either.
+	Connections(accountKey string, users, issuers []string) int64
 	// Resume says that it may serve again.
 	Resume()
 }

@@ -12,7 +12,7 @@ type told struct {
 	all []string
 }
 
-func (s *told) Connections(_, _ string) int64 { return 0 }
+func (s *told) Connections(string, []string, []string) int64 { return 0 }
 
 func (s *told) Withdraw(why string) { s.all = append(s.all, why) }
 func (s *told) Resume()             { s.all = append(s.all, "resume") }

@@ -73,7 +73,7 @@ func (s *sink) Offline(time.Time) {
 	s.offline++
 }
 
-func (s *sink) Connections(_, _ string) int64 { return 0 }
+func (s *sink) Connections(string, []string, []string) int64 { return 0 }
 
 func (s *sink) Withdraw(why string) { s.set(func() { s.resting = why }) }
 func (s *sink) Resume()             { s.set(func() { s.resting = "" }) }

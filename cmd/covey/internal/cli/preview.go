@@ -94,7 +94,7 @@ func tryOnly(method string, req proto.Message) error {
 
 // tried is what a dry run says of a pair that a change would print.
 func tried(pairs []term.Pair) []term.Pair {
-	words := map[string]string{
+	words := map[string]string{ //nolint:gosec // words, no secrets
 		"deleted": "would delete", "purged": "would purge", "removed": "would remove",
 		credsRevoked: "would revoke credentials", credsEnded: "would end credentials",
 	}
@@ -135,6 +135,9 @@ func (a *App) showCost() error {
 	return nil
 }
 
+// costShown is how many names of one kind a cost lists for people; JSON has more.
+const costShown = 10
+
 // costOf is what an answer says of those whom the change would touch.
 func costOf(answer proto.Message) [][]string {
 	r, ok := answer.(interface{ GetImpact() *apiv1.Impact })
@@ -142,11 +145,45 @@ func costOf(answer proto.Message) [][]string {
 		return nil
 	}
 	i := r.GetImpact()
-	note := "at " + strconv.FormatInt(i.GetBrokersCounted(), 10) + " brokers"
-	if missing := i.GetBrokersMissing(); missing > 0 {
-		note += "; at least: " + strconv.FormatInt(missing, 10) + " did not answer"
+	least := ""
+	if i.GetIncomplete() {
+		least = "at least "
 	}
-	return [][]string{{"end connections", strconv.FormatInt(i.GetConnections(), 10), note}}
+	note := ""
+	if i.GetBrokersCounted() > 0 {
+		note = "at " + strconv.FormatInt(i.GetBrokersCounted(), 10) + " brokers"
+	}
+	rows := [][]string{{"end connections", least + strconv.FormatInt(i.GetConnections(), 10), note}}
+	for _, a := range i.GetAccounts()[:min(len(i.GetAccounts()), costShown)] {
+		note := "all of them"
+		if a.Limit != nil {
+			note = "the account may have " + strconv.FormatInt(a.GetLimit(), 10)
+		}
+		rows = append(rows, []string{"  of " + a.GetAccount(), strconv.FormatInt(a.GetConnections(), 10), note})
+	}
+	for _, b := range i.GetUncountedBrokers() {
+		rows = append(rows, []string{"  not counted", orElse(b.GetDisplayName(), b.GetBroker()), b.GetReason()})
+	}
+	credentials := "not looked at"
+	if i.Credentials != nil {
+		credentials = strconv.FormatInt(i.GetCredentials(), 10)
+	}
+	rows = append(rows, []string{"refuse credentials", credentials, firstOf(i.GetCredentialNames())})
+	if n := len(i.GetApiKeys()); n > 0 {
+		rows = append(rows, []string{"refuse API keys", strconv.Itoa(n), firstOf(i.GetApiKeys())})
+	}
+	if n := len(i.GetDependents()); n > 0 {
+		rows = append(rows, []string{"break or end", strconv.Itoa(n), firstOf(i.GetDependents())})
+	}
+	return rows
+}
+
+// firstOf is the first few of many names.
+func firstOf(names []string) string {
+	if len(names) > costShown {
+		return strings.Join(names[:costShown], ", ") + ", ..."
+	}
+	return strings.Join(names, ", ")
 }
 
 // tryCall makes a call of a dry run, and keeps what it says.

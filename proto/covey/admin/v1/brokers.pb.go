@@ -8,6 +8,7 @@ package adminv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	v1 "github.com/coveymq/covey/proto/covey/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -459,8 +460,10 @@ func (x *DrainBrokerRequest) GetValidateOnly() bool {
 }
 
 type DrainBrokerResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Broker        *Broker                `protobuf:"bytes,1,opt,name=broker,proto3" json:"broker,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Broker *Broker                `protobuf:"bytes,1,opt,name=broker,proto3" json:"broker,omitempty"`
+	// Of a dry run.
+	Impact        *v1.Impact `protobuf:"bytes,2,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -498,6 +501,13 @@ func (*DrainBrokerResponse) Descriptor() ([]byte, []int) {
 func (x *DrainBrokerResponse) GetBroker() *Broker {
 	if x != nil {
 		return x.Broker
+	}
+	return nil
+}
+
+func (x *DrainBrokerResponse) GetImpact() *v1.Impact {
+	if x != nil {
+		return x.Impact
 	}
 	return nil
 }
@@ -683,8 +693,10 @@ func (x *RevokeBrokerRequest) GetValidateOnly() bool {
 }
 
 type RevokeBrokerResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Broker        *Broker                `protobuf:"bytes,1,opt,name=broker,proto3" json:"broker,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Broker *Broker                `protobuf:"bytes,1,opt,name=broker,proto3" json:"broker,omitempty"`
+	// Of a dry run.
+	Impact        *v1.Impact `protobuf:"bytes,2,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -726,11 +738,18 @@ func (x *RevokeBrokerResponse) GetBroker() *Broker {
 	return nil
 }
 
+func (x *RevokeBrokerResponse) GetImpact() *v1.Impact {
+	if x != nil {
+		return x.Impact
+	}
+	return nil
+}
+
 var File_covey_admin_v1_brokers_proto protoreflect.FileDescriptor
 
 const file_covey_admin_v1_brokers_proto_rawDesc = "" +
 	"\n" +
-	"\x1ccovey/admin/v1/brokers.proto\x12\x0ecovey.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x05\n" +
+	"\x1ccovey/admin/v1/brokers.proto\x12\x0ecovey.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x05\n" +
 	"\x06Broker\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
 	"\vserver_name\x18\x02 \x01(\tR\n" +
@@ -767,9 +786,10 @@ const file_covey_admin_v1_brokers_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x06reason\x12&\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"E\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"s\n" +
 	"\x13DrainBrokerResponse\x12.\n" +
-	"\x06broker\x18\x01 \x01(\v2\x16.covey.admin.v1.BrokerR\x06broker\"\xbc\x01\n" +
+	"\x06broker\x18\x01 \x01(\v2\x16.covey.admin.v1.BrokerR\x06broker\x12,\n" +
+	"\x06impact\x18\x02 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xbc\x01\n" +
 	"\x14UndrainBrokerRequest\x125\n" +
 	"\x04name\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^brokers/brk_[0-9a-f]{32}$R\x04name\x12 \n" +
 	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x06reason\x12&\n" +
@@ -783,9 +803,10 @@ const file_covey_admin_v1_brokers_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x06reason\x12&\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"F\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"t\n" +
 	"\x14RevokeBrokerResponse\x12.\n" +
-	"\x06broker\x18\x01 \x01(\v2\x16.covey.admin.v1.BrokerR\x06broker2\xca\x03\n" +
+	"\x06broker\x18\x01 \x01(\v2\x16.covey.admin.v1.BrokerR\x06broker\x12,\n" +
+	"\x06impact\x18\x02 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact2\xca\x03\n" +
 	"\rBrokerService\x12V\n" +
 	"\vListBrokers\x12\".covey.admin.v1.ListBrokersRequest\x1a#.covey.admin.v1.ListBrokersResponse\x12P\n" +
 	"\tGetBroker\x12 .covey.admin.v1.GetBrokerRequest\x1a!.covey.admin.v1.GetBrokerResponse\x12V\n" +
@@ -821,6 +842,7 @@ var file_covey_admin_v1_brokers_proto_goTypes = []any{
 	(*RevokeBrokerRequest)(nil),   // 10: covey.admin.v1.RevokeBrokerRequest
 	(*RevokeBrokerResponse)(nil),  // 11: covey.admin.v1.RevokeBrokerResponse
 	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*v1.Impact)(nil),             // 13: covey.api.v1.Impact
 }
 var file_covey_admin_v1_brokers_proto_depIdxs = []int32{
 	0,  // 0: covey.admin.v1.Broker.state:type_name -> covey.admin.v1.Broker.State
@@ -831,23 +853,25 @@ var file_covey_admin_v1_brokers_proto_depIdxs = []int32{
 	1,  // 5: covey.admin.v1.ListBrokersResponse.brokers:type_name -> covey.admin.v1.Broker
 	1,  // 6: covey.admin.v1.GetBrokerResponse.broker:type_name -> covey.admin.v1.Broker
 	1,  // 7: covey.admin.v1.DrainBrokerResponse.broker:type_name -> covey.admin.v1.Broker
-	1,  // 8: covey.admin.v1.UndrainBrokerResponse.broker:type_name -> covey.admin.v1.Broker
-	1,  // 9: covey.admin.v1.RevokeBrokerResponse.broker:type_name -> covey.admin.v1.Broker
-	2,  // 10: covey.admin.v1.BrokerService.ListBrokers:input_type -> covey.admin.v1.ListBrokersRequest
-	4,  // 11: covey.admin.v1.BrokerService.GetBroker:input_type -> covey.admin.v1.GetBrokerRequest
-	6,  // 12: covey.admin.v1.BrokerService.DrainBroker:input_type -> covey.admin.v1.DrainBrokerRequest
-	8,  // 13: covey.admin.v1.BrokerService.UndrainBroker:input_type -> covey.admin.v1.UndrainBrokerRequest
-	10, // 14: covey.admin.v1.BrokerService.RevokeBroker:input_type -> covey.admin.v1.RevokeBrokerRequest
-	3,  // 15: covey.admin.v1.BrokerService.ListBrokers:output_type -> covey.admin.v1.ListBrokersResponse
-	5,  // 16: covey.admin.v1.BrokerService.GetBroker:output_type -> covey.admin.v1.GetBrokerResponse
-	7,  // 17: covey.admin.v1.BrokerService.DrainBroker:output_type -> covey.admin.v1.DrainBrokerResponse
-	9,  // 18: covey.admin.v1.BrokerService.UndrainBroker:output_type -> covey.admin.v1.UndrainBrokerResponse
-	11, // 19: covey.admin.v1.BrokerService.RevokeBroker:output_type -> covey.admin.v1.RevokeBrokerResponse
-	15, // [15:20] is the sub-list for method output_type
-	10, // [10:15] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	13, // 8: covey.admin.v1.DrainBrokerResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 9: covey.admin.v1.UndrainBrokerResponse.broker:type_name -> covey.admin.v1.Broker
+	1,  // 10: covey.admin.v1.RevokeBrokerResponse.broker:type_name -> covey.admin.v1.Broker
+	13, // 11: covey.admin.v1.RevokeBrokerResponse.impact:type_name -> covey.api.v1.Impact
+	2,  // 12: covey.admin.v1.BrokerService.ListBrokers:input_type -> covey.admin.v1.ListBrokersRequest
+	4,  // 13: covey.admin.v1.BrokerService.GetBroker:input_type -> covey.admin.v1.GetBrokerRequest
+	6,  // 14: covey.admin.v1.BrokerService.DrainBroker:input_type -> covey.admin.v1.DrainBrokerRequest
+	8,  // 15: covey.admin.v1.BrokerService.UndrainBroker:input_type -> covey.admin.v1.UndrainBrokerRequest
+	10, // 16: covey.admin.v1.BrokerService.RevokeBroker:input_type -> covey.admin.v1.RevokeBrokerRequest
+	3,  // 17: covey.admin.v1.BrokerService.ListBrokers:output_type -> covey.admin.v1.ListBrokersResponse
+	5,  // 18: covey.admin.v1.BrokerService.GetBroker:output_type -> covey.admin.v1.GetBrokerResponse
+	7,  // 19: covey.admin.v1.BrokerService.DrainBroker:output_type -> covey.admin.v1.DrainBrokerResponse
+	9,  // 20: covey.admin.v1.BrokerService.UndrainBroker:output_type -> covey.admin.v1.UndrainBrokerResponse
+	11, // 21: covey.admin.v1.BrokerService.RevokeBroker:output_type -> covey.admin.v1.RevokeBrokerResponse
+	17, // [17:22] is the sub-list for method output_type
+	12, // [12:17] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_covey_admin_v1_brokers_proto_init() }

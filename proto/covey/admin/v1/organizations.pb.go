@@ -101,9 +101,11 @@ func (x *SuspendOrganizationRequest) GetValidateOnly() bool {
 }
 
 type SuspendOrganizationResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Organization  *v1.Organization       `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
-	Operation     *v1.Operation          `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Organization *v1.Organization       `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Operation    *v1.Operation          `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Of a dry run.
+	Impact        *v1.Impact `protobuf:"bytes,3,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -148,6 +150,13 @@ func (x *SuspendOrganizationResponse) GetOrganization() *v1.Organization {
 func (x *SuspendOrganizationResponse) GetOperation() *v1.Operation {
 	if x != nil {
 		return x.Operation
+	}
+	return nil
+}
+
+func (x *SuspendOrganizationResponse) GetImpact() *v1.Impact {
+	if x != nil {
+		return x.Impact
 	}
 	return nil
 }
@@ -284,7 +293,7 @@ var File_covey_admin_v1_organizations_proto protoreflect.FileDescriptor
 
 const file_covey_admin_v1_organizations_proto_rawDesc = "" +
 	"\n" +
-	"\"covey/admin/v1/organizations.proto\x12\x0ecovey.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1dcovey/api/v1/operations.proto\x1a covey/api/v1/organizations.proto\"\xe1\x01\n" +
+	"\"covey/admin/v1/organizations.proto\x12\x0ecovey.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1dcovey/api/v1/operations.proto\x1a covey/api/v1/organizations.proto\"\xe1\x01\n" +
 	"\x1aSuspendOrganizationRequest\x125\n" +
 	"\x04name\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^organizations/[^/]{1,64}$R\x04name\x12\"\n" +
 	"\x06reason\x18\x02 \x01(\tB\n" +
@@ -292,10 +301,11 @@ const file_covey_admin_v1_organizations_proto_rawDesc = "" +
 	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\x94\x01\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\xc2\x01\n" +
 	"\x1bSuspendOrganizationResponse\x12>\n" +
 	"\forganization\x18\x01 \x01(\v2\x1a.covey.api.v1.OrganizationR\forganization\x125\n" +
-	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\xde\x01\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12,\n" +
+	"\x06impact\x18\x03 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xde\x01\n" +
 	"\x19ResumeOrganizationRequest\x125\n" +
 	"\x04name\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^organizations/[^/]{1,64}$R\x04name\x12 \n" +
 	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06reason\x12\x1b\n" +
@@ -330,21 +340,23 @@ var file_covey_admin_v1_organizations_proto_goTypes = []any{
 	(*ResumeOrganizationResponse)(nil),  // 3: covey.admin.v1.ResumeOrganizationResponse
 	(*v1.Organization)(nil),             // 4: covey.api.v1.Organization
 	(*v1.Operation)(nil),                // 5: covey.api.v1.Operation
+	(*v1.Impact)(nil),                   // 6: covey.api.v1.Impact
 }
 var file_covey_admin_v1_organizations_proto_depIdxs = []int32{
 	4, // 0: covey.admin.v1.SuspendOrganizationResponse.organization:type_name -> covey.api.v1.Organization
 	5, // 1: covey.admin.v1.SuspendOrganizationResponse.operation:type_name -> covey.api.v1.Operation
-	4, // 2: covey.admin.v1.ResumeOrganizationResponse.organization:type_name -> covey.api.v1.Organization
-	5, // 3: covey.admin.v1.ResumeOrganizationResponse.operation:type_name -> covey.api.v1.Operation
-	0, // 4: covey.admin.v1.OrganizationService.SuspendOrganization:input_type -> covey.admin.v1.SuspendOrganizationRequest
-	2, // 5: covey.admin.v1.OrganizationService.ResumeOrganization:input_type -> covey.admin.v1.ResumeOrganizationRequest
-	1, // 6: covey.admin.v1.OrganizationService.SuspendOrganization:output_type -> covey.admin.v1.SuspendOrganizationResponse
-	3, // 7: covey.admin.v1.OrganizationService.ResumeOrganization:output_type -> covey.admin.v1.ResumeOrganizationResponse
-	6, // [6:8] is the sub-list for method output_type
-	4, // [4:6] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	6, // 2: covey.admin.v1.SuspendOrganizationResponse.impact:type_name -> covey.api.v1.Impact
+	4, // 3: covey.admin.v1.ResumeOrganizationResponse.organization:type_name -> covey.api.v1.Organization
+	5, // 4: covey.admin.v1.ResumeOrganizationResponse.operation:type_name -> covey.api.v1.Operation
+	0, // 5: covey.admin.v1.OrganizationService.SuspendOrganization:input_type -> covey.admin.v1.SuspendOrganizationRequest
+	2, // 6: covey.admin.v1.OrganizationService.ResumeOrganization:input_type -> covey.admin.v1.ResumeOrganizationRequest
+	1, // 7: covey.admin.v1.OrganizationService.SuspendOrganization:output_type -> covey.admin.v1.SuspendOrganizationResponse
+	3, // 8: covey.admin.v1.OrganizationService.ResumeOrganization:output_type -> covey.admin.v1.ResumeOrganizationResponse
+	7, // [7:9] is the sub-list for method output_type
+	5, // [5:7] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_covey_admin_v1_organizations_proto_init() }

@@ -227,9 +227,11 @@ func (x *UpdatePlanRequest) GetReason() string {
 }
 
 type UpdatePlanResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Plan          *v1.Plan               `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
-	Impacts       *LimitImpacts          `protobuf:"bytes,2,opt,name=impacts,proto3" json:"impacts,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Plan    *v1.Plan               `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
+	Impacts *LimitImpacts          `protobuf:"bytes,2,opt,name=impacts,proto3" json:"impacts,omitempty"`
+	// Of a dry run.
+	Impact        *v1.Impact `protobuf:"bytes,3,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -274,6 +276,13 @@ func (x *UpdatePlanResponse) GetPlan() *v1.Plan {
 func (x *UpdatePlanResponse) GetImpacts() *LimitImpacts {
 	if x != nil {
 		return x.Impacts
+	}
+	return nil
+}
+
+func (x *UpdatePlanResponse) GetImpact() *v1.Impact {
+	if x != nil {
+		return x.Impact
 	}
 	return nil
 }
@@ -805,7 +814,9 @@ type AssignPlanResponse struct {
 	OrganizationPlan *v1.OrganizationPlan   `protobuf:"bytes,1,opt,name=organization_plan,json=organizationPlan,proto3" json:"organization_plan,omitempty"`
 	Impacts          *LimitImpacts          `protobuf:"bytes,2,opt,name=impacts,proto3" json:"impacts,omitempty"`
 	// Absent when no claims change.
-	Operation     *v1.Operation `protobuf:"bytes,3,opt,name=operation,proto3" json:"operation,omitempty"`
+	Operation *v1.Operation `protobuf:"bytes,3,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Of a dry run.
+	Impact        *v1.Impact `protobuf:"bytes,4,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -857,6 +868,13 @@ func (x *AssignPlanResponse) GetImpacts() *LimitImpacts {
 func (x *AssignPlanResponse) GetOperation() *v1.Operation {
 	if x != nil {
 		return x.Operation
+	}
+	return nil
+}
+
+func (x *AssignPlanResponse) GetImpact() *v1.Impact {
+	if x != nil {
+		return x.Impact
 	}
 	return nil
 }
@@ -966,6 +984,8 @@ type SetQuotaOverrideResponse struct {
 	QuotaOverride *v1.QuotaOverride      `protobuf:"bytes,1,opt,name=quota_override,json=quotaOverride,proto3" json:"quota_override,omitempty"`
 	Impacts       *LimitImpacts          `protobuf:"bytes,2,opt,name=impacts,proto3" json:"impacts,omitempty"`
 	Operation     *v1.Operation          `protobuf:"bytes,3,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Of a dry run.
+	Impact        *v1.Impact `protobuf:"bytes,4,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1017,6 +1037,13 @@ func (x *SetQuotaOverrideResponse) GetImpacts() *LimitImpacts {
 func (x *SetQuotaOverrideResponse) GetOperation() *v1.Operation {
 	if x != nil {
 		return x.Operation
+	}
+	return nil
+}
+
+func (x *SetQuotaOverrideResponse) GetImpact() *v1.Impact {
+	if x != nil {
+		return x.Impact
 	}
 	return nil
 }
@@ -1098,9 +1125,11 @@ func (x *DeleteQuotaOverrideRequest) GetValidateOnly() bool {
 }
 
 type DeleteQuotaOverrideResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Impacts       *LimitImpacts          `protobuf:"bytes,1,opt,name=impacts,proto3" json:"impacts,omitempty"`
-	Operation     *v1.Operation          `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Impacts   *LimitImpacts          `protobuf:"bytes,1,opt,name=impacts,proto3" json:"impacts,omitempty"`
+	Operation *v1.Operation          `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Of a dry run.
+	Impact        *v1.Impact `protobuf:"bytes,3,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1149,6 +1178,13 @@ func (x *DeleteQuotaOverrideResponse) GetOperation() *v1.Operation {
 	return nil
 }
 
+func (x *DeleteQuotaOverrideResponse) GetImpact() *v1.Impact {
+	if x != nil {
+		return x.Impact
+	}
+	return nil
+}
+
 var File_covey_admin_v1_plans_proto protoreflect.FileDescriptor
 
 const file_covey_admin_v1_plans_proto_rawDesc = "" +
@@ -1170,10 +1206,11 @@ const file_covey_admin_v1_plans_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
 	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\x12 \n" +
-	"\x06reason\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06reason\"t\n" +
+	"\x06reason\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06reason\"\xa2\x01\n" +
 	"\x12UpdatePlanResponse\x12&\n" +
 	"\x04plan\x18\x01 \x01(\v2\x12.covey.api.v1.PlanR\x04plan\x126\n" +
-	"\aimpacts\x18\x02 \x01(\v2\x1c.covey.admin.v1.LimitImpactsR\aimpacts\"y\n" +
+	"\aimpacts\x18\x02 \x01(\v2\x1c.covey.admin.v1.LimitImpactsR\aimpacts\x12,\n" +
+	"\x06impact\x18\x03 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"y\n" +
 	"\fLimitImpacts\x125\n" +
 	"\aimpacts\x18\x01 \x03(\v2\x1b.covey.admin.v1.LimitImpactR\aimpacts\x12\x18\n" +
 	"\alowered\x18\x02 \x01(\x03R\alowered\x12\x18\n" +
@@ -1214,11 +1251,12 @@ const file_covey_admin_v1_plans_proto_rawDesc = "" +
 	"\x0faccept_lowering\x18\x04 \x01(\bR\x0eacceptLowering\x12&\n" +
 	"\n" +
 	"request_id\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x06 \x01(\bR\fvalidateOnly\"\xd0\x01\n" +
+	"\rvalidate_only\x18\x06 \x01(\bR\fvalidateOnly\"\xfe\x01\n" +
 	"\x12AssignPlanResponse\x12K\n" +
 	"\x11organization_plan\x18\x01 \x01(\v2\x1e.covey.api.v1.OrganizationPlanR\x10organizationPlan\x126\n" +
 	"\aimpacts\x18\x02 \x01(\v2\x1c.covey.admin.v1.LimitImpactsR\aimpacts\x125\n" +
-	"\toperation\x18\x03 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\x81\x03\n" +
+	"\toperation\x18\x03 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12,\n" +
+	"\x06impact\x18\x04 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\x81\x03\n" +
 	"\x17SetQuotaOverrideRequest\x12f\n" +
 	"\x04name\x18\x01 \x01(\tBR\xbaHOrM2K^organizations/[^/]{1,64}(/accounts/[^/]{1,64})?/quotaOverrides/[^/]{1,64}$R\x04name\x12)\n" +
 	"\x05value\x18\x02 \x01(\v2\x13.covey.api.v1.QuotaR\x05value\x12 \n" +
@@ -1228,21 +1266,23 @@ const file_covey_admin_v1_plans_proto_rawDesc = "" +
 	"\x0faccept_lowering\x18\x05 \x01(\bR\x0eacceptLowering\x12&\n" +
 	"\n" +
 	"request_id\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\a \x01(\bR\fvalidateOnly\"\xcd\x01\n" +
+	"\rvalidate_only\x18\a \x01(\bR\fvalidateOnly\"\xfb\x01\n" +
 	"\x18SetQuotaOverrideResponse\x12B\n" +
 	"\x0equota_override\x18\x01 \x01(\v2\x1b.covey.api.v1.QuotaOverrideR\rquotaOverride\x126\n" +
 	"\aimpacts\x18\x02 \x01(\v2\x1c.covey.admin.v1.LimitImpactsR\aimpacts\x125\n" +
-	"\toperation\x18\x03 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\x9c\x02\n" +
+	"\toperation\x18\x03 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12,\n" +
+	"\x06impact\x18\x04 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\x9c\x02\n" +
 	"\x1aDeleteQuotaOverrideRequest\x12f\n" +
 	"\x04name\x18\x01 \x01(\tBR\xbaHOrM2K^organizations/[^/]{1,64}(/accounts/[^/]{1,64})?/quotaOverrides/[^/]{1,64}$R\x04name\x12 \n" +
 	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06reason\x12'\n" +
 	"\x0faccept_lowering\x18\x03 \x01(\bR\x0eacceptLowering\x12&\n" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\x8c\x01\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\xba\x01\n" +
 	"\x1bDeleteQuotaOverrideResponse\x126\n" +
 	"\aimpacts\x18\x01 \x01(\v2\x1c.covey.admin.v1.LimitImpactsR\aimpacts\x125\n" +
-	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation2\xae\x05\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12,\n" +
+	"\x06impact\x18\x03 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact2\xae\x05\n" +
 	"\vPlanService\x12S\n" +
 	"\n" +
 	"CreatePlan\x12!.covey.admin.v1.CreatePlanRequest\x1a\".covey.admin.v1.CreatePlanResponse\x12S\n" +
@@ -1289,11 +1329,12 @@ var file_covey_admin_v1_plans_proto_goTypes = []any{
 	(*DeleteQuotaOverrideResponse)(nil),   // 16: covey.admin.v1.DeleteQuotaOverrideResponse
 	(*v1.Plan)(nil),                       // 17: covey.api.v1.Plan
 	(*fieldmaskpb.FieldMask)(nil),         // 18: google.protobuf.FieldMask
-	(*v1.Quota)(nil),                      // 19: covey.api.v1.Quota
-	(*v1.OrganizationPlan)(nil),           // 20: covey.api.v1.OrganizationPlan
-	(*v1.Operation)(nil),                  // 21: covey.api.v1.Operation
-	(*timestamppb.Timestamp)(nil),         // 22: google.protobuf.Timestamp
-	(*v1.QuotaOverride)(nil),              // 23: covey.api.v1.QuotaOverride
+	(*v1.Impact)(nil),                     // 19: covey.api.v1.Impact
+	(*v1.Quota)(nil),                      // 20: covey.api.v1.Quota
+	(*v1.OrganizationPlan)(nil),           // 21: covey.api.v1.OrganizationPlan
+	(*v1.Operation)(nil),                  // 22: covey.api.v1.Operation
+	(*timestamppb.Timestamp)(nil),         // 23: google.protobuf.Timestamp
+	(*v1.QuotaOverride)(nil),              // 24: covey.api.v1.QuotaOverride
 }
 var file_covey_admin_v1_plans_proto_depIdxs = []int32{
 	17, // 0: covey.admin.v1.CreatePlanRequest.plan:type_name -> covey.api.v1.Plan
@@ -1302,39 +1343,43 @@ var file_covey_admin_v1_plans_proto_depIdxs = []int32{
 	18, // 3: covey.admin.v1.UpdatePlanRequest.update_mask:type_name -> google.protobuf.FieldMask
 	17, // 4: covey.admin.v1.UpdatePlanResponse.plan:type_name -> covey.api.v1.Plan
 	4,  // 5: covey.admin.v1.UpdatePlanResponse.impacts:type_name -> covey.admin.v1.LimitImpacts
-	5,  // 6: covey.admin.v1.LimitImpacts.impacts:type_name -> covey.admin.v1.LimitImpact
-	19, // 7: covey.admin.v1.LimitImpact.before:type_name -> covey.api.v1.Quota
-	19, // 8: covey.admin.v1.LimitImpact.after:type_name -> covey.api.v1.Quota
-	10, // 9: covey.admin.v1.ListPlanOrganizationsResponse.organizations:type_name -> covey.admin.v1.PlanOrganization
-	20, // 10: covey.admin.v1.AssignPlanResponse.organization_plan:type_name -> covey.api.v1.OrganizationPlan
-	4,  // 11: covey.admin.v1.AssignPlanResponse.impacts:type_name -> covey.admin.v1.LimitImpacts
-	21, // 12: covey.admin.v1.AssignPlanResponse.operation:type_name -> covey.api.v1.Operation
-	19, // 13: covey.admin.v1.SetQuotaOverrideRequest.value:type_name -> covey.api.v1.Quota
-	22, // 14: covey.admin.v1.SetQuotaOverrideRequest.expire_time:type_name -> google.protobuf.Timestamp
-	23, // 15: covey.admin.v1.SetQuotaOverrideResponse.quota_override:type_name -> covey.api.v1.QuotaOverride
-	4,  // 16: covey.admin.v1.SetQuotaOverrideResponse.impacts:type_name -> covey.admin.v1.LimitImpacts
-	21, // 17: covey.admin.v1.SetQuotaOverrideResponse.operation:type_name -> covey.api.v1.Operation
-	4,  // 18: covey.admin.v1.DeleteQuotaOverrideResponse.impacts:type_name -> covey.admin.v1.LimitImpacts
-	21, // 19: covey.admin.v1.DeleteQuotaOverrideResponse.operation:type_name -> covey.api.v1.Operation
-	0,  // 20: covey.admin.v1.PlanService.CreatePlan:input_type -> covey.admin.v1.CreatePlanRequest
-	2,  // 21: covey.admin.v1.PlanService.UpdatePlan:input_type -> covey.admin.v1.UpdatePlanRequest
-	6,  // 22: covey.admin.v1.PlanService.DeletePlan:input_type -> covey.admin.v1.DeletePlanRequest
-	8,  // 23: covey.admin.v1.PlanService.ListPlanOrganizations:input_type -> covey.admin.v1.ListPlanOrganizationsRequest
-	11, // 24: covey.admin.v1.PlanService.AssignPlan:input_type -> covey.admin.v1.AssignPlanRequest
-	13, // 25: covey.admin.v1.PlanService.SetQuotaOverride:input_type -> covey.admin.v1.SetQuotaOverrideRequest
-	15, // 26: covey.admin.v1.PlanService.DeleteQuotaOverride:input_type -> covey.admin.v1.DeleteQuotaOverrideRequest
-	1,  // 27: covey.admin.v1.PlanService.CreatePlan:output_type -> covey.admin.v1.CreatePlanResponse
-	3,  // 28: covey.admin.v1.PlanService.UpdatePlan:output_type -> covey.admin.v1.UpdatePlanResponse
-	7,  // 29: covey.admin.v1.PlanService.DeletePlan:output_type -> covey.admin.v1.DeletePlanResponse
-	9,  // 30: covey.admin.v1.PlanService.ListPlanOrganizations:output_type -> covey.admin.v1.ListPlanOrganizationsResponse
-	12, // 31: covey.admin.v1.PlanService.AssignPlan:output_type -> covey.admin.v1.AssignPlanResponse
-	14, // 32: covey.admin.v1.PlanService.SetQuotaOverride:output_type -> covey.admin.v1.SetQuotaOverrideResponse
-	16, // 33: covey.admin.v1.PlanService.DeleteQuotaOverride:output_type -> covey.admin.v1.DeleteQuotaOverrideResponse
-	27, // [27:34] is the sub-list for method output_type
-	20, // [20:27] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	19, // 6: covey.admin.v1.UpdatePlanResponse.impact:type_name -> covey.api.v1.Impact
+	5,  // 7: covey.admin.v1.LimitImpacts.impacts:type_name -> covey.admin.v1.LimitImpact
+	20, // 8: covey.admin.v1.LimitImpact.before:type_name -> covey.api.v1.Quota
+	20, // 9: covey.admin.v1.LimitImpact.after:type_name -> covey.api.v1.Quota
+	10, // 10: covey.admin.v1.ListPlanOrganizationsResponse.organizations:type_name -> covey.admin.v1.PlanOrganization
+	21, // 11: covey.admin.v1.AssignPlanResponse.organization_plan:type_name -> covey.api.v1.OrganizationPlan
+	4,  // 12: covey.admin.v1.AssignPlanResponse.impacts:type_name -> covey.admin.v1.LimitImpacts
+	22, // 13: covey.admin.v1.AssignPlanResponse.operation:type_name -> covey.api.v1.Operation
+	19, // 14: covey.admin.v1.AssignPlanResponse.impact:type_name -> covey.api.v1.Impact
+	20, // 15: covey.admin.v1.SetQuotaOverrideRequest.value:type_name -> covey.api.v1.Quota
+	23, // 16: covey.admin.v1.SetQuotaOverrideRequest.expire_time:type_name -> google.protobuf.Timestamp
+	24, // 17: covey.admin.v1.SetQuotaOverrideResponse.quota_override:type_name -> covey.api.v1.QuotaOverride
+	4,  // 18: covey.admin.v1.SetQuotaOverrideResponse.impacts:type_name -> covey.admin.v1.LimitImpacts
+	22, // 19: covey.admin.v1.SetQuotaOverrideResponse.operation:type_name -> covey.api.v1.Operation
+	19, // 20: covey.admin.v1.SetQuotaOverrideResponse.impact:type_name -> covey.api.v1.Impact
+	4,  // 21: covey.admin.v1.DeleteQuotaOverrideResponse.impacts:type_name -> covey.admin.v1.LimitImpacts
+	22, // 22: covey.admin.v1.DeleteQuotaOverrideResponse.operation:type_name -> covey.api.v1.Operation
+	19, // 23: covey.admin.v1.DeleteQuotaOverrideResponse.impact:type_name -> covey.api.v1.Impact
+	0,  // 24: covey.admin.v1.PlanService.CreatePlan:input_type -> covey.admin.v1.CreatePlanRequest
+	2,  // 25: covey.admin.v1.PlanService.UpdatePlan:input_type -> covey.admin.v1.UpdatePlanRequest
+	6,  // 26: covey.admin.v1.PlanService.DeletePlan:input_type -> covey.admin.v1.DeletePlanRequest
+	8,  // 27: covey.admin.v1.PlanService.ListPlanOrganizations:input_type -> covey.admin.v1.ListPlanOrganizationsRequest
+	11, // 28: covey.admin.v1.PlanService.AssignPlan:input_type -> covey.admin.v1.AssignPlanRequest
+	13, // 29: covey.admin.v1.PlanService.SetQuotaOverride:input_type -> covey.admin.v1.SetQuotaOverrideRequest
+	15, // 30: covey.admin.v1.PlanService.DeleteQuotaOverride:input_type -> covey.admin.v1.DeleteQuotaOverrideRequest
+	1,  // 31: covey.admin.v1.PlanService.CreatePlan:output_type -> covey.admin.v1.CreatePlanResponse
+	3,  // 32: covey.admin.v1.PlanService.UpdatePlan:output_type -> covey.admin.v1.UpdatePlanResponse
+	7,  // 33: covey.admin.v1.PlanService.DeletePlan:output_type -> covey.admin.v1.DeletePlanResponse
+	9,  // 34: covey.admin.v1.PlanService.ListPlanOrganizations:output_type -> covey.admin.v1.ListPlanOrganizationsResponse
+	12, // 35: covey.admin.v1.PlanService.AssignPlan:output_type -> covey.admin.v1.AssignPlanResponse
+	14, // 36: covey.admin.v1.PlanService.SetQuotaOverride:output_type -> covey.admin.v1.SetQuotaOverrideResponse
+	16, // 37: covey.admin.v1.PlanService.DeleteQuotaOverride:output_type -> covey.admin.v1.DeleteQuotaOverrideResponse
+	31, // [31:38] is the sub-list for method output_type
+	24, // [24:31] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_covey_admin_v1_plans_proto_init() }

@@ -1153,7 +1153,9 @@ type BatchUpdateAccountsResponse struct {
 	Accounts []*Account `protobuf:"bytes,1,rep,name=accounts,proto3" json:"accounts,omitempty"`
 	// Of the last change that brokers hear of, if there is one: where it is in
 	// force, all of them are.
-	Operation     *Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	Operation *Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,3,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1198,6 +1200,13 @@ func (x *BatchUpdateAccountsResponse) GetAccounts() []*Account {
 func (x *BatchUpdateAccountsResponse) GetOperation() *Operation {
 	if x != nil {
 		return x.Operation
+	}
+	return nil
+}
+
+func (x *BatchUpdateAccountsResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
 	}
 	return nil
 }
@@ -1788,8 +1797,10 @@ func (x *PurgeAccountRequest) GetValidateOnly() bool {
 }
 
 type PurgeAccountResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Operation     *Operation             `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Operation *Operation             `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,2,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1827,6 +1838,13 @@ func (*PurgeAccountResponse) Descriptor() ([]byte, []int) {
 func (x *PurgeAccountResponse) GetOperation() *Operation {
 	if x != nil {
 		return x.Operation
+	}
+	return nil
+}
+
+func (x *PurgeAccountResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
 	}
 	return nil
 }
@@ -2196,10 +2214,11 @@ const file_covey_api_v1_accounts_proto_rawDesc = "" +
 	"\brequests\x18\x02 \x03(\v2\".covey.api.v1.UpdateAccountRequestB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\brequests\x12(\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x87\x01\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\xb5\x01\n" +
 	"\x1bBatchUpdateAccountsResponse\x121\n" +
 	"\baccounts\x18\x01 \x03(\v2\x15.covey.api.v1.AccountR\baccounts\x125\n" +
-	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\xee\x01\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12,\n" +
+	"\x06impact\x18\x03 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xee\x01\n" +
 	"\x15SuspendAccountRequest\x12I\n" +
 	"\x04name\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x04name\x12 \n" +
 	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06reason\x12\x1b\n" +
@@ -2247,9 +2266,10 @@ const file_covey_api_v1_accounts_proto_rawDesc = "" +
 	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"M\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"{\n" +
 	"\x14PurgeAccountResponse\x125\n" +
-	"\toperation\x18\x01 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\xa2\x02\n" +
+	"\toperation\x18\x01 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12,\n" +
+	"\x06impact\x18\x02 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xa2\x02\n" +
 	"\x14ExportAccountRequest\x12I\n" +
 	"\x04name\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x04name\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
@@ -2368,50 +2388,52 @@ var file_covey_api_v1_accounts_proto_depIdxs = []int32{
 	14, // 22: covey.api.v1.BatchUpdateAccountsRequest.requests:type_name -> covey.api.v1.UpdateAccountRequest
 	1,  // 23: covey.api.v1.BatchUpdateAccountsResponse.accounts:type_name -> covey.api.v1.Account
 	34, // 24: covey.api.v1.BatchUpdateAccountsResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 25: covey.api.v1.SuspendAccountResponse.account:type_name -> covey.api.v1.Account
-	34, // 26: covey.api.v1.SuspendAccountResponse.operation:type_name -> covey.api.v1.Operation
-	36, // 27: covey.api.v1.SuspendAccountResponse.impact:type_name -> covey.api.v1.Impact
-	1,  // 28: covey.api.v1.ResumeAccountResponse.account:type_name -> covey.api.v1.Account
-	34, // 29: covey.api.v1.ResumeAccountResponse.operation:type_name -> covey.api.v1.Operation
-	34, // 30: covey.api.v1.DeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 31: covey.api.v1.DeleteAccountResponse.account:type_name -> covey.api.v1.Account
-	36, // 32: covey.api.v1.DeleteAccountResponse.impact:type_name -> covey.api.v1.Impact
-	1,  // 33: covey.api.v1.UndeleteAccountResponse.account:type_name -> covey.api.v1.Account
-	34, // 34: covey.api.v1.UndeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
-	34, // 35: covey.api.v1.PurgeAccountResponse.operation:type_name -> covey.api.v1.Operation
-	30, // 36: covey.api.v1.ExportAccountResponse.keys:type_name -> covey.api.v1.ExportedKey
-	31, // 37: covey.api.v1.ExportAccountResponse.users:type_name -> covey.api.v1.ExportedUser
-	3,  // 38: covey.api.v1.AccountService.CreateAccount:input_type -> covey.api.v1.CreateAccountRequest
-	6,  // 39: covey.api.v1.AccountService.BatchCreateAccounts:input_type -> covey.api.v1.BatchCreateAccountsRequest
-	8,  // 40: covey.api.v1.AccountService.BatchGetAccounts:input_type -> covey.api.v1.BatchGetAccountsRequest
-	10, // 41: covey.api.v1.AccountService.GetAccount:input_type -> covey.api.v1.GetAccountRequest
-	12, // 42: covey.api.v1.AccountService.ListAccounts:input_type -> covey.api.v1.ListAccountsRequest
-	14, // 43: covey.api.v1.AccountService.UpdateAccount:input_type -> covey.api.v1.UpdateAccountRequest
-	16, // 44: covey.api.v1.AccountService.BatchUpdateAccounts:input_type -> covey.api.v1.BatchUpdateAccountsRequest
-	18, // 45: covey.api.v1.AccountService.SuspendAccount:input_type -> covey.api.v1.SuspendAccountRequest
-	20, // 46: covey.api.v1.AccountService.ResumeAccount:input_type -> covey.api.v1.ResumeAccountRequest
-	22, // 47: covey.api.v1.AccountService.DeleteAccount:input_type -> covey.api.v1.DeleteAccountRequest
-	24, // 48: covey.api.v1.AccountService.UndeleteAccount:input_type -> covey.api.v1.UndeleteAccountRequest
-	26, // 49: covey.api.v1.AccountService.PurgeAccount:input_type -> covey.api.v1.PurgeAccountRequest
-	28, // 50: covey.api.v1.AccountService.ExportAccount:input_type -> covey.api.v1.ExportAccountRequest
-	4,  // 51: covey.api.v1.AccountService.CreateAccount:output_type -> covey.api.v1.CreateAccountResponse
-	7,  // 52: covey.api.v1.AccountService.BatchCreateAccounts:output_type -> covey.api.v1.BatchCreateAccountsResponse
-	9,  // 53: covey.api.v1.AccountService.BatchGetAccounts:output_type -> covey.api.v1.BatchGetAccountsResponse
-	11, // 54: covey.api.v1.AccountService.GetAccount:output_type -> covey.api.v1.GetAccountResponse
-	13, // 55: covey.api.v1.AccountService.ListAccounts:output_type -> covey.api.v1.ListAccountsResponse
-	15, // 56: covey.api.v1.AccountService.UpdateAccount:output_type -> covey.api.v1.UpdateAccountResponse
-	17, // 57: covey.api.v1.AccountService.BatchUpdateAccounts:output_type -> covey.api.v1.BatchUpdateAccountsResponse
-	19, // 58: covey.api.v1.AccountService.SuspendAccount:output_type -> covey.api.v1.SuspendAccountResponse
-	21, // 59: covey.api.v1.AccountService.ResumeAccount:output_type -> covey.api.v1.ResumeAccountResponse
-	23, // 60: covey.api.v1.AccountService.DeleteAccount:output_type -> covey.api.v1.DeleteAccountResponse
-	25, // 61: covey.api.v1.AccountService.UndeleteAccount:output_type -> covey.api.v1.UndeleteAccountResponse
-	27, // 62: covey.api.v1.AccountService.PurgeAccount:output_type -> covey.api.v1.PurgeAccountResponse
-	29, // 63: covey.api.v1.AccountService.ExportAccount:output_type -> covey.api.v1.ExportAccountResponse
-	51, // [51:64] is the sub-list for method output_type
-	38, // [38:51] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	36, // 25: covey.api.v1.BatchUpdateAccountsResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 26: covey.api.v1.SuspendAccountResponse.account:type_name -> covey.api.v1.Account
+	34, // 27: covey.api.v1.SuspendAccountResponse.operation:type_name -> covey.api.v1.Operation
+	36, // 28: covey.api.v1.SuspendAccountResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 29: covey.api.v1.ResumeAccountResponse.account:type_name -> covey.api.v1.Account
+	34, // 30: covey.api.v1.ResumeAccountResponse.operation:type_name -> covey.api.v1.Operation
+	34, // 31: covey.api.v1.DeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 32: covey.api.v1.DeleteAccountResponse.account:type_name -> covey.api.v1.Account
+	36, // 33: covey.api.v1.DeleteAccountResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 34: covey.api.v1.UndeleteAccountResponse.account:type_name -> covey.api.v1.Account
+	34, // 35: covey.api.v1.UndeleteAccountResponse.operation:type_name -> covey.api.v1.Operation
+	34, // 36: covey.api.v1.PurgeAccountResponse.operation:type_name -> covey.api.v1.Operation
+	36, // 37: covey.api.v1.PurgeAccountResponse.impact:type_name -> covey.api.v1.Impact
+	30, // 38: covey.api.v1.ExportAccountResponse.keys:type_name -> covey.api.v1.ExportedKey
+	31, // 39: covey.api.v1.ExportAccountResponse.users:type_name -> covey.api.v1.ExportedUser
+	3,  // 40: covey.api.v1.AccountService.CreateAccount:input_type -> covey.api.v1.CreateAccountRequest
+	6,  // 41: covey.api.v1.AccountService.BatchCreateAccounts:input_type -> covey.api.v1.BatchCreateAccountsRequest
+	8,  // 42: covey.api.v1.AccountService.BatchGetAccounts:input_type -> covey.api.v1.BatchGetAccountsRequest
+	10, // 43: covey.api.v1.AccountService.GetAccount:input_type -> covey.api.v1.GetAccountRequest
+	12, // 44: covey.api.v1.AccountService.ListAccounts:input_type -> covey.api.v1.ListAccountsRequest
+	14, // 45: covey.api.v1.AccountService.UpdateAccount:input_type -> covey.api.v1.UpdateAccountRequest
+	16, // 46: covey.api.v1.AccountService.BatchUpdateAccounts:input_type -> covey.api.v1.BatchUpdateAccountsRequest
+	18, // 47: covey.api.v1.AccountService.SuspendAccount:input_type -> covey.api.v1.SuspendAccountRequest
+	20, // 48: covey.api.v1.AccountService.ResumeAccount:input_type -> covey.api.v1.ResumeAccountRequest
+	22, // 49: covey.api.v1.AccountService.DeleteAccount:input_type -> covey.api.v1.DeleteAccountRequest
+	24, // 50: covey.api.v1.AccountService.UndeleteAccount:input_type -> covey.api.v1.UndeleteAccountRequest
+	26, // 51: covey.api.v1.AccountService.PurgeAccount:input_type -> covey.api.v1.PurgeAccountRequest
+	28, // 52: covey.api.v1.AccountService.ExportAccount:input_type -> covey.api.v1.ExportAccountRequest
+	4,  // 53: covey.api.v1.AccountService.CreateAccount:output_type -> covey.api.v1.CreateAccountResponse
+	7,  // 54: covey.api.v1.AccountService.BatchCreateAccounts:output_type -> covey.api.v1.BatchCreateAccountsResponse
+	9,  // 55: covey.api.v1.AccountService.BatchGetAccounts:output_type -> covey.api.v1.BatchGetAccountsResponse
+	11, // 56: covey.api.v1.AccountService.GetAccount:output_type -> covey.api.v1.GetAccountResponse
+	13, // 57: covey.api.v1.AccountService.ListAccounts:output_type -> covey.api.v1.ListAccountsResponse
+	15, // 58: covey.api.v1.AccountService.UpdateAccount:output_type -> covey.api.v1.UpdateAccountResponse
+	17, // 59: covey.api.v1.AccountService.BatchUpdateAccounts:output_type -> covey.api.v1.BatchUpdateAccountsResponse
+	19, // 60: covey.api.v1.AccountService.SuspendAccount:output_type -> covey.api.v1.SuspendAccountResponse
+	21, // 61: covey.api.v1.AccountService.ResumeAccount:output_type -> covey.api.v1.ResumeAccountResponse
+	23, // 62: covey.api.v1.AccountService.DeleteAccount:output_type -> covey.api.v1.DeleteAccountResponse
+	25, // 63: covey.api.v1.AccountService.UndeleteAccount:output_type -> covey.api.v1.UndeleteAccountResponse
+	27, // 64: covey.api.v1.AccountService.PurgeAccount:output_type -> covey.api.v1.PurgeAccountResponse
+	29, // 65: covey.api.v1.AccountService.ExportAccount:output_type -> covey.api.v1.ExportAccountResponse
+	53, // [53:66] is the sub-list for method output_type
+	40, // [40:53] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_accounts_proto_init() }

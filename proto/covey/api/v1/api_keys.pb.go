@@ -616,7 +616,9 @@ type RotateAPIKeyResponse struct {
 	// The new key's text, once. Secret.
 	Secret string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
 	// The old key, with the end that it has now.
-	Rotated       *APIKey `protobuf:"bytes,3,opt,name=rotated,proto3" json:"rotated,omitempty"`
+	Rotated *APIKey `protobuf:"bytes,3,opt,name=rotated,proto3" json:"rotated,omitempty"`
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,4,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -668,6 +670,13 @@ func (x *RotateAPIKeyResponse) GetSecret() string {
 func (x *RotateAPIKeyResponse) GetRotated() *APIKey {
 	if x != nil {
 		return x.Rotated
+	}
+	return nil
+}
+
+func (x *RotateAPIKeyResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
 	}
 	return nil
 }
@@ -749,8 +758,10 @@ func (x *DisableAPIKeyRequest) GetValidateOnly() bool {
 }
 
 type DisableAPIKeyResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ApiKey        *APIKey                `protobuf:"bytes,1,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	ApiKey *APIKey                `protobuf:"bytes,1,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,2,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -788,6 +799,13 @@ func (*DisableAPIKeyResponse) Descriptor() ([]byte, []int) {
 func (x *DisableAPIKeyResponse) GetApiKey() *APIKey {
 	if x != nil {
 		return x.ApiKey
+	}
+	return nil
+}
+
+func (x *DisableAPIKeyResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
 	}
 	return nil
 }
@@ -973,7 +991,9 @@ func (x *DeleteAPIKeyRequest) GetValidateOnly() bool {
 }
 
 type DeleteAPIKeyResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,1,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1008,11 +1028,18 @@ func (*DeleteAPIKeyResponse) Descriptor() ([]byte, []int) {
 	return file_covey_api_v1_api_keys_proto_rawDescGZIP(), []int{14}
 }
 
+func (x *DeleteAPIKeyResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
+	}
+	return nil
+}
+
 var File_covey_api_v1_api_keys_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_api_keys_proto_rawDesc = "" +
 	"\n" +
-	"\x1bcovey/api/v1/api_keys.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x03\n" +
+	"\x1bcovey/api/v1/api_keys.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x03\n" +
 	"\x06APIKey\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x120\n" +
@@ -1063,20 +1090,22 @@ const file_covey_api_v1_api_keys_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
 	"\rvalidate_only\x18\x06 \x01(\bR\fvalidateOnlyB\x12\n" +
-	"\x10_overlap_seconds\"\x8d\x01\n" +
+	"\x10_overlap_seconds\"\xbb\x01\n" +
 	"\x14RotateAPIKeyResponse\x12-\n" +
 	"\aapi_key\x18\x01 \x01(\v2\x14.covey.api.v1.APIKeyR\x06apiKey\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\tR\x06secret\x12.\n" +
-	"\arotated\x18\x03 \x01(\v2\x14.covey.api.v1.APIKeyR\arotated\"\x91\x02\n" +
+	"\arotated\x18\x03 \x01(\v2\x14.covey.api.v1.APIKeyR\arotated\x12,\n" +
+	"\x06impact\x18\x04 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\x91\x02\n" +
 	"\x14DisableAPIKeyRequest\x12m\n" +
 	"\x04name\x18\x01 \x01(\tBY\xbaHVrT2R^organizations/[^/]{1,64}/(serviceAccounts|members)/[^/]{1,64}/apiKeys/[^/]{1,64}$R\x04name\x12 \n" +
 	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06reason\x12\x1b\n" +
 	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"F\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"t\n" +
 	"\x15DisableAPIKeyResponse\x12-\n" +
-	"\aapi_key\x18\x01 \x01(\v2\x14.covey.api.v1.APIKeyR\x06apiKey\"\xee\x01\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x14.covey.api.v1.APIKeyR\x06apiKey\x12,\n" +
+	"\x06impact\x18\x02 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xee\x01\n" +
 	"\x13EnableAPIKeyRequest\x12m\n" +
 	"\x04name\x18\x01 \x01(\tBY\xbaHVrT2R^organizations/[^/]{1,64}/(serviceAccounts|members)/[^/]{1,64}/apiKeys/[^/]{1,64}$R\x04name\x12\x1b\n" +
 	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
@@ -1090,8 +1119,9 @@ const file_covey_api_v1_api_keys_proto_rawDesc = "" +
 	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x16\n" +
-	"\x14DeleteAPIKeyResponse2\xd4\v\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"D\n" +
+	"\x14DeleteAPIKeyResponse\x12,\n" +
+	"\x06impact\x18\x01 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact2\xd4\v\n" +
 	"\rAPIKeyService\x12\xcd\x01\n" +
 	"\fCreateAPIKey\x12!.covey.api.v1.CreateAPIKeyRequest\x1a\".covey.api.v1.CreateAPIKeyResponse\"v\x82\xd3\xe4\x93\x02p:\x01*Z3:\x01*\"./v1/{parent=organizations/*/members/*}/apiKeys\"6/v1/{parent=organizations/*/serviceAccounts/*}/apiKeys\x12\xbe\x01\n" +
 	"\tGetAPIKey\x12\x1e.covey.api.v1.GetAPIKeyRequest\x1a\x1f.covey.api.v1.GetAPIKeyResponse\"p\x82\xd3\xe4\x93\x02jZ0\x12./v1/{name=organizations/*/members/*/apiKeys/*}\x126/v1/{name=organizations/*/serviceAccounts/*/apiKeys/*}\x12\xc4\x01\n" +
@@ -1133,6 +1163,7 @@ var file_covey_api_v1_api_keys_proto_goTypes = []any{
 	(*DeleteAPIKeyRequest)(nil),   // 14: covey.api.v1.DeleteAPIKeyRequest
 	(*DeleteAPIKeyResponse)(nil),  // 15: covey.api.v1.DeleteAPIKeyResponse
 	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*Impact)(nil),                // 17: covey.api.v1.Impact
 }
 var file_covey_api_v1_api_keys_proto_depIdxs = []int32{
 	0,  // 0: covey.api.v1.APIKey.state:type_name -> covey.api.v1.APIKey.State
@@ -1144,27 +1175,30 @@ var file_covey_api_v1_api_keys_proto_depIdxs = []int32{
 	1,  // 6: covey.api.v1.ListAPIKeysResponse.api_keys:type_name -> covey.api.v1.APIKey
 	1,  // 7: covey.api.v1.RotateAPIKeyResponse.api_key:type_name -> covey.api.v1.APIKey
 	1,  // 8: covey.api.v1.RotateAPIKeyResponse.rotated:type_name -> covey.api.v1.APIKey
-	1,  // 9: covey.api.v1.DisableAPIKeyResponse.api_key:type_name -> covey.api.v1.APIKey
-	1,  // 10: covey.api.v1.EnableAPIKeyResponse.api_key:type_name -> covey.api.v1.APIKey
-	2,  // 11: covey.api.v1.APIKeyService.CreateAPIKey:input_type -> covey.api.v1.CreateAPIKeyRequest
-	4,  // 12: covey.api.v1.APIKeyService.GetAPIKey:input_type -> covey.api.v1.GetAPIKeyRequest
-	6,  // 13: covey.api.v1.APIKeyService.ListAPIKeys:input_type -> covey.api.v1.ListAPIKeysRequest
-	8,  // 14: covey.api.v1.APIKeyService.RotateAPIKey:input_type -> covey.api.v1.RotateAPIKeyRequest
-	10, // 15: covey.api.v1.APIKeyService.DisableAPIKey:input_type -> covey.api.v1.DisableAPIKeyRequest
-	12, // 16: covey.api.v1.APIKeyService.EnableAPIKey:input_type -> covey.api.v1.EnableAPIKeyRequest
-	14, // 17: covey.api.v1.APIKeyService.DeleteAPIKey:input_type -> covey.api.v1.DeleteAPIKeyRequest
-	3,  // 18: covey.api.v1.APIKeyService.CreateAPIKey:output_type -> covey.api.v1.CreateAPIKeyResponse
-	5,  // 19: covey.api.v1.APIKeyService.GetAPIKey:output_type -> covey.api.v1.GetAPIKeyResponse
-	7,  // 20: covey.api.v1.APIKeyService.ListAPIKeys:output_type -> covey.api.v1.ListAPIKeysResponse
-	9,  // 21: covey.api.v1.APIKeyService.RotateAPIKey:output_type -> covey.api.v1.RotateAPIKeyResponse
-	11, // 22: covey.api.v1.APIKeyService.DisableAPIKey:output_type -> covey.api.v1.DisableAPIKeyResponse
-	13, // 23: covey.api.v1.APIKeyService.EnableAPIKey:output_type -> covey.api.v1.EnableAPIKeyResponse
-	15, // 24: covey.api.v1.APIKeyService.DeleteAPIKey:output_type -> covey.api.v1.DeleteAPIKeyResponse
-	18, // [18:25] is the sub-list for method output_type
-	11, // [11:18] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	17, // 9: covey.api.v1.RotateAPIKeyResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 10: covey.api.v1.DisableAPIKeyResponse.api_key:type_name -> covey.api.v1.APIKey
+	17, // 11: covey.api.v1.DisableAPIKeyResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 12: covey.api.v1.EnableAPIKeyResponse.api_key:type_name -> covey.api.v1.APIKey
+	17, // 13: covey.api.v1.DeleteAPIKeyResponse.impact:type_name -> covey.api.v1.Impact
+	2,  // 14: covey.api.v1.APIKeyService.CreateAPIKey:input_type -> covey.api.v1.CreateAPIKeyRequest
+	4,  // 15: covey.api.v1.APIKeyService.GetAPIKey:input_type -> covey.api.v1.GetAPIKeyRequest
+	6,  // 16: covey.api.v1.APIKeyService.ListAPIKeys:input_type -> covey.api.v1.ListAPIKeysRequest
+	8,  // 17: covey.api.v1.APIKeyService.RotateAPIKey:input_type -> covey.api.v1.RotateAPIKeyRequest
+	10, // 18: covey.api.v1.APIKeyService.DisableAPIKey:input_type -> covey.api.v1.DisableAPIKeyRequest
+	12, // 19: covey.api.v1.APIKeyService.EnableAPIKey:input_type -> covey.api.v1.EnableAPIKeyRequest
+	14, // 20: covey.api.v1.APIKeyService.DeleteAPIKey:input_type -> covey.api.v1.DeleteAPIKeyRequest
+	3,  // 21: covey.api.v1.APIKeyService.CreateAPIKey:output_type -> covey.api.v1.CreateAPIKeyResponse
+	5,  // 22: covey.api.v1.APIKeyService.GetAPIKey:output_type -> covey.api.v1.GetAPIKeyResponse
+	7,  // 23: covey.api.v1.APIKeyService.ListAPIKeys:output_type -> covey.api.v1.ListAPIKeysResponse
+	9,  // 24: covey.api.v1.APIKeyService.RotateAPIKey:output_type -> covey.api.v1.RotateAPIKeyResponse
+	11, // 25: covey.api.v1.APIKeyService.DisableAPIKey:output_type -> covey.api.v1.DisableAPIKeyResponse
+	13, // 26: covey.api.v1.APIKeyService.EnableAPIKey:output_type -> covey.api.v1.EnableAPIKeyResponse
+	15, // 27: covey.api.v1.APIKeyService.DeleteAPIKey:output_type -> covey.api.v1.DeleteAPIKeyResponse
+	21, // [21:28] is the sub-list for method output_type
+	14, // [14:21] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_api_keys_proto_init() }
@@ -1172,6 +1206,7 @@ func file_covey_api_v1_api_keys_proto_init() {
 	if File_covey_api_v1_api_keys_proto != nil {
 		return
 	}
+	file_covey_api_v1_common_proto_init()
 	file_covey_api_v1_api_keys_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -510,8 +510,8 @@ func (x *Permissions) GetResponses() *ResponsePermission {
 	return nil
 }
 
-// Impact is what a change would do to clients that are connected now. Only dry runs
-// (`validate_only`) have it.
+// Impact is what a change would do to who is connected now, and to what there is.
+// Only dry runs (`validate_only`) have it.
 type Impact struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Connections that would end.
@@ -520,8 +520,26 @@ type Impact struct {
 	// connected to those comes on top.
 	BrokersCounted int64 `protobuf:"varint,2,opt,name=brokers_counted,json=brokersCounted,proto3" json:"brokers_counted,omitempty"`
 	BrokersMissing int64 `protobuf:"varint,3,opt,name=brokers_missing,json=brokersMissing,proto3" json:"brokers_missing,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Who is missing, the first hundred: brokers, whether they are out of reach or did
+	// not answer in time, and stock nats-servers, which nobody can ask.
+	UncountedBrokers []*UncountedBroker `protobuf:"bytes,4,rep,name=uncounted_brokers,json=uncountedBrokers,proto3" json:"uncounted_brokers,omitempty"`
+	// True when `connections` is the least that there would be: something is missing,
+	// or more is touched than was looked at.
+	Incomplete bool `protobuf:"varint,5,opt,name=incomplete,proto3" json:"incomplete,omitempty"`
+	// Credentials that are neither expired nor revoked, and would be refused. Absent
+	// when there are too many accounts to look at.
+	Credentials *int64 `protobuf:"varint,6,opt,name=credentials,proto3,oneof" json:"credentials,omitempty"`
+	// Their names, the first hundred.
+	CredentialNames []string `protobuf:"bytes,7,rep,name=credential_names,json=credentialNames,proto3" json:"credential_names,omitempty"`
+	// API keys that are accepted now and would not be, by their names.
+	ApiKeys []string `protobuf:"bytes,8,rep,name=api_keys,json=apiKeys,proto3" json:"api_keys,omitempty"`
+	// What else would break or end: imports, offers, accounts. The first hundred.
+	Dependents []string `protobuf:"bytes,9,rep,name=dependents,proto3" json:"dependents,omitempty"`
+	// Of changes that touch several accounts: those that would lose connections, most
+	// of them first; the first two hundred.
+	Accounts      []*AccountImpact `protobuf:"bytes,10,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Impact) Reset() {
@@ -575,6 +593,182 @@ func (x *Impact) GetBrokersMissing() int64 {
 	return 0
 }
 
+func (x *Impact) GetUncountedBrokers() []*UncountedBroker {
+	if x != nil {
+		return x.UncountedBrokers
+	}
+	return nil
+}
+
+func (x *Impact) GetIncomplete() bool {
+	if x != nil {
+		return x.Incomplete
+	}
+	return false
+}
+
+func (x *Impact) GetCredentials() int64 {
+	if x != nil && x.Credentials != nil {
+		return *x.Credentials
+	}
+	return 0
+}
+
+func (x *Impact) GetCredentialNames() []string {
+	if x != nil {
+		return x.CredentialNames
+	}
+	return nil
+}
+
+func (x *Impact) GetApiKeys() []string {
+	if x != nil {
+		return x.ApiKeys
+	}
+	return nil
+}
+
+func (x *Impact) GetDependents() []string {
+	if x != nil {
+		return x.Dependents
+	}
+	return nil
+}
+
+func (x *Impact) GetAccounts() []*AccountImpact {
+	if x != nil {
+		return x.Accounts
+	}
+	return nil
+}
+
+// UncountedBroker is one whose connections are not in an Impact.
+type UncountedBroker struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in BrokerProgress.
+	Broker      string `protobuf:"bytes,1,opt,name=broker,proto3" json:"broker,omitempty"`
+	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// Why, for people.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UncountedBroker) Reset() {
+	*x = UncountedBroker{}
+	mi := &file_covey_api_v1_common_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UncountedBroker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UncountedBroker) ProtoMessage() {}
+
+func (x *UncountedBroker) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_common_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UncountedBroker.ProtoReflect.Descriptor instead.
+func (*UncountedBroker) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_common_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *UncountedBroker) GetBroker() string {
+	if x != nil {
+		return x.Broker
+	}
+	return ""
+}
+
+func (x *UncountedBroker) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *UncountedBroker) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// AccountImpact is what a change would do to the clients of one account.
+type AccountImpact struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's name.
+	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// Connections that would end.
+	Connections int64 `protobuf:"varint,2,opt,name=connections,proto3" json:"connections,omitempty"`
+	// How many it may have then; absent is without bound.
+	Limit         *int64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccountImpact) Reset() {
+	*x = AccountImpact{}
+	mi := &file_covey_api_v1_common_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccountImpact) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccountImpact) ProtoMessage() {}
+
+func (x *AccountImpact) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_common_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccountImpact.ProtoReflect.Descriptor instead.
+func (*AccountImpact) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_common_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *AccountImpact) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *AccountImpact) GetConnections() int64 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
+func (x *AccountImpact) GetLimit() int64 {
+	if x != nil && x.Limit != nil {
+		return *x.Limit
+	}
+	return 0
+}
+
 // BrokerProgress is how far one broker is with an operation.
 type BrokerProgress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -597,7 +791,7 @@ type BrokerProgress struct {
 
 func (x *BrokerProgress) Reset() {
 	*x = BrokerProgress{}
-	mi := &file_covey_api_v1_common_proto_msgTypes[6]
+	mi := &file_covey_api_v1_common_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -609,7 +803,7 @@ func (x *BrokerProgress) String() string {
 func (*BrokerProgress) ProtoMessage() {}
 
 func (x *BrokerProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_common_proto_msgTypes[6]
+	mi := &file_covey_api_v1_common_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -622,7 +816,7 @@ func (x *BrokerProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrokerProgress.ProtoReflect.Descriptor instead.
 func (*BrokerProgress) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_common_proto_rawDescGZIP(), []int{6}
+	return file_covey_api_v1_common_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BrokerProgress) GetBroker() string {
@@ -718,11 +912,33 @@ const file_covey_api_v1_common_proto_rawDesc = "" +
 	"\vPermissions\x124\n" +
 	"\apublish\x18\x01 \x01(\v2\x1a.covey.api.v1.SubjectRulesR\apublish\x128\n" +
 	"\tsubscribe\x18\x02 \x01(\v2\x1a.covey.api.v1.SubjectRulesR\tsubscribe\x12>\n" +
-	"\tresponses\x18\x03 \x01(\v2 .covey.api.v1.ResponsePermissionR\tresponses\"|\n" +
+	"\tresponses\x18\x03 \x01(\v2 .covey.api.v1.ResponsePermissionR\tresponses\"\xbe\x03\n" +
 	"\x06Impact\x12 \n" +
 	"\vconnections\x18\x01 \x01(\x03R\vconnections\x12'\n" +
 	"\x0fbrokers_counted\x18\x02 \x01(\x03R\x0ebrokersCounted\x12'\n" +
-	"\x0fbrokers_missing\x18\x03 \x01(\x03R\x0ebrokersMissing\"\x94\x02\n" +
+	"\x0fbrokers_missing\x18\x03 \x01(\x03R\x0ebrokersMissing\x12J\n" +
+	"\x11uncounted_brokers\x18\x04 \x03(\v2\x1d.covey.api.v1.UncountedBrokerR\x10uncountedBrokers\x12\x1e\n" +
+	"\n" +
+	"incomplete\x18\x05 \x01(\bR\n" +
+	"incomplete\x12%\n" +
+	"\vcredentials\x18\x06 \x01(\x03H\x00R\vcredentials\x88\x01\x01\x12)\n" +
+	"\x10credential_names\x18\a \x03(\tR\x0fcredentialNames\x12\x19\n" +
+	"\bapi_keys\x18\b \x03(\tR\aapiKeys\x12\x1e\n" +
+	"\n" +
+	"dependents\x18\t \x03(\tR\n" +
+	"dependents\x127\n" +
+	"\baccounts\x18\n" +
+	" \x03(\v2\x1b.covey.api.v1.AccountImpactR\baccountsB\x0e\n" +
+	"\f_credentials\"d\n" +
+	"\x0fUncountedBroker\x12\x16\n" +
+	"\x06broker\x18\x01 \x01(\tR\x06broker\x12!\n" +
+	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"p\n" +
+	"\rAccountImpact\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12 \n" +
+	"\vconnections\x18\x02 \x01(\x03R\vconnections\x12\x19\n" +
+	"\x05limit\x18\x03 \x01(\x03H\x00R\x05limit\x88\x01\x01B\b\n" +
+	"\x06_limit\"\x94\x02\n" +
 	"\x0eBrokerProgress\x12\x16\n" +
 	"\x06broker\x18\x01 \x01(\tR\x06broker\x12!\n" +
 	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\"\n" +
@@ -744,7 +960,7 @@ func file_covey_api_v1_common_proto_rawDescGZIP() []byte {
 }
 
 var file_covey_api_v1_common_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_covey_api_v1_common_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_covey_api_v1_common_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_covey_api_v1_common_proto_goTypes = []any{
 	(Quota_Policy)(0),             // 0: covey.api.v1.Quota.Policy
 	(*Limits)(nil),                // 1: covey.api.v1.Limits
@@ -753,8 +969,10 @@ var file_covey_api_v1_common_proto_goTypes = []any{
 	(*ResponsePermission)(nil),    // 4: covey.api.v1.ResponsePermission
 	(*Permissions)(nil),           // 5: covey.api.v1.Permissions
 	(*Impact)(nil),                // 6: covey.api.v1.Impact
-	(*BrokerProgress)(nil),        // 7: covey.api.v1.BrokerProgress
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*UncountedBroker)(nil),       // 7: covey.api.v1.UncountedBroker
+	(*AccountImpact)(nil),         // 8: covey.api.v1.AccountImpact
+	(*BrokerProgress)(nil),        // 9: covey.api.v1.BrokerProgress
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
 }
 var file_covey_api_v1_common_proto_depIdxs = []int32{
 	2,  // 0: covey.api.v1.Limits.msgs_in:type_name -> covey.api.v1.Quota
@@ -771,13 +989,15 @@ var file_covey_api_v1_common_proto_depIdxs = []int32{
 	3,  // 11: covey.api.v1.Permissions.publish:type_name -> covey.api.v1.SubjectRules
 	3,  // 12: covey.api.v1.Permissions.subscribe:type_name -> covey.api.v1.SubjectRules
 	4,  // 13: covey.api.v1.Permissions.responses:type_name -> covey.api.v1.ResponsePermission
-	8,  // 14: covey.api.v1.BrokerProgress.acknowledge_time:type_name -> google.protobuf.Timestamp
-	8,  // 15: covey.api.v1.BrokerProgress.serve_until_time:type_name -> google.protobuf.Timestamp
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	7,  // 14: covey.api.v1.Impact.uncounted_brokers:type_name -> covey.api.v1.UncountedBroker
+	8,  // 15: covey.api.v1.Impact.accounts:type_name -> covey.api.v1.AccountImpact
+	10, // 16: covey.api.v1.BrokerProgress.acknowledge_time:type_name -> google.protobuf.Timestamp
+	10, // 17: covey.api.v1.BrokerProgress.serve_until_time:type_name -> google.protobuf.Timestamp
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_common_proto_init() }
@@ -786,13 +1006,15 @@ func file_covey_api_v1_common_proto_init() {
 		return
 	}
 	file_covey_api_v1_common_proto_msgTypes[0].OneofWrappers = []any{}
+	file_covey_api_v1_common_proto_msgTypes[5].OneofWrappers = []any{}
+	file_covey_api_v1_common_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_api_v1_common_proto_rawDesc), len(file_covey_api_v1_common_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -751,6 +751,8 @@ type UpdateExportResponse struct {
 	Operation *Operation             `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
 	// Imports of the same organization that are broken by it.
 	BrokenImports []string `protobuf:"bytes,3,rep,name=broken_imports,json=brokenImports,proto3" json:"broken_imports,omitempty"`
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,4,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -802,6 +804,13 @@ func (x *UpdateExportResponse) GetOperation() *Operation {
 func (x *UpdateExportResponse) GetBrokenImports() []string {
 	if x != nil {
 		return x.BrokenImports
+	}
+	return nil
+}
+
+func (x *UpdateExportResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
 	}
 	return nil
 }
@@ -890,6 +899,8 @@ type DeleteExportResponse struct {
 	BrokenImports []string `protobuf:"bytes,2,rep,name=broken_imports,json=brokenImports,proto3" json:"broken_imports,omitempty"`
 	// Offers, accepted or not, that are revoked by it.
 	RevokedOffers []string `protobuf:"bytes,3,rep,name=revoked_offers,json=revokedOffers,proto3" json:"revoked_offers,omitempty"`
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,4,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -945,11 +956,18 @@ func (x *DeleteExportResponse) GetRevokedOffers() []string {
 	return nil
 }
 
+func (x *DeleteExportResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
+	}
+	return nil
+}
+
 var File_covey_api_v1_exports_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_exports_proto_rawDesc = "" +
 	"\n" +
-	"\x1acovey/api/v1/exports.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\a\n" +
+	"\x1acovey/api/v1/exports.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\a\n" +
 	"\x06Export\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x18\n" +
@@ -1010,22 +1028,24 @@ const file_covey_api_v1_exports_proto_rawDesc = "" +
 	"updateMask\x12&\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\xa2\x01\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\xd0\x01\n" +
 	"\x14UpdateExportResponse\x12,\n" +
 	"\x06export\x18\x01 \x01(\v2\x14.covey.api.v1.ExportR\x06export\x125\n" +
 	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12%\n" +
-	"\x0ebroken_imports\x18\x03 \x03(\tR\rbrokenImports\"\xf3\x01\n" +
+	"\x0ebroken_imports\x18\x03 \x03(\tR\rbrokenImports\x12,\n" +
+	"\x06impact\x18\x04 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xf3\x01\n" +
 	"\x13DeleteExportRequest\x12\\\n" +
 	"\x04name\x18\x01 \x01(\tBH\xbaHErC2A^organizations/[^/]{1,64}/accounts/[^/]{1,64}/exports/[^/]{1,64}$R\x04name\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\x12\x1b\n" +
 	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\x9b\x01\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\xc9\x01\n" +
 	"\x14DeleteExportResponse\x125\n" +
 	"\toperation\x18\x01 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12%\n" +
 	"\x0ebroken_imports\x18\x02 \x03(\tR\rbrokenImports\x12%\n" +
-	"\x0erevoked_offers\x18\x03 \x03(\tR\rrevokedOffers2\xe5\x05\n" +
+	"\x0erevoked_offers\x18\x03 \x03(\tR\rrevokedOffers\x12,\n" +
+	"\x06impact\x18\x04 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact2\xe5\x05\n" +
 	"\rExportService\x12\x91\x01\n" +
 	"\fCreateExport\x12!.covey.api.v1.CreateExportRequest\x1a\".covey.api.v1.CreateExportResponse\":\x82\xd3\xe4\x93\x024:\x01*\"//v1/{parent=organizations/*/accounts/*}/exports\x12\x85\x01\n" +
 	"\tGetExport\x12\x1e.covey.api.v1.GetExportRequest\x1a\x1f.covey.api.v1.GetExportResponse\"7\x82\xd3\xe4\x93\x021\x12//v1/{name=organizations/*/accounts/*/exports/*}\x12\x8b\x01\n" +
@@ -1065,6 +1085,7 @@ var file_covey_api_v1_exports_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
 	(*Operation)(nil),             // 15: covey.api.v1.Operation
 	(*fieldmaskpb.FieldMask)(nil), // 16: google.protobuf.FieldMask
+	(*Impact)(nil),                // 17: covey.api.v1.Impact
 }
 var file_covey_api_v1_exports_proto_depIdxs = []int32{
 	0,  // 0: covey.api.v1.Export.type:type_name -> covey.api.v1.Export.Type
@@ -1081,22 +1102,24 @@ var file_covey_api_v1_exports_proto_depIdxs = []int32{
 	16, // 11: covey.api.v1.UpdateExportRequest.update_mask:type_name -> google.protobuf.FieldMask
 	3,  // 12: covey.api.v1.UpdateExportResponse.export:type_name -> covey.api.v1.Export
 	15, // 13: covey.api.v1.UpdateExportResponse.operation:type_name -> covey.api.v1.Operation
-	15, // 14: covey.api.v1.DeleteExportResponse.operation:type_name -> covey.api.v1.Operation
-	4,  // 15: covey.api.v1.ExportService.CreateExport:input_type -> covey.api.v1.CreateExportRequest
-	6,  // 16: covey.api.v1.ExportService.GetExport:input_type -> covey.api.v1.GetExportRequest
-	8,  // 17: covey.api.v1.ExportService.ListExports:input_type -> covey.api.v1.ListExportsRequest
-	10, // 18: covey.api.v1.ExportService.UpdateExport:input_type -> covey.api.v1.UpdateExportRequest
-	12, // 19: covey.api.v1.ExportService.DeleteExport:input_type -> covey.api.v1.DeleteExportRequest
-	5,  // 20: covey.api.v1.ExportService.CreateExport:output_type -> covey.api.v1.CreateExportResponse
-	7,  // 21: covey.api.v1.ExportService.GetExport:output_type -> covey.api.v1.GetExportResponse
-	9,  // 22: covey.api.v1.ExportService.ListExports:output_type -> covey.api.v1.ListExportsResponse
-	11, // 23: covey.api.v1.ExportService.UpdateExport:output_type -> covey.api.v1.UpdateExportResponse
-	13, // 24: covey.api.v1.ExportService.DeleteExport:output_type -> covey.api.v1.DeleteExportResponse
-	20, // [20:25] is the sub-list for method output_type
-	15, // [15:20] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	17, // 14: covey.api.v1.UpdateExportResponse.impact:type_name -> covey.api.v1.Impact
+	15, // 15: covey.api.v1.DeleteExportResponse.operation:type_name -> covey.api.v1.Operation
+	17, // 16: covey.api.v1.DeleteExportResponse.impact:type_name -> covey.api.v1.Impact
+	4,  // 17: covey.api.v1.ExportService.CreateExport:input_type -> covey.api.v1.CreateExportRequest
+	6,  // 18: covey.api.v1.ExportService.GetExport:input_type -> covey.api.v1.GetExportRequest
+	8,  // 19: covey.api.v1.ExportService.ListExports:input_type -> covey.api.v1.ListExportsRequest
+	10, // 20: covey.api.v1.ExportService.UpdateExport:input_type -> covey.api.v1.UpdateExportRequest
+	12, // 21: covey.api.v1.ExportService.DeleteExport:input_type -> covey.api.v1.DeleteExportRequest
+	5,  // 22: covey.api.v1.ExportService.CreateExport:output_type -> covey.api.v1.CreateExportResponse
+	7,  // 23: covey.api.v1.ExportService.GetExport:output_type -> covey.api.v1.GetExportResponse
+	9,  // 24: covey.api.v1.ExportService.ListExports:output_type -> covey.api.v1.ListExportsResponse
+	11, // 25: covey.api.v1.ExportService.UpdateExport:output_type -> covey.api.v1.UpdateExportResponse
+	13, // 26: covey.api.v1.ExportService.DeleteExport:output_type -> covey.api.v1.DeleteExportResponse
+	22, // [22:27] is the sub-list for method output_type
+	17, // [17:22] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_exports_proto_init() }
@@ -1104,6 +1127,7 @@ func file_covey_api_v1_exports_proto_init() {
 	if File_covey_api_v1_exports_proto != nil {
 		return
 	}
+	file_covey_api_v1_common_proto_init()
 	file_covey_api_v1_operations_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

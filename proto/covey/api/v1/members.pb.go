@@ -521,7 +521,9 @@ func (x *DeleteMemberRequest) GetValidateOnly() bool {
 }
 
 type DeleteMemberResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,1,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -556,11 +558,18 @@ func (*DeleteMemberResponse) Descriptor() ([]byte, []int) {
 	return file_covey_api_v1_members_proto_rawDescGZIP(), []int{8}
 }
 
+func (x *DeleteMemberResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
+	}
+	return nil
+}
+
 var File_covey_api_v1_members_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_members_proto_rawDesc = "" +
 	"\n" +
-	"\x1acovey/api/v1/members.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a#covey/api/v1/service_accounts.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x02\n" +
+	"\x1acovey/api/v1/members.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a#covey/api/v1/service_accounts.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x02\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12!\n" +
@@ -600,8 +609,9 @@ const file_covey_api_v1_members_proto_rawDesc = "" +
 	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x16\n" +
-	"\x14DeleteMemberResponse2\xa4\x04\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"D\n" +
+	"\x14DeleteMemberResponse\x12,\n" +
+	"\x06impact\x18\x01 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact2\xa4\x04\n" +
 	"\rMemberService\x12z\n" +
 	"\tGetMember\x12\x1e.covey.api.v1.GetMemberRequest\x1a\x1f.covey.api.v1.GetMemberResponse\",\x82\xd3\xe4\x93\x02&\x12$/v1/{name=organizations/*/members/*}\x12\x80\x01\n" +
 	"\vListMembers\x12 .covey.api.v1.ListMembersRequest\x1a!.covey.api.v1.ListMembersResponse\",\x82\xd3\xe4\x93\x02&\x12$/v1/{parent=organizations/*}/members\x12\x8d\x01\n" +
@@ -634,6 +644,7 @@ var file_covey_api_v1_members_proto_goTypes = []any{
 	(*RoleBinding)(nil),           // 9: covey.api.v1.RoleBinding
 	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
 	(*fieldmaskpb.FieldMask)(nil), // 11: google.protobuf.FieldMask
+	(*Impact)(nil),                // 12: covey.api.v1.Impact
 }
 var file_covey_api_v1_members_proto_depIdxs = []int32{
 	9,  // 0: covey.api.v1.Member.role_bindings:type_name -> covey.api.v1.RoleBinding
@@ -644,19 +655,20 @@ var file_covey_api_v1_members_proto_depIdxs = []int32{
 	0,  // 5: covey.api.v1.UpdateMemberRequest.member:type_name -> covey.api.v1.Member
 	11, // 6: covey.api.v1.UpdateMemberRequest.update_mask:type_name -> google.protobuf.FieldMask
 	0,  // 7: covey.api.v1.UpdateMemberResponse.member:type_name -> covey.api.v1.Member
-	1,  // 8: covey.api.v1.MemberService.GetMember:input_type -> covey.api.v1.GetMemberRequest
-	3,  // 9: covey.api.v1.MemberService.ListMembers:input_type -> covey.api.v1.ListMembersRequest
-	5,  // 10: covey.api.v1.MemberService.UpdateMember:input_type -> covey.api.v1.UpdateMemberRequest
-	7,  // 11: covey.api.v1.MemberService.DeleteMember:input_type -> covey.api.v1.DeleteMemberRequest
-	2,  // 12: covey.api.v1.MemberService.GetMember:output_type -> covey.api.v1.GetMemberResponse
-	4,  // 13: covey.api.v1.MemberService.ListMembers:output_type -> covey.api.v1.ListMembersResponse
-	6,  // 14: covey.api.v1.MemberService.UpdateMember:output_type -> covey.api.v1.UpdateMemberResponse
-	8,  // 15: covey.api.v1.MemberService.DeleteMember:output_type -> covey.api.v1.DeleteMemberResponse
-	12, // [12:16] is the sub-list for method output_type
-	8,  // [8:12] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	12, // 8: covey.api.v1.DeleteMemberResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 9: covey.api.v1.MemberService.GetMember:input_type -> covey.api.v1.GetMemberRequest
+	3,  // 10: covey.api.v1.MemberService.ListMembers:input_type -> covey.api.v1.ListMembersRequest
+	5,  // 11: covey.api.v1.MemberService.UpdateMember:input_type -> covey.api.v1.UpdateMemberRequest
+	7,  // 12: covey.api.v1.MemberService.DeleteMember:input_type -> covey.api.v1.DeleteMemberRequest
+	2,  // 13: covey.api.v1.MemberService.GetMember:output_type -> covey.api.v1.GetMemberResponse
+	4,  // 14: covey.api.v1.MemberService.ListMembers:output_type -> covey.api.v1.ListMembersResponse
+	6,  // 15: covey.api.v1.MemberService.UpdateMember:output_type -> covey.api.v1.UpdateMemberResponse
+	8,  // 16: covey.api.v1.MemberService.DeleteMember:output_type -> covey.api.v1.DeleteMemberResponse
+	13, // [13:17] is the sub-list for method output_type
+	9,  // [9:13] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_members_proto_init() }
@@ -664,6 +676,7 @@ func file_covey_api_v1_members_proto_init() {
 	if File_covey_api_v1_members_proto != nil {
 		return
 	}
+	file_covey_api_v1_common_proto_init()
 	file_covey_api_v1_service_accounts_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -871,8 +871,10 @@ func (x *DeleteRoleRequest) GetValidateOnly() bool {
 }
 
 type DeleteRoleResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Operation     *Operation             `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Operation *Operation             `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,2,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -910,6 +912,13 @@ func (*DeleteRoleResponse) Descriptor() ([]byte, []int) {
 func (x *DeleteRoleResponse) GetOperation() *Operation {
 	if x != nil {
 		return x.Operation
+	}
+	return nil
+}
+
+func (x *DeleteRoleResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
 	}
 	return nil
 }
@@ -1248,8 +1257,10 @@ type RetireKeyResponse struct {
 	Dependents []*KeyDependent `protobuf:"bytes,3,rep,name=dependents,proto3" json:"dependents,omitempty"`
 	// How many there are in all.
 	DependentCount int32 `protobuf:"varint,4,opt,name=dependent_count,json=dependentCount,proto3" json:"dependent_count,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,5,opt,name=impact,proto3" json:"impact,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RetireKeyResponse) Reset() {
@@ -1308,6 +1319,13 @@ func (x *RetireKeyResponse) GetDependentCount() int32 {
 		return x.DependentCount
 	}
 	return 0
+}
+
+func (x *RetireKeyResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
+	}
+	return nil
 }
 
 type RotateKeyNowRequest struct {
@@ -1394,8 +1412,10 @@ type RotateKeyNowResponse struct {
 	Dependents []*KeyDependent `protobuf:"bytes,3,rep,name=dependents,proto3" json:"dependents,omitempty"`
 	// How many there are in all.
 	DependentCount int32 `protobuf:"varint,4,opt,name=dependent_count,json=dependentCount,proto3" json:"dependent_count,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,5,opt,name=impact,proto3" json:"impact,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RotateKeyNowResponse) Reset() {
@@ -1454,6 +1474,13 @@ func (x *RotateKeyNowResponse) GetDependentCount() int32 {
 		return x.DependentCount
 	}
 	return 0
+}
+
+func (x *RotateKeyNowResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
+	}
+	return nil
 }
 
 type ListKeyDependentsRequest struct {
@@ -1666,9 +1693,10 @@ const file_covey_api_v1_roles_proto_rawDesc = "" +
 	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"K\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"y\n" +
 	"\x12DeleteRoleResponse\x125\n" +
-	"\toperation\x18\x01 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\xd7\x01\n" +
+	"\toperation\x18\x01 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12,\n" +
+	"\x06impact\x18\x02 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xd7\x01\n" +
 	"\x0fStageKeyRequest\x12Z\n" +
 	"\x04name\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/roles/[^/]{1,64}$R\x04name\x12\x1b\n" +
 	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
@@ -1695,28 +1723,30 @@ const file_covey_api_v1_roles_proto_rawDesc = "" +
 	"\x04etag\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
 	"\n" +
 	"request_id\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\a \x01(\bR\fvalidateOnly\"\xd7\x01\n" +
+	"\rvalidate_only\x18\a \x01(\bR\fvalidateOnly\"\x85\x02\n" +
 	"\x11RetireKeyResponse\x12&\n" +
 	"\x04role\x18\x01 \x01(\v2\x12.covey.api.v1.RoleR\x04role\x125\n" +
 	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12:\n" +
 	"\n" +
 	"dependents\x18\x03 \x03(\v2\x1a.covey.api.v1.KeyDependentR\n" +
 	"dependents\x12'\n" +
-	"\x0fdependent_count\x18\x04 \x01(\x05R\x0edependentCount\"\xfd\x01\n" +
+	"\x0fdependent_count\x18\x04 \x01(\x05R\x0edependentCount\x12,\n" +
+	"\x06impact\x18\x05 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xfd\x01\n" +
 	"\x13RotateKeyNowRequest\x12Z\n" +
 	"\x04name\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/roles/[^/]{1,64}$R\x04name\x12 \n" +
 	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06reason\x12\x1b\n" +
 	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\xda\x01\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\x88\x02\n" +
 	"\x14RotateKeyNowResponse\x12&\n" +
 	"\x04role\x18\x01 \x01(\v2\x12.covey.api.v1.RoleR\x04role\x125\n" +
 	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12:\n" +
 	"\n" +
 	"dependents\x18\x03 \x03(\v2\x1a.covey.api.v1.KeyDependentR\n" +
 	"dependents\x12'\n" +
-	"\x0fdependent_count\x18\x04 \x01(\x05R\x0edependentCount\"\xa4\x02\n" +
+	"\x0fdependent_count\x18\x04 \x01(\x05R\x0edependentCount\x12,\n" +
+	"\x06impact\x18\x05 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xa4\x02\n" +
 	"\x18ListKeyDependentsRequest\x12Z\n" +
 	"\x04name\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/roles/[^/]{1,64}$R\x04name\x128\n" +
 	"\n" +
@@ -1791,6 +1821,7 @@ var file_covey_api_v1_roles_proto_goTypes = []any{
 	(*Limits)(nil),                    // 26: covey.api.v1.Limits
 	(*Operation)(nil),                 // 27: covey.api.v1.Operation
 	(*fieldmaskpb.FieldMask)(nil),     // 28: google.protobuf.FieldMask
+	(*Impact)(nil),                    // 29: covey.api.v1.Impact
 }
 var file_covey_api_v1_roles_proto_depIdxs = []int32{
 	0,  // 0: covey.api.v1.SigningKey.state:type_name -> covey.api.v1.SigningKey.State
@@ -1813,41 +1844,44 @@ var file_covey_api_v1_roles_proto_depIdxs = []int32{
 	2,  // 17: covey.api.v1.UpdateRoleResponse.role:type_name -> covey.api.v1.Role
 	27, // 18: covey.api.v1.UpdateRoleResponse.operation:type_name -> covey.api.v1.Operation
 	27, // 19: covey.api.v1.DeleteRoleResponse.operation:type_name -> covey.api.v1.Operation
-	2,  // 20: covey.api.v1.StageKeyResponse.role:type_name -> covey.api.v1.Role
-	27, // 21: covey.api.v1.StageKeyResponse.operation:type_name -> covey.api.v1.Operation
-	2,  // 22: covey.api.v1.PromoteKeyResponse.role:type_name -> covey.api.v1.Role
-	2,  // 23: covey.api.v1.RetireKeyResponse.role:type_name -> covey.api.v1.Role
-	27, // 24: covey.api.v1.RetireKeyResponse.operation:type_name -> covey.api.v1.Operation
-	3,  // 25: covey.api.v1.RetireKeyResponse.dependents:type_name -> covey.api.v1.KeyDependent
-	2,  // 26: covey.api.v1.RotateKeyNowResponse.role:type_name -> covey.api.v1.Role
-	27, // 27: covey.api.v1.RotateKeyNowResponse.operation:type_name -> covey.api.v1.Operation
-	3,  // 28: covey.api.v1.RotateKeyNowResponse.dependents:type_name -> covey.api.v1.KeyDependent
-	3,  // 29: covey.api.v1.ListKeyDependentsResponse.dependents:type_name -> covey.api.v1.KeyDependent
-	4,  // 30: covey.api.v1.RoleService.CreateRole:input_type -> covey.api.v1.CreateRoleRequest
-	6,  // 31: covey.api.v1.RoleService.GetRole:input_type -> covey.api.v1.GetRoleRequest
-	8,  // 32: covey.api.v1.RoleService.ListRoles:input_type -> covey.api.v1.ListRolesRequest
-	10, // 33: covey.api.v1.RoleService.UpdateRole:input_type -> covey.api.v1.UpdateRoleRequest
-	12, // 34: covey.api.v1.RoleService.DeleteRole:input_type -> covey.api.v1.DeleteRoleRequest
-	14, // 35: covey.api.v1.RoleService.StageKey:input_type -> covey.api.v1.StageKeyRequest
-	16, // 36: covey.api.v1.RoleService.PromoteKey:input_type -> covey.api.v1.PromoteKeyRequest
-	18, // 37: covey.api.v1.RoleService.RetireKey:input_type -> covey.api.v1.RetireKeyRequest
-	20, // 38: covey.api.v1.RoleService.RotateKeyNow:input_type -> covey.api.v1.RotateKeyNowRequest
-	22, // 39: covey.api.v1.RoleService.ListKeyDependents:input_type -> covey.api.v1.ListKeyDependentsRequest
-	5,  // 40: covey.api.v1.RoleService.CreateRole:output_type -> covey.api.v1.CreateRoleResponse
-	7,  // 41: covey.api.v1.RoleService.GetRole:output_type -> covey.api.v1.GetRoleResponse
-	9,  // 42: covey.api.v1.RoleService.ListRoles:output_type -> covey.api.v1.ListRolesResponse
-	11, // 43: covey.api.v1.RoleService.UpdateRole:output_type -> covey.api.v1.UpdateRoleResponse
-	13, // 44: covey.api.v1.RoleService.DeleteRole:output_type -> covey.api.v1.DeleteRoleResponse
-	15, // 45: covey.api.v1.RoleService.StageKey:output_type -> covey.api.v1.StageKeyResponse
-	17, // 46: covey.api.v1.RoleService.PromoteKey:output_type -> covey.api.v1.PromoteKeyResponse
-	19, // 47: covey.api.v1.RoleService.RetireKey:output_type -> covey.api.v1.RetireKeyResponse
-	21, // 48: covey.api.v1.RoleService.RotateKeyNow:output_type -> covey.api.v1.RotateKeyNowResponse
-	23, // 49: covey.api.v1.RoleService.ListKeyDependents:output_type -> covey.api.v1.ListKeyDependentsResponse
-	40, // [40:50] is the sub-list for method output_type
-	30, // [30:40] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	29, // 20: covey.api.v1.DeleteRoleResponse.impact:type_name -> covey.api.v1.Impact
+	2,  // 21: covey.api.v1.StageKeyResponse.role:type_name -> covey.api.v1.Role
+	27, // 22: covey.api.v1.StageKeyResponse.operation:type_name -> covey.api.v1.Operation
+	2,  // 23: covey.api.v1.PromoteKeyResponse.role:type_name -> covey.api.v1.Role
+	2,  // 24: covey.api.v1.RetireKeyResponse.role:type_name -> covey.api.v1.Role
+	27, // 25: covey.api.v1.RetireKeyResponse.operation:type_name -> covey.api.v1.Operation
+	3,  // 26: covey.api.v1.RetireKeyResponse.dependents:type_name -> covey.api.v1.KeyDependent
+	29, // 27: covey.api.v1.RetireKeyResponse.impact:type_name -> covey.api.v1.Impact
+	2,  // 28: covey.api.v1.RotateKeyNowResponse.role:type_name -> covey.api.v1.Role
+	27, // 29: covey.api.v1.RotateKeyNowResponse.operation:type_name -> covey.api.v1.Operation
+	3,  // 30: covey.api.v1.RotateKeyNowResponse.dependents:type_name -> covey.api.v1.KeyDependent
+	29, // 31: covey.api.v1.RotateKeyNowResponse.impact:type_name -> covey.api.v1.Impact
+	3,  // 32: covey.api.v1.ListKeyDependentsResponse.dependents:type_name -> covey.api.v1.KeyDependent
+	4,  // 33: covey.api.v1.RoleService.CreateRole:input_type -> covey.api.v1.CreateRoleRequest
+	6,  // 34: covey.api.v1.RoleService.GetRole:input_type -> covey.api.v1.GetRoleRequest
+	8,  // 35: covey.api.v1.RoleService.ListRoles:input_type -> covey.api.v1.ListRolesRequest
+	10, // 36: covey.api.v1.RoleService.UpdateRole:input_type -> covey.api.v1.UpdateRoleRequest
+	12, // 37: covey.api.v1.RoleService.DeleteRole:input_type -> covey.api.v1.DeleteRoleRequest
+	14, // 38: covey.api.v1.RoleService.StageKey:input_type -> covey.api.v1.StageKeyRequest
+	16, // 39: covey.api.v1.RoleService.PromoteKey:input_type -> covey.api.v1.PromoteKeyRequest
+	18, // 40: covey.api.v1.RoleService.RetireKey:input_type -> covey.api.v1.RetireKeyRequest
+	20, // 41: covey.api.v1.RoleService.RotateKeyNow:input_type -> covey.api.v1.RotateKeyNowRequest
+	22, // 42: covey.api.v1.RoleService.ListKeyDependents:input_type -> covey.api.v1.ListKeyDependentsRequest
+	5,  // 43: covey.api.v1.RoleService.CreateRole:output_type -> covey.api.v1.CreateRoleResponse
+	7,  // 44: covey.api.v1.RoleService.GetRole:output_type -> covey.api.v1.GetRoleResponse
+	9,  // 45: covey.api.v1.RoleService.ListRoles:output_type -> covey.api.v1.ListRolesResponse
+	11, // 46: covey.api.v1.RoleService.UpdateRole:output_type -> covey.api.v1.UpdateRoleResponse
+	13, // 47: covey.api.v1.RoleService.DeleteRole:output_type -> covey.api.v1.DeleteRoleResponse
+	15, // 48: covey.api.v1.RoleService.StageKey:output_type -> covey.api.v1.StageKeyResponse
+	17, // 49: covey.api.v1.RoleService.PromoteKey:output_type -> covey.api.v1.PromoteKeyResponse
+	19, // 50: covey.api.v1.RoleService.RetireKey:output_type -> covey.api.v1.RetireKeyResponse
+	21, // 51: covey.api.v1.RoleService.RotateKeyNow:output_type -> covey.api.v1.RotateKeyNowResponse
+	23, // 52: covey.api.v1.RoleService.ListKeyDependents:output_type -> covey.api.v1.ListKeyDependentsResponse
+	43, // [43:53] is the sub-list for method output_type
+	33, // [33:43] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_roles_proto_init() }

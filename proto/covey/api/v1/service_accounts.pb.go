@@ -590,8 +590,10 @@ func (x *UpdateServiceAccountRequest) GetValidateOnly() bool {
 type UpdateServiceAccountResponse struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	ServiceAccount *ServiceAccount        `protobuf:"bytes,1,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,2,opt,name=impact,proto3" json:"impact,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateServiceAccountResponse) Reset() {
@@ -627,6 +629,13 @@ func (*UpdateServiceAccountResponse) Descriptor() ([]byte, []int) {
 func (x *UpdateServiceAccountResponse) GetServiceAccount() *ServiceAccount {
 	if x != nil {
 		return x.ServiceAccount
+	}
+	return nil
+}
+
+func (x *UpdateServiceAccountResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
 	}
 	return nil
 }
@@ -700,7 +709,9 @@ func (x *DeleteServiceAccountRequest) GetValidateOnly() bool {
 }
 
 type DeleteServiceAccountResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,1,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -735,11 +746,18 @@ func (*DeleteServiceAccountResponse) Descriptor() ([]byte, []int) {
 	return file_covey_api_v1_service_accounts_proto_rawDescGZIP(), []int{11}
 }
 
+func (x *DeleteServiceAccountResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
+	}
+	return nil
+}
+
 var File_covey_api_v1_service_accounts_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_service_accounts_proto_rawDesc = "" +
 	"\n" +
-	"#covey/api/v1/service_accounts.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa9\x01\n" +
+	"#covey/api/v1/service_accounts.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa9\x01\n" +
 	"\vRoleBinding\x12F\n" +
 	"\x04role\x18\x01 \x01(\tB2\xbaH/r-2+^(owner|admin|developer|billing|read-only)$R\x04role\x12R\n" +
 	"\aaccount\x18\x02 \x01(\tB8\xbaH5r321^(organizations/[^/]{1,64}/accounts/[^/]{1,64})?$R\aaccount\"\xcd\x02\n" +
@@ -783,16 +801,18 @@ const file_covey_api_v1_service_accounts_proto_rawDesc = "" +
 	"updateMask\x12&\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"e\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x93\x01\n" +
 	"\x1cUpdateServiceAccountResponse\x12E\n" +
-	"\x0fservice_account\x18\x01 \x01(\v2\x1c.covey.api.v1.ServiceAccountR\x0eserviceAccount\"\xd9\x01\n" +
+	"\x0fservice_account\x18\x01 \x01(\v2\x1c.covey.api.v1.ServiceAccountR\x0eserviceAccount\x12,\n" +
+	"\x06impact\x18\x02 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xd9\x01\n" +
 	"\x1bDeleteServiceAccountRequest\x12P\n" +
 	"\x04name\x18\x01 \x01(\tB<\xbaH9r725^organizations/[^/]{1,64}/serviceAccounts/[^/]{1,64}$R\x04name\x12\x1b\n" +
 	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x1e\n" +
-	"\x1cDeleteServiceAccountResponse2\xdf\x06\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"L\n" +
+	"\x1cDeleteServiceAccountResponse\x12,\n" +
+	"\x06impact\x18\x01 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact2\xdf\x06\n" +
 	"\x15ServiceAccountService\x12\xa6\x01\n" +
 	"\x14CreateServiceAccount\x12).covey.api.v1.CreateServiceAccountRequest\x1a*.covey.api.v1.CreateServiceAccountResponse\"7\x82\xd3\xe4\x93\x021:\x01*\",/v1/{parent=organizations/*}/serviceAccounts\x12\x9a\x01\n" +
 	"\x11GetServiceAccount\x12&.covey.api.v1.GetServiceAccountRequest\x1a'.covey.api.v1.GetServiceAccountResponse\"4\x82\xd3\xe4\x93\x02.\x12,/v1/{name=organizations/*/serviceAccounts/*}\x12\xa0\x01\n" +
@@ -828,6 +848,7 @@ var file_covey_api_v1_service_accounts_proto_goTypes = []any{
 	(*DeleteServiceAccountResponse)(nil), // 11: covey.api.v1.DeleteServiceAccountResponse
 	(*timestamppb.Timestamp)(nil),        // 12: google.protobuf.Timestamp
 	(*fieldmaskpb.FieldMask)(nil),        // 13: google.protobuf.FieldMask
+	(*Impact)(nil),                       // 14: covey.api.v1.Impact
 }
 var file_covey_api_v1_service_accounts_proto_depIdxs = []int32{
 	0,  // 0: covey.api.v1.ServiceAccount.role_bindings:type_name -> covey.api.v1.RoleBinding
@@ -840,21 +861,23 @@ var file_covey_api_v1_service_accounts_proto_depIdxs = []int32{
 	1,  // 7: covey.api.v1.UpdateServiceAccountRequest.service_account:type_name -> covey.api.v1.ServiceAccount
 	13, // 8: covey.api.v1.UpdateServiceAccountRequest.update_mask:type_name -> google.protobuf.FieldMask
 	1,  // 9: covey.api.v1.UpdateServiceAccountResponse.service_account:type_name -> covey.api.v1.ServiceAccount
-	2,  // 10: covey.api.v1.ServiceAccountService.CreateServiceAccount:input_type -> covey.api.v1.CreateServiceAccountRequest
-	4,  // 11: covey.api.v1.ServiceAccountService.GetServiceAccount:input_type -> covey.api.v1.GetServiceAccountRequest
-	6,  // 12: covey.api.v1.ServiceAccountService.ListServiceAccounts:input_type -> covey.api.v1.ListServiceAccountsRequest
-	8,  // 13: covey.api.v1.ServiceAccountService.UpdateServiceAccount:input_type -> covey.api.v1.UpdateServiceAccountRequest
-	10, // 14: covey.api.v1.ServiceAccountService.DeleteServiceAccount:input_type -> covey.api.v1.DeleteServiceAccountRequest
-	3,  // 15: covey.api.v1.ServiceAccountService.CreateServiceAccount:output_type -> covey.api.v1.CreateServiceAccountResponse
-	5,  // 16: covey.api.v1.ServiceAccountService.GetServiceAccount:output_type -> covey.api.v1.GetServiceAccountResponse
-	7,  // 17: covey.api.v1.ServiceAccountService.ListServiceAccounts:output_type -> covey.api.v1.ListServiceAccountsResponse
-	9,  // 18: covey.api.v1.ServiceAccountService.UpdateServiceAccount:output_type -> covey.api.v1.UpdateServiceAccountResponse
-	11, // 19: covey.api.v1.ServiceAccountService.DeleteServiceAccount:output_type -> covey.api.v1.DeleteServiceAccountResponse
-	15, // [15:20] is the sub-list for method output_type
-	10, // [10:15] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	14, // 10: covey.api.v1.UpdateServiceAccountResponse.impact:type_name -> covey.api.v1.Impact
+	14, // 11: covey.api.v1.DeleteServiceAccountResponse.impact:type_name -> covey.api.v1.Impact
+	2,  // 12: covey.api.v1.ServiceAccountService.CreateServiceAccount:input_type -> covey.api.v1.CreateServiceAccountRequest
+	4,  // 13: covey.api.v1.ServiceAccountService.GetServiceAccount:input_type -> covey.api.v1.GetServiceAccountRequest
+	6,  // 14: covey.api.v1.ServiceAccountService.ListServiceAccounts:input_type -> covey.api.v1.ListServiceAccountsRequest
+	8,  // 15: covey.api.v1.ServiceAccountService.UpdateServiceAccount:input_type -> covey.api.v1.UpdateServiceAccountRequest
+	10, // 16: covey.api.v1.ServiceAccountService.DeleteServiceAccount:input_type -> covey.api.v1.DeleteServiceAccountRequest
+	3,  // 17: covey.api.v1.ServiceAccountService.CreateServiceAccount:output_type -> covey.api.v1.CreateServiceAccountResponse
+	5,  // 18: covey.api.v1.ServiceAccountService.GetServiceAccount:output_type -> covey.api.v1.GetServiceAccountResponse
+	7,  // 19: covey.api.v1.ServiceAccountService.ListServiceAccounts:output_type -> covey.api.v1.ListServiceAccountsResponse
+	9,  // 20: covey.api.v1.ServiceAccountService.UpdateServiceAccount:output_type -> covey.api.v1.UpdateServiceAccountResponse
+	11, // 21: covey.api.v1.ServiceAccountService.DeleteServiceAccount:output_type -> covey.api.v1.DeleteServiceAccountResponse
+	17, // [17:22] is the sub-list for method output_type
+	12, // [12:17] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_service_accounts_proto_init() }
@@ -862,6 +885,7 @@ func file_covey_api_v1_service_accounts_proto_init() {
 	if File_covey_api_v1_service_accounts_proto != nil {
 		return
 	}
+	file_covey_api_v1_common_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -865,7 +865,9 @@ func (x *DeleteUserRequest) GetValidateOnly() bool {
 type DeleteUserResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Set when live credentials had to be revoked.
-	Operation     *Operation `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	Operation *Operation `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,2,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -903,6 +905,13 @@ func (*DeleteUserResponse) Descriptor() ([]byte, []int) {
 func (x *DeleteUserResponse) GetOperation() *Operation {
 	if x != nil {
 		return x.Operation
+	}
+	return nil
+}
+
+func (x *DeleteUserResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
 	}
 	return nil
 }
@@ -993,8 +1002,10 @@ type UpdateUserResponse struct {
 	Operation *Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
 	// How many were.
 	RevokedCredentials int32 `protobuf:"varint,3,opt,name=revoked_credentials,json=revokedCredentials,proto3" json:"revoked_credentials,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,4,opt,name=impact,proto3" json:"impact,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateUserResponse) Reset() {
@@ -1046,6 +1057,13 @@ func (x *UpdateUserResponse) GetRevokedCredentials() int32 {
 		return x.RevokedCredentials
 	}
 	return 0
+}
+
+func (x *UpdateUserResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
+	}
+	return nil
 }
 
 type SuspendUserRequest struct {
@@ -1125,9 +1143,11 @@ func (x *SuspendUserRequest) GetValidateOnly() bool {
 }
 
 type SuspendUserResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
-	Operation     *Operation             `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	User      *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Operation *Operation             `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,3,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1172,6 +1192,13 @@ func (x *SuspendUserResponse) GetUser() *User {
 func (x *SuspendUserResponse) GetOperation() *Operation {
 	if x != nil {
 		return x.Operation
+	}
+	return nil
+}
+
+func (x *SuspendUserResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
 	}
 	return nil
 }
@@ -1364,9 +1391,10 @@ const file_covey_api_v1_users_proto_rawDesc = "" +
 	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"K\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"y\n" +
 	"\x12DeleteUserResponse\x125\n" +
-	"\toperation\x18\x01 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\x80\x02\n" +
+	"\toperation\x18\x01 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12,\n" +
+	"\x06impact\x18\x02 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\x80\x02\n" +
 	"\x11UpdateUserRequest\x12.\n" +
 	"\x04user\x18\x01 \x01(\v2\x12.covey.api.v1.UserB\x06\xbaH\x03\xc8\x01\x01R\x04user\x12C\n" +
 	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01R\n" +
@@ -1374,21 +1402,23 @@ const file_covey_api_v1_users_proto_rawDesc = "" +
 	"\x10keep_credentials\x18\x03 \x01(\bR\x0fkeepCredentials\x12&\n" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\xa4\x01\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\xd2\x01\n" +
 	"\x12UpdateUserResponse\x12&\n" +
 	"\x04user\x18\x01 \x01(\v2\x12.covey.api.v1.UserR\x04user\x125\n" +
 	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12/\n" +
-	"\x13revoked_credentials\x18\x03 \x01(\x05R\x12revokedCredentials\"\xfc\x01\n" +
+	"\x13revoked_credentials\x18\x03 \x01(\x05R\x12revokedCredentials\x12,\n" +
+	"\x06impact\x18\x04 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xfc\x01\n" +
 	"\x12SuspendUserRequest\x12Z\n" +
 	"\x04name\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/users/[^/]{1,64}$R\x04name\x12 \n" +
 	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06reason\x12\x1b\n" +
 	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"t\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\xa2\x01\n" +
 	"\x13SuspendUserResponse\x12&\n" +
 	"\x04user\x18\x01 \x01(\v2\x12.covey.api.v1.UserR\x04user\x125\n" +
-	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\xd9\x01\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12,\n" +
+	"\x06impact\x18\x03 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xd9\x01\n" +
 	"\x11ResumeUserRequest\x12Z\n" +
 	"\x04name\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/users/[^/]{1,64}$R\x04name\x12\x1b\n" +
 	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
@@ -1454,7 +1484,8 @@ var file_covey_api_v1_users_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil),    // 22: google.protobuf.Timestamp
 	(*Limits)(nil),                   // 23: covey.api.v1.Limits
 	(*Operation)(nil),                // 24: covey.api.v1.Operation
-	(*fieldmaskpb.FieldMask)(nil),    // 25: google.protobuf.FieldMask
+	(*Impact)(nil),                   // 25: covey.api.v1.Impact
+	(*fieldmaskpb.FieldMask)(nil),    // 26: google.protobuf.FieldMask
 }
 var file_covey_api_v1_users_proto_depIdxs = []int32{
 	21, // 0: covey.api.v1.User.permissions:type_name -> covey.api.v1.Permissions
@@ -1471,37 +1502,40 @@ var file_covey_api_v1_users_proto_depIdxs = []int32{
 	1,  // 11: covey.api.v1.GetUserResponse.user:type_name -> covey.api.v1.User
 	1,  // 12: covey.api.v1.ListUsersResponse.users:type_name -> covey.api.v1.User
 	24, // 13: covey.api.v1.DeleteUserResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 14: covey.api.v1.UpdateUserRequest.user:type_name -> covey.api.v1.User
-	25, // 15: covey.api.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
-	1,  // 16: covey.api.v1.UpdateUserResponse.user:type_name -> covey.api.v1.User
-	24, // 17: covey.api.v1.UpdateUserResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 18: covey.api.v1.SuspendUserResponse.user:type_name -> covey.api.v1.User
-	24, // 19: covey.api.v1.SuspendUserResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 20: covey.api.v1.ResumeUserResponse.user:type_name -> covey.api.v1.User
-	24, // 21: covey.api.v1.ResumeUserResponse.operation:type_name -> covey.api.v1.Operation
-	2,  // 22: covey.api.v1.UserService.CreateUser:input_type -> covey.api.v1.CreateUserRequest
-	5,  // 23: covey.api.v1.UserService.BatchCreateUsers:input_type -> covey.api.v1.BatchCreateUsersRequest
-	7,  // 24: covey.api.v1.UserService.BatchGetUsers:input_type -> covey.api.v1.BatchGetUsersRequest
-	9,  // 25: covey.api.v1.UserService.GetUser:input_type -> covey.api.v1.GetUserRequest
-	11, // 26: covey.api.v1.UserService.ListUsers:input_type -> covey.api.v1.ListUsersRequest
-	15, // 27: covey.api.v1.UserService.UpdateUser:input_type -> covey.api.v1.UpdateUserRequest
-	17, // 28: covey.api.v1.UserService.SuspendUser:input_type -> covey.api.v1.SuspendUserRequest
-	19, // 29: covey.api.v1.UserService.ResumeUser:input_type -> covey.api.v1.ResumeUserRequest
-	13, // 30: covey.api.v1.UserService.DeleteUser:input_type -> covey.api.v1.DeleteUserRequest
-	3,  // 31: covey.api.v1.UserService.CreateUser:output_type -> covey.api.v1.CreateUserResponse
-	6,  // 32: covey.api.v1.UserService.BatchCreateUsers:output_type -> covey.api.v1.BatchCreateUsersResponse
-	8,  // 33: covey.api.v1.UserService.BatchGetUsers:output_type -> covey.api.v1.BatchGetUsersResponse
-	10, // 34: covey.api.v1.UserService.GetUser:output_type -> covey.api.v1.GetUserResponse
-	12, // 35: covey.api.v1.UserService.ListUsers:output_type -> covey.api.v1.ListUsersResponse
-	16, // 36: covey.api.v1.UserService.UpdateUser:output_type -> covey.api.v1.UpdateUserResponse
-	18, // 37: covey.api.v1.UserService.SuspendUser:output_type -> covey.api.v1.SuspendUserResponse
-	20, // 38: covey.api.v1.UserService.ResumeUser:output_type -> covey.api.v1.ResumeUserResponse
-	14, // 39: covey.api.v1.UserService.DeleteUser:output_type -> covey.api.v1.DeleteUserResponse
-	31, // [31:40] is the sub-list for method output_type
-	22, // [22:31] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	25, // 14: covey.api.v1.DeleteUserResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 15: covey.api.v1.UpdateUserRequest.user:type_name -> covey.api.v1.User
+	26, // 16: covey.api.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
+	1,  // 17: covey.api.v1.UpdateUserResponse.user:type_name -> covey.api.v1.User
+	24, // 18: covey.api.v1.UpdateUserResponse.operation:type_name -> covey.api.v1.Operation
+	25, // 19: covey.api.v1.UpdateUserResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 20: covey.api.v1.SuspendUserResponse.user:type_name -> covey.api.v1.User
+	24, // 21: covey.api.v1.SuspendUserResponse.operation:type_name -> covey.api.v1.Operation
+	25, // 22: covey.api.v1.SuspendUserResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 23: covey.api.v1.ResumeUserResponse.user:type_name -> covey.api.v1.User
+	24, // 24: covey.api.v1.ResumeUserResponse.operation:type_name -> covey.api.v1.Operation
+	2,  // 25: covey.api.v1.UserService.CreateUser:input_type -> covey.api.v1.CreateUserRequest
+	5,  // 26: covey.api.v1.UserService.BatchCreateUsers:input_type -> covey.api.v1.BatchCreateUsersRequest
+	7,  // 27: covey.api.v1.UserService.BatchGetUsers:input_type -> covey.api.v1.BatchGetUsersRequest
+	9,  // 28: covey.api.v1.UserService.GetUser:input_type -> covey.api.v1.GetUserRequest
+	11, // 29: covey.api.v1.UserService.ListUsers:input_type -> covey.api.v1.ListUsersRequest
+	15, // 30: covey.api.v1.UserService.UpdateUser:input_type -> covey.api.v1.UpdateUserRequest
+	17, // 31: covey.api.v1.UserService.SuspendUser:input_type -> covey.api.v1.SuspendUserRequest
+	19, // 32: covey.api.v1.UserService.ResumeUser:input_type -> covey.api.v1.ResumeUserRequest
+	13, // 33: covey.api.v1.UserService.DeleteUser:input_type -> covey.api.v1.DeleteUserRequest
+	3,  // 34: covey.api.v1.UserService.CreateUser:output_type -> covey.api.v1.CreateUserResponse
+	6,  // 35: covey.api.v1.UserService.BatchCreateUsers:output_type -> covey.api.v1.BatchCreateUsersResponse
+	8,  // 36: covey.api.v1.UserService.BatchGetUsers:output_type -> covey.api.v1.BatchGetUsersResponse
+	10, // 37: covey.api.v1.UserService.GetUser:output_type -> covey.api.v1.GetUserResponse
+	12, // 38: covey.api.v1.UserService.ListUsers:output_type -> covey.api.v1.ListUsersResponse
+	16, // 39: covey.api.v1.UserService.UpdateUser:output_type -> covey.api.v1.UpdateUserResponse
+	18, // 40: covey.api.v1.UserService.SuspendUser:output_type -> covey.api.v1.SuspendUserResponse
+	20, // 41: covey.api.v1.UserService.ResumeUser:output_type -> covey.api.v1.ResumeUserResponse
+	14, // 42: covey.api.v1.UserService.DeleteUser:output_type -> covey.api.v1.DeleteUserResponse
+	34, // [34:43] is the sub-list for method output_type
+	25, // [25:34] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_users_proto_init() }

@@ -893,9 +893,13 @@ func (x *Sighting) GetTime() *timestamppb.Timestamp {
 
 // ConnectionCount answers CountConnections.
 type ConnectionCount struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Connections   int64                  `protobuf:"varint,2,opt,name=connections,proto3" json:"connections,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Of a question without selections.
+	Connections int64 `protobuf:"varint,2,opt,name=connections,proto3" json:"connections,omitempty"`
+	// Of each selection, in their order. A broker that does not know of selections
+	// leaves it out, and counts as one that did not answer.
+	Counts        []int64 `protobuf:"varint,3,rep,packed,name=counts,proto3" json:"counts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -942,6 +946,13 @@ func (x *ConnectionCount) GetConnections() int64 {
 		return x.Connections
 	}
 	return 0
+}
+
+func (x *ConnectionCount) GetCounts() []int64 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
 }
 
 // Goodbye is the proof of exit: all clients are gone and the process will serve
@@ -1325,6 +1336,8 @@ type CountConnections struct {
 	AccountPublicKey string                 `protobuf:"bytes,2,opt,name=account_public_key,json=accountPublicKey,proto3" json:"account_public_key,omitempty"`
 	// Only this user's; empty is all of them.
 	UserPublicKey string `protobuf:"bytes,3,opt,name=user_public_key,json=userPublicKey,proto3" json:"user_public_key,omitempty"`
+	// Several questions at once, in place of the one above.
+	Selections    []*ConnectionSelection `protobuf:"bytes,4,rep,name=selections,proto3" json:"selections,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1380,6 +1393,75 @@ func (x *CountConnections) GetUserPublicKey() string {
 	return ""
 }
 
+func (x *CountConnections) GetSelections() []*ConnectionSelection {
+	if x != nil {
+		return x.Selections
+	}
+	return nil
+}
+
+// ConnectionSelection says which clients of an account are counted: those of the
+// users, and those whose JWTs the keys have signed. Without either it is all.
+type ConnectionSelection struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	AccountPublicKey string                 `protobuf:"bytes,1,opt,name=account_public_key,json=accountPublicKey,proto3" json:"account_public_key,omitempty"`
+	UserPublicKeys   []string               `protobuf:"bytes,2,rep,name=user_public_keys,json=userPublicKeys,proto3" json:"user_public_keys,omitempty"`
+	IssuerPublicKeys []string               `protobuf:"bytes,3,rep,name=issuer_public_keys,json=issuerPublicKeys,proto3" json:"issuer_public_keys,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ConnectionSelection) Reset() {
+	*x = ConnectionSelection{}
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectionSelection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectionSelection) ProtoMessage() {}
+
+func (x *ConnectionSelection) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectionSelection.ProtoReflect.Descriptor instead.
+func (*ConnectionSelection) Descriptor() ([]byte, []int) {
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ConnectionSelection) GetAccountPublicKey() string {
+	if x != nil {
+		return x.AccountPublicKey
+	}
+	return ""
+}
+
+func (x *ConnectionSelection) GetUserPublicKeys() []string {
+	if x != nil {
+		return x.UserPublicKeys
+	}
+	return nil
+}
+
+func (x *ConnectionSelection) GetIssuerPublicKeys() []string {
+	if x != nil {
+		return x.IssuerPublicKeys
+	}
+	return nil
+}
+
 type LookupAccountRequest struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	AccountPublicKey string                 `protobuf:"bytes,1,opt,name=account_public_key,json=accountPublicKey,proto3" json:"account_public_key,omitempty"`
@@ -1389,7 +1471,7 @@ type LookupAccountRequest struct {
 
 func (x *LookupAccountRequest) Reset() {
 	*x = LookupAccountRequest{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[19]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1401,7 +1483,7 @@ func (x *LookupAccountRequest) String() string {
 func (*LookupAccountRequest) ProtoMessage() {}
 
 func (x *LookupAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[19]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1414,7 +1496,7 @@ func (x *LookupAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupAccountRequest.ProtoReflect.Descriptor instead.
 func (*LookupAccountRequest) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{19}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LookupAccountRequest) GetAccountPublicKey() string {
@@ -1433,7 +1515,7 @@ type LookupAccountResponse struct {
 
 func (x *LookupAccountResponse) Reset() {
 	*x = LookupAccountResponse{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[20]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1445,7 +1527,7 @@ func (x *LookupAccountResponse) String() string {
 func (*LookupAccountResponse) ProtoMessage() {}
 
 func (x *LookupAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[20]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1458,7 +1540,7 @@ func (x *LookupAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupAccountResponse.ProtoReflect.Descriptor instead.
 func (*LookupAccountResponse) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{20}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LookupAccountResponse) GetClaims() *AccountClaims {
@@ -1479,7 +1561,7 @@ type GetUsageReceiptRequest struct {
 
 func (x *GetUsageReceiptRequest) Reset() {
 	*x = GetUsageReceiptRequest{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[21]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1573,7 @@ func (x *GetUsageReceiptRequest) String() string {
 func (*GetUsageReceiptRequest) ProtoMessage() {}
 
 func (x *GetUsageReceiptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[21]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1586,7 @@ func (x *GetUsageReceiptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUsageReceiptRequest.ProtoReflect.Descriptor instead.
 func (*GetUsageReceiptRequest) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{21}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetUsageReceiptRequest) GetIncarnationId() string {
@@ -1530,7 +1612,7 @@ type GetUsageReceiptResponse struct {
 
 func (x *GetUsageReceiptResponse) Reset() {
 	*x = GetUsageReceiptResponse{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[22]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1542,7 +1624,7 @@ func (x *GetUsageReceiptResponse) String() string {
 func (*GetUsageReceiptResponse) ProtoMessage() {}
 
 func (x *GetUsageReceiptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[22]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1555,7 +1637,7 @@ func (x *GetUsageReceiptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUsageReceiptResponse.ProtoReflect.Descriptor instead.
 func (*GetUsageReceiptResponse) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{22}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetUsageReceiptResponse) GetReceipts() []*UsageReceipt {
@@ -1581,7 +1663,7 @@ type UsageReceipt struct {
 
 func (x *UsageReceipt) Reset() {
 	*x = UsageReceipt{}
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[23]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1593,7 +1675,7 @@ func (x *UsageReceipt) String() string {
 func (*UsageReceipt) ProtoMessage() {}
 
 func (x *UsageReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[23]
+	mi := &file_covey_fleet_v1_fleet_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1606,7 +1688,7 @@ func (x *UsageReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageReceipt.ProtoReflect.Descriptor instead.
 func (*UsageReceipt) Descriptor() ([]byte, []int) {
-	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{23}
+	return file_covey_fleet_v1_fleet_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UsageReceipt) GetWindow() int64 {
@@ -1701,10 +1783,11 @@ const file_covey_fleet_v1_fleet_proto_rawDesc = "" +
 	"\x12account_public_key\x18\x01 \x01(\tR\x10accountPublicKey\x12&\n" +
 	"\x0fuser_public_key\x18\x02 \x01(\tR\ruserPublicKey\x12\x1b\n" +
 	"\tissued_at\x18\x03 \x01(\x03R\bissuedAt\x12.\n" +
-	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"C\n" +
+	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"[\n" +
 	"\x0fConnectionCount\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
-	"\vconnections\x18\x02 \x01(\x03R\vconnections\"\t\n" +
+	"\vconnections\x18\x02 \x01(\x03R\vconnections\x12\x16\n" +
+	"\x06counts\x18\x03 \x03(\x03R\x06counts\"\t\n" +
 	"\aGoodbye\"\xa4\x02\n" +
 	"\x0eAttendResponse\x123\n" +
 	"\awelcome\x18\x01 \x01(\v2\x17.covey.fleet.v1.WelcomeH\x00R\awelcome\x12F\n" +
@@ -1726,11 +1809,18 @@ const file_covey_fleet_v1_fleet_proto_rawDesc = "" +
 	"\x03jwt\x18\x02 \x01(\tR\x03jwt\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\x03R\brevision\"'\n" +
 	"\tWatermark\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x03R\brevision\"x\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\"\xc8\x01\n" +
 	"\x10CountConnections\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
 	"\x12account_public_key\x18\x02 \x01(\tR\x10accountPublicKey\x12&\n" +
-	"\x0fuser_public_key\x18\x03 \x01(\tR\ruserPublicKey\"\\\n" +
+	"\x0fuser_public_key\x18\x03 \x01(\tR\ruserPublicKey\x12N\n" +
+	"\n" +
+	"selections\x18\x04 \x03(\v2#.covey.fleet.v1.ConnectionSelectionB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\n" +
+	"selections\"\x9b\x01\n" +
+	"\x13ConnectionSelection\x12,\n" +
+	"\x12account_public_key\x18\x01 \x01(\tR\x10accountPublicKey\x12(\n" +
+	"\x10user_public_keys\x18\x02 \x03(\tR\x0euserPublicKeys\x12,\n" +
+	"\x12issuer_public_keys\x18\x03 \x03(\tR\x10issuerPublicKeys\"\\\n" +
 	"\x14LookupAccountRequest\x12D\n" +
 	"\x12account_public_key\x18\x01 \x01(\tB\x16\xbaH\x13r\x112\x0f^A[A-Z2-7]{55}$R\x10accountPublicKey\"N\n" +
 	"\x15LookupAccountResponse\x125\n" +
@@ -1763,7 +1853,7 @@ func file_covey_fleet_v1_fleet_proto_rawDescGZIP() []byte {
 	return file_covey_fleet_v1_fleet_proto_rawDescData
 }
 
-var file_covey_fleet_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_covey_fleet_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_covey_fleet_v1_fleet_proto_goTypes = []any{
 	(*EnrolRequest)(nil),            // 0: covey.fleet.v1.EnrolRequest
 	(*EnrolResponse)(nil),           // 1: covey.fleet.v1.EnrolResponse
@@ -1784,13 +1874,14 @@ var file_covey_fleet_v1_fleet_proto_goTypes = []any{
 	(*AccountClaims)(nil),           // 16: covey.fleet.v1.AccountClaims
 	(*Watermark)(nil),               // 17: covey.fleet.v1.Watermark
 	(*CountConnections)(nil),        // 18: covey.fleet.v1.CountConnections
-	(*LookupAccountRequest)(nil),    // 19: covey.fleet.v1.LookupAccountRequest
-	(*LookupAccountResponse)(nil),   // 20: covey.fleet.v1.LookupAccountResponse
-	(*GetUsageReceiptRequest)(nil),  // 21: covey.fleet.v1.GetUsageReceiptRequest
-	(*GetUsageReceiptResponse)(nil), // 22: covey.fleet.v1.GetUsageReceiptResponse
-	(*UsageReceipt)(nil),            // 23: covey.fleet.v1.UsageReceipt
-	(*timestamppb.Timestamp)(nil),   // 24: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 25: google.protobuf.Duration
+	(*ConnectionSelection)(nil),     // 19: covey.fleet.v1.ConnectionSelection
+	(*LookupAccountRequest)(nil),    // 20: covey.fleet.v1.LookupAccountRequest
+	(*LookupAccountResponse)(nil),   // 21: covey.fleet.v1.LookupAccountResponse
+	(*GetUsageReceiptRequest)(nil),  // 22: covey.fleet.v1.GetUsageReceiptRequest
+	(*GetUsageReceiptResponse)(nil), // 23: covey.fleet.v1.GetUsageReceiptResponse
+	(*UsageReceipt)(nil),            // 24: covey.fleet.v1.UsageReceipt
+	(*timestamppb.Timestamp)(nil),   // 25: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 26: google.protobuf.Duration
 }
 var file_covey_fleet_v1_fleet_proto_depIdxs = []int32{
 	3,  // 0: covey.fleet.v1.AttendRequest.hello:type_name -> covey.fleet.v1.Hello
@@ -1803,32 +1894,33 @@ var file_covey_fleet_v1_fleet_proto_depIdxs = []int32{
 	10, // 7: covey.fleet.v1.AttendRequest.sightings:type_name -> covey.fleet.v1.Sightings
 	4,  // 8: covey.fleet.v1.Hello.accounts:type_name -> covey.fleet.v1.HeldAccount
 	9,  // 9: covey.fleet.v1.Refusals.refusals:type_name -> covey.fleet.v1.Refusal
-	24, // 10: covey.fleet.v1.Refusal.first_time:type_name -> google.protobuf.Timestamp
-	24, // 11: covey.fleet.v1.Refusal.last_time:type_name -> google.protobuf.Timestamp
+	25, // 10: covey.fleet.v1.Refusal.first_time:type_name -> google.protobuf.Timestamp
+	25, // 11: covey.fleet.v1.Refusal.last_time:type_name -> google.protobuf.Timestamp
 	11, // 12: covey.fleet.v1.Sightings.sightings:type_name -> covey.fleet.v1.Sighting
-	24, // 13: covey.fleet.v1.Sighting.time:type_name -> google.protobuf.Timestamp
+	25, // 13: covey.fleet.v1.Sighting.time:type_name -> google.protobuf.Timestamp
 	15, // 14: covey.fleet.v1.AttendResponse.welcome:type_name -> covey.fleet.v1.Welcome
 	16, // 15: covey.fleet.v1.AttendResponse.account_claims:type_name -> covey.fleet.v1.AccountClaims
 	17, // 16: covey.fleet.v1.AttendResponse.watermark:type_name -> covey.fleet.v1.Watermark
 	18, // 17: covey.fleet.v1.AttendResponse.count_connections:type_name -> covey.fleet.v1.CountConnections
-	25, // 18: covey.fleet.v1.Welcome.lease_ttl:type_name -> google.protobuf.Duration
-	25, // 19: covey.fleet.v1.Welcome.offline_grace:type_name -> google.protobuf.Duration
-	24, // 20: covey.fleet.v1.Welcome.now:type_name -> google.protobuf.Timestamp
-	16, // 21: covey.fleet.v1.LookupAccountResponse.claims:type_name -> covey.fleet.v1.AccountClaims
-	23, // 22: covey.fleet.v1.GetUsageReceiptResponse.receipts:type_name -> covey.fleet.v1.UsageReceipt
-	0,  // 23: covey.fleet.v1.FleetService.Enrol:input_type -> covey.fleet.v1.EnrolRequest
-	2,  // 24: covey.fleet.v1.FleetService.Attend:input_type -> covey.fleet.v1.AttendRequest
-	19, // 25: covey.fleet.v1.FleetService.LookupAccount:input_type -> covey.fleet.v1.LookupAccountRequest
-	21, // 26: covey.fleet.v1.FleetService.GetUsageReceipt:input_type -> covey.fleet.v1.GetUsageReceiptRequest
-	1,  // 27: covey.fleet.v1.FleetService.Enrol:output_type -> covey.fleet.v1.EnrolResponse
-	14, // 28: covey.fleet.v1.FleetService.Attend:output_type -> covey.fleet.v1.AttendResponse
-	20, // 29: covey.fleet.v1.FleetService.LookupAccount:output_type -> covey.fleet.v1.LookupAccountResponse
-	22, // 30: covey.fleet.v1.FleetService.GetUsageReceipt:output_type -> covey.fleet.v1.GetUsageReceiptResponse
-	27, // [27:31] is the sub-list for method output_type
-	23, // [23:27] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	26, // 18: covey.fleet.v1.Welcome.lease_ttl:type_name -> google.protobuf.Duration
+	26, // 19: covey.fleet.v1.Welcome.offline_grace:type_name -> google.protobuf.Duration
+	25, // 20: covey.fleet.v1.Welcome.now:type_name -> google.protobuf.Timestamp
+	19, // 21: covey.fleet.v1.CountConnections.selections:type_name -> covey.fleet.v1.ConnectionSelection
+	16, // 22: covey.fleet.v1.LookupAccountResponse.claims:type_name -> covey.fleet.v1.AccountClaims
+	24, // 23: covey.fleet.v1.GetUsageReceiptResponse.receipts:type_name -> covey.fleet.v1.UsageReceipt
+	0,  // 24: covey.fleet.v1.FleetService.Enrol:input_type -> covey.fleet.v1.EnrolRequest
+	2,  // 25: covey.fleet.v1.FleetService.Attend:input_type -> covey.fleet.v1.AttendRequest
+	20, // 26: covey.fleet.v1.FleetService.LookupAccount:input_type -> covey.fleet.v1.LookupAccountRequest
+	22, // 27: covey.fleet.v1.FleetService.GetUsageReceipt:input_type -> covey.fleet.v1.GetUsageReceiptRequest
+	1,  // 28: covey.fleet.v1.FleetService.Enrol:output_type -> covey.fleet.v1.EnrolResponse
+	14, // 29: covey.fleet.v1.FleetService.Attend:output_type -> covey.fleet.v1.AttendResponse
+	21, // 30: covey.fleet.v1.FleetService.LookupAccount:output_type -> covey.fleet.v1.LookupAccountResponse
+	23, // 31: covey.fleet.v1.FleetService.GetUsageReceipt:output_type -> covey.fleet.v1.GetUsageReceiptResponse
+	28, // [28:32] is the sub-list for method output_type
+	24, // [24:28] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_covey_fleet_v1_fleet_proto_init() }
@@ -1858,7 +1950,7 @@ func file_covey_fleet_v1_fleet_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_fleet_v1_fleet_proto_rawDesc), len(file_covey_fleet_v1_fleet_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
