@@ -28,7 +28,7 @@ func harmless() map[string]string {
 	for why, commands := range map[string][]string{
 		"reads": {
 			"account get", "account list", "admin audit verify", "admin backup", "admin broker get", "admin broker list", "admin cluster get",
-			"admin cluster list", "admin fleet-ca status", "admin operator jwt", "admin operator request", "admin operator show", "admin plan get",
+			"admin cluster list", "admin fleet-ca status", "creds show", "admin operator jwt", "admin operator request", "admin operator show", "admin plan get",
 			"admin plan list", "admin plan organizations", "admin verify", "apikey list", "audit list", "context list", "context show", "creds list",
 			"doctor", "explain access", "explain limits", "export get", "export list", "federation list", "import get", "import list", "key dependents",
 			"member get", "member invitations", "member list", "operation get", "operation list", "operation wait", "org get", "org list", "org plan",
