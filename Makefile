@@ -93,7 +93,7 @@ soak: build ## Wear the broker out for SECONDS (default 600) and look at what is
 
 .PHONY: collector-test
 collector-test: $(BIN)/collector ## Metrics and usage through a real OpenTelemetry Collector (building it takes minutes)
-	COVEY_COLLECTOR=$(BIN)/collector $(GO) test -count=1 -v -run Collector ./dataplane/internal/telemetry ./dataplane/internal/meter/export
+	COVEY_COLLECTOR=$(BIN)/collector $(GO) test -count=1 -v -run Collector ./dataplane/internal/telemetry ./dataplane/internal/meter/export ./test/e2e
 
 .PHONY: release
 release: ## Static programs for PLATFORMS and their checksums into dist/

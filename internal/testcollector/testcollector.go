@@ -44,7 +44,7 @@ func (o *output) Write(p []byte) (int, error) {
 // config takes OTLP, batches it and passes it on through an ordinary queue, and
 // writes it out.
 const config = `receivers:
-  otlp: { protocols: { grpc: { endpoint: %q } } }
+  otlp: { protocols: { grpc: { endpoint: %q%s } } }
 processors:
   batch: { timeout: 20ms }
 exporters:
@@ -55,9 +55,32 @@ exporters:
     metrics: { receivers: [otlp], processors: [batch], exporters: [%s] }
 `
 
+// TLS are the files of a Collector that has a certificate: of its own, and of
+// those who may report to it and to whom it reports.
+type TLS struct{ Cert, Key, Authorities string }
+
 // Start runs a Collector until the test ends. It sends what it gets to the OTLP
 // receiver at to, or, if that is empty, writes it out.
 func Start(tb testing.TB, to string) *Collector {
+	tb.Helper()
+	exporter, names := "", "debug"
+	if to != "" {
+		exporter, names = fmt.Sprintf("  otlp: { endpoint: %q, tls: { insecure: true }, retry_on_failure: { initial_interval: 50ms } }\n", to), "otlp"
+	}
+	return start(tb, "", exporter, names)
+}
+
+// StartSecured runs a Collector that is configured as docs/operations/fleet.md has
+// it, between brokers and the control plane that takes OTLP at to.
+func StartSecured(tb testing.TB, to string, files TLS) *Collector {
+	tb.Helper()
+	receives := fmt.Sprintf(", tls: { cert_file: %q, key_file: %q, client_ca_file: %q, client_ca_file_reload: true, reload_interval: 1h }", files.Cert, files.Key, files.Authorities)
+	exporter := fmt.Sprintf("  otlp: { endpoint: %q, retry_on_failure: { initial_interval: 50ms },\n    tls: { cert_file: %q, key_file: %q, ca_file: %q, server_name_override: controlplane.fleet.covey, reload_interval: 1h } }\n",
+		to, files.Cert, files.Key, files.Authorities)
+	return start(tb, receives, exporter, "otlp")
+}
+
+func start(tb testing.TB, receiverTLS, exporter, names string) *Collector {
 	tb.Helper()
 	c := &Collector{tb: tb, program: os.Getenv("COVEY_COLLECTOR")}
 	if c.program == "" {
@@ -71,12 +94,8 @@ func Start(tb testing.TB, to string) *Collector {
 	if err := l.Close(); err != nil {
 		tb.Fatal(err)
 	}
-	exporter, names := "", "debug"
-	if to != "" {
-		exporter, names = fmt.Sprintf("  otlp: { endpoint: %q, tls: { insecure: true }, retry_on_failure: { initial_interval: 50ms } }\n", to), "otlp"
-	}
 	c.config = filepath.Join(tb.TempDir(), "collector.yaml")
-	if err := os.WriteFile(c.config, fmt.Appendf(nil, config, c.addr, exporter, names), 0o600); err != nil {
+	if err := os.WriteFile(c.config, fmt.Appendf(nil, config, c.addr, receiverTLS, exporter, names), 0o600); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
