@@ -72,6 +72,14 @@ func probes(c *caller) []func(context.Context, string) error {
 			return err
 		},
 		func(ctx context.Context, n string) error {
+			_, err := c.credentials.GetCredential(ctx, &apiv1.GetCredentialRequest{Name: n})
+			return err
+		},
+		func(ctx context.Context, n string) error {
+			_, err := c.credentials.BatchIssueCredentials(ctx, &apiv1.BatchIssueCredentialsRequest{Parent: n, Requests: issues(n + "/users/default")})
+			return err
+		},
+		func(ctx context.Context, n string) error {
 			_, err := c.credentials.RevokeCredential(ctx, &apiv1.RevokeCredentialRequest{Name: n})
 			return err
 		},

@@ -2,9 +2,9 @@ package api
 
 import (
 	"context"
-	"errors"
 
 	"github.com/coveymq/covey/controlplane/internal/store"
+	"github.com/coveymq/covey/controlplane/internal/tenancy"
 	"github.com/coveymq/covey/internal/errs"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
@@ -24,14 +24,17 @@ func (s *users) BatchCreateUsers(ctx context.Context, req *apiv1.BatchCreateUser
 	}
 	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.BatchCreateUsersResponse, error) {
 		resp := &apiv1.BatchCreateUsersResponse{}
+		var names []string
 		for _, in := range req.GetUsers() {
 			u, err := s.tenancy.CreateUser(ctx, tx, n.account, in.GetUserId(), userFieldsFrom(in.GetUser()))
 			if err != nil {
 				return nil, err
 			}
 			resp.Users = append(resp.Users, userProto(n.organization, u))
+			names = append(names, tenancy.UserName(n.organization, n.account, u.ID))
 		}
-		return resp, nil
+		tx.Touches(names...)
+		return resp, tx.Fits()
 	})
 }
 
@@ -41,8 +44,8 @@ func (s *users) BatchGetUsers(ctx context.Context, req *apiv1.BatchGetUsersReque
 	if err != nil {
 		return nil, err
 	}
-	resp := &apiv1.BatchGetUsersResponse{}
-	for _, text := range req.GetNames() {
+	ids := make([]string, len(req.GetNames()))
+	for i, text := range req.GetNames() {
 		n, err := parseName(text)
 		if err != nil {
 			return nil, err
@@ -50,14 +53,18 @@ func (s *users) BatchGetUsers(ctx context.Context, req *apiv1.BatchGetUsersReque
 		if n.organization != parent.organization || n.account != parent.account {
 			return nil, errs.New(errs.Invalid, "INVALID_NAME", "%q is not a user of %s", text, req.GetParent()).WithField("names")
 		}
-		u, err := v.User(ctx, n.account, n.user)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil, notFound(text)
-		}
-		if err != nil {
-			return nil, err
-		}
-		resp.Users = append(resp.Users, userProto(n.organization, u))
+		ids[i] = n.user
+	}
+	list, missing, err := v.UsersNamed(ctx, parent.account, ids)
+	if err != nil {
+		return nil, err
+	}
+	if missing != "" {
+		return nil, notFound(tenancy.UserName(parent.organization, parent.account, missing))
+	}
+	resp := &apiv1.BatchGetUsersResponse{}
+	for _, u := range list {
+		resp.Users = append(resp.Users, userProto(parent.organization, u))
 	}
 	return resp, nil
 }

@@ -134,6 +134,11 @@ func keep(resp proto.Message) (store.Outcome, error) {
 	case *apiv1.IssueCredentialResponse:
 		outcome.Secret = r.GetCredsFile() != ""
 		r.CredsFile = ""
+	case *apiv1.BatchIssueCredentialsResponse:
+		for _, one := range r.GetIssued() {
+			outcome.Secret = outcome.Secret || one.GetCredsFile() != ""
+			one.CredsFile = ""
+		}
 	case *apiv1.ExportAccountResponse:
 		r.Keys, r.Users, outcome.Secret = nil, nil, true
 	case *apiv1.CreateAPIKeyResponse:
@@ -158,6 +163,11 @@ func keep(resp proto.Message) (store.Outcome, error) {
 // has none of them, and begins no operation.
 func (s *Server) stamp(ctx context.Context, resp proto.Message, revision int64) {
 	stampEtags(resp, tenancy.Etag(revision))
+	if r, ok := resp.(*apiv1.BatchIssueCredentialsResponse); ok {
+		for _, one := range r.GetIssued() {
+			stampEtags(one, tenancy.Etag(revision))
+		}
+	}
 	var op *apiv1.Operation
 	if r, ok := resp.(interface{ GetOperation() *apiv1.Operation }); ok {
 		op = r.GetOperation()

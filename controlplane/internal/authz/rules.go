@@ -135,6 +135,11 @@ func messagingRules() map[string]rule {
 		v1 + "UserService/ResumeUser":             developers(),
 		v1 + "CredentialService/IssueCredential":  developers(),
 		v1 + "CredentialService/GetCredential":    technical(),
+
+		v1 + "CredentialService/BatchIssueCredentials":  developers(),
+		v1 + "CredentialService/BatchRevokeCredentials": developers(),
+		v1 + "UserService/BatchUpdateUsers":             developers(),
+
 		v1 + "CredentialService/ListCredentials":  technical(),
 		v1 + "CredentialService/RevokeCredential": developers(),
 		v1 + "CredentialService/RenewCredential":  developers(),

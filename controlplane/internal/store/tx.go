@@ -26,6 +26,8 @@ type Tx struct {
 	// remembered from before may be old.
 	Again bool
 
+	targets []string // what the audit log says was changed; none is what the Change says
+
 	ops       []clientv3.Op
 	written   []string // "key=value" of every write, for the audit digest
 	operation string   // the operation begun, if one was
@@ -50,7 +52,24 @@ const writesMax = 120
 
 // ErrFull means that a change makes more writes than one transaction holds. What
 // it wrote before is unharmed, and may be committed as a first part.
-var ErrFull = errs.New(errs.Exhausted, "CHANGE_TOO_LARGE", "the change touches more than %d records", writesMax)
+var ErrFull = errs.New(errs.Exhausted, "CHANGE_TOO_LARGE", "the change touches more than %d records", writesMax).
+	WithNext("make it in parts")
+
+// opsMax is how much etcd takes in one transaction, of writes and of comparisons.
+const opsMax = 128
+
+// Touches says what the change is about, if it is about several things: each gets
+// an audit entry of its own.
+func (t *Tx) Touches(targets ...string) { t.targets = targets }
+
+// Fits refuses a change that is too large for one transaction, before etcd does.
+func (t *Tx) Fits() error {
+	const besides = 2 // the audit log's head, and the record of the request
+	if len(t.ops)+max(len(t.targets), 1)+besides > opsMax || len(t.compares())+1 > opsMax {
+		return ErrFull
+	}
+	return nil
+}
 
 // Limit lowers how many writes the change may make.
 func (t *Tx) Limit(writes int) { t.limit = writes }
@@ -104,25 +123,35 @@ func (t *Tx) create(ctx context.Context, key string, value any) error {
 	return t.put(key, value)
 }
 
-// appendAudit puts the audit entry of the change at the end of the
-// organization's chain.
+// appendAudit puts the audit entry of the change, or one for each thing that it is
+// about, at the end of the organization's chain.
 func (t *Tx) appendAudit(ctx context.Context, c Change) error {
+	if err := t.Fits(); err != nil {
+		return err
+	}
 	var head auditHead
 	headKey := t.auditHeadKey()
 	if err := t.load(ctx, headKey, &head); err != nil && !isNotFound(err) {
 		return err
 	}
-	entry, next, err := head.Append(audit.Entry{
-		Time: t.Now, Actor: c.Actor, Method: c.Method, Target: c.Target, RequestID: c.RequestID,
-		Operation: t.operation, Reason: c.Reason, Refusals: c.Refusals, Digest: t.digest(),
-	})
-	if err != nil {
-		return fmt.Errorf("chain audit entry: %w", err)
+	targets, digest := t.targets, t.digest()
+	if len(targets) == 0 {
+		targets = []string{c.Target}
 	}
-	if err := t.put(auditKey(t.org, entry.Sequence), entry); err != nil {
-		return err
+	for _, target := range targets {
+		entry, next, err := head.Append(audit.Entry{
+			Time: t.Now, Actor: c.Actor, Method: c.Method, Target: target, RequestID: c.RequestID,
+			Operation: t.operation, Reason: c.Reason, Refusals: c.Refusals, Digest: digest,
+		})
+		if err != nil {
+			return fmt.Errorf("chain audit entry: %w", err)
+		}
+		head.Head = next
+		if err := t.put(auditKey(t.org, entry.Sequence), entry); err != nil {
+			return err
+		}
 	}
-	return t.put(headKey, auditHead{Head: next})
+	return t.put(headKey, auditHead{Head: head.Head})
 }
 
 // digest covers every write made so far, in key order.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"github.com/coveymq/covey/accounts"
 )
@@ -21,6 +22,58 @@ func (v *View) Users(ctx context.Context, account string, p Page) ([]User, strin
 // whoever was added or changed meanwhile.
 func (v *View) AllUsers(ctx context.Context, account string) ([]User, error) {
 	return loadAll[User](ctx, v, v.orgKey("user/%s/", account))
+}
+
+// aheadAtOnce is how much is read ahead in one call.
+const aheadAtOnce = 100
+
+// AheadUsers reads users of an account in few calls, and with them what was issued
+// to each, for those who read them one by one afterwards.
+func (v *View) AheadUsers(ctx context.Context, account string, users []string) error {
+	all := []wanted{{key: v.orgKey("account/%s", account)}, {key: v.orgKey("revocations/%s", account)}}
+	known := map[string]bool{}
+	for _, user := range users {
+		if !known[user] {
+			known[user] = true
+			all = append(all, wanted{key: v.orgKey("user/%s/%s", account, user)}, wanted{key: v.credentialPrefix(account, user), prefix: true})
+		}
+	}
+	for part := range slices.Chunk(all, aheadAtOnce) {
+		if err := v.ahead(ctx, part...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// UsersNamed reads users of an account by id, in that order, as they are at one
+// moment. missing is the first that is not there.
+func (v *View) UsersNamed(ctx context.Context, account string, ids []string) (list []User, missing string, err error) {
+	if _, err := v.Org(ctx); err != nil { // settles the moment
+		return nil, "", err
+	}
+	keys := make([]string, len(ids))
+	for i, id := range ids {
+		keys[i] = v.orgKey("user/%s/%s", account, id)
+	}
+	found := make(map[string]User, len(ids))
+	err = v.batch(ctx, keys, func(key string, value []byte, revision int64) error {
+		var u User
+		err := decode(key, value, revision, &u)
+		found[key] = u
+		return err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	for i, key := range keys {
+		u, there := found[key]
+		if !there {
+			return nil, ids[i], nil
+		}
+		list = append(list, u)
+	}
+	return list, "", nil
 }
 
 // CreateUser puts a new user.
@@ -119,6 +172,12 @@ func (t *Tx) ForgetCredential(c Credential, freeKey bool) {
 // HoldsKey reports whether a user of an account holds a public user key.
 func (v *View) HoldsKey(ctx context.Context, account, public string) (bool, error) {
 	return v.exists(ctx, v.orgKey("userkey/%s/%s", account, public))
+}
+
+// ClaimNewKey notes that a user holds a public user key that was made just now, so
+// that nobody else can.
+func (t *Tx) ClaimNewKey(account, user, public string) error {
+	return t.put(t.orgKey("userkey/%s/%s", account, public), keyOwner{User: user})
 }
 
 // ClaimKey notes that a user holds a public user key; ErrExists means that

@@ -46,7 +46,7 @@ func (s *Service) IssueCredential(ctx context.Context, tx *store.Tx, account, us
 		return Issued{}, err
 	}
 	if u.Suspended {
-		return Issued{}, errs.New(errs.Precondition, "USER_SUSPENDED", "the user %q is suspended", user).WithNext("resume it first")
+		return Issued{}, errSuspendedUser(user)
 	}
 	r, err := tx.Revocations(ctx, account)
 	if err != nil {
@@ -55,9 +55,18 @@ func (s *Service) IssueCredential(ctx context.Context, tx *store.Tx, account, us
 	if err := makeRoom(ctx, tx, u, r.Revocations, in.PublicKey); err != nil {
 		return Issued{}, err
 	}
+	return s.issueTo(ctx, tx, a, u, r, in)
+}
+
+func errSuspendedUser(id string) error {
+	return errs.New(errs.Precondition, "USER_SUSPENDED", "the user %q is suspended", id).WithNext("resume it first")
+}
+
+// issueTo signs for a user that is there and has room.
+func (s *Service) issueTo(ctx context.Context, tx *store.Tx, a store.Account, u store.User, r store.Revocations, in NewCredential) (out Issued, err error) {
 	var role store.Role
 	if u.Role != "" {
-		if role, err = tx.Role(ctx, account, u.Role); err != nil {
+		if role, err = tx.Role(ctx, a.ID, u.Role); err != nil {
 			return Issued{}, err
 		}
 	}
@@ -99,6 +108,9 @@ func (s *Service) issue(ctx context.Context, tx *store.Tx, a store.Account, u st
 		if out.CredsFile, err = accounts.FormatCreds(token.JWT, seed); err != nil {
 			return Issued{}, err
 		}
+	}
+	if in.PublicKey == "" {
+		return out, errors.Join(tx.ClaimNewKey(a.ID, u.ID, public), tx.PutCredential(out.Credential))
 	}
 	err = tx.ClaimKey(ctx, a.ID, u.ID, public)
 	if errors.Is(err, store.ErrExists) {
@@ -149,16 +161,19 @@ func userKey(brought string) (string, accounts.Seed, error) {
 }
 
 // makeRoom keeps the credentials of one user bounded: it forgets the oldest
-// dead ones, and refuses when too many live. Brought is the public key that is
-// about to be issued to, if the caller brings one.
-func makeRoom(ctx context.Context, tx *store.Tx, u store.User, r accounts.Revocations, brought string) error {
+// dead ones, and refuses when too many live. Each of the new ones is the public key
+// that is about to be issued to, "" if the caller brings none.
+func makeRoom(ctx context.Context, tx *store.Tx, u store.User, r accounts.Revocations, fresh ...string) error {
 	issued, err := tx.AllCredentials(ctx, u.Account, u.ID)
 	if err != nil {
 		return err
 	}
 	live, renewed := 0, 0
 	var dead []store.Credential // newest first
-	uses := map[string]int{brought: 1}
+	uses := map[string]int{}
+	for _, brought := range fresh {
+		uses[brought]++
+	}
 	for _, c := range issued {
 		uses[c.PublicKey]++
 		switch LifeOf(c, r, tx.Now) {
@@ -170,11 +185,11 @@ func makeRoom(ctx context.Context, tx *store.Tx, u store.User, r accounts.Revoca
 			dead = append(dead, c)
 		}
 	}
-	if live >= liveCredentialsMax || live+renewed >= credentialsKept {
+	if live+len(fresh) > liveCredentialsMax || live+renewed+len(fresh) > credentialsKept {
 		return errs.New(errs.Exhausted, "CREDENTIAL_QUOTA", "the user %q has %d live credentials and %d renewed ones, and no more are allowed", u.ID, live, renewed).
 			WithNext("revoke some, issue shorter-lived ones, or use more users")
 	}
-	for surplus := len(issued) + 1 - credentialsKept; surplus > 0 && len(dead) > 0; surplus-- {
+	for surplus := len(issued) + len(fresh) - credentialsKept; surplus > 0 && len(dead) > 0; surplus-- {
 		oldest := dead[len(dead)-1]
 		dead = dead[:len(dead)-1]
 		uses[oldest.PublicKey]--

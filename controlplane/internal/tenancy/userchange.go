@@ -25,26 +25,8 @@ type UserChange struct {
 // UpdateUser changes writable fields. When what the user may do changes, its
 // credentials are revoked unless keep is true.
 func (s *Service) UpdateUser(ctx context.Context, tx *store.Tx, method, account, id, etag string, keep bool, change func(*UserFields) error) (UserChange, error) {
-	u, err := s.userToChange(ctx, tx, account, id, etag)
-	if err != nil {
-		return UserChange{}, err
-	}
-	f := UserFields{DisplayName: u.DisplayName, Role: u.Role, Permissions: u.Permissions, Limits: u.Limits}
-	if err := change(&f); err != nil {
-		return UserChange{}, err
-	}
-	if f.Role == "" && f.Permissions == nil {
-		f.Role = accounts.DefaultRole
-	}
-	if err := f.validate(); err != nil {
-		return UserChange{}, err
-	}
-	if err := checkRole(ctx, tx, account, f.Role); err != nil {
-		return UserChange{}, err
-	}
-	same := f.Role == u.Role && reflect.DeepEqual(f.Permissions, u.Permissions) && f.Limits.Equal(u.Limits)
-	u.DisplayName, u.Role, u.Permissions, u.Limits, u.UpdateTime = f.DisplayName, f.Role, f.Permissions, f.Limits, tx.Now
-	if err := tx.PutUser(u); err != nil || same || keep {
+	u, same, err := s.changeUser(ctx, tx, account, id, etag, change)
+	if err != nil || same || keep {
 		return UserChange{User: u}, err
 	}
 	r, live, err := liveCredentials(ctx, tx, account, id)
@@ -53,6 +35,30 @@ func (s *Service) UpdateUser(ctx context.Context, tx *store.Tx, method, account,
 	}
 	operation, err := s.revoke(ctx, tx, method, UserName(tx.Organization(), account, id), account, r, live)
 	return UserChange{User: u, Operation: &operation, Revoked: len(live)}, err
+}
+
+// changeUser puts a user with other fields. same says that it may do the same as
+// before.
+func (s *Service) changeUser(ctx context.Context, tx *store.Tx, account, id, etag string, change func(*UserFields) error) (u store.User, same bool, err error) {
+	if u, err = s.userToChange(ctx, tx, account, id, etag); err != nil {
+		return u, false, err
+	}
+	f := UserFields{DisplayName: u.DisplayName, Role: u.Role, Permissions: u.Permissions, Limits: u.Limits}
+	if err := change(&f); err != nil {
+		return u, false, err
+	}
+	if f.Role == "" && f.Permissions == nil {
+		f.Role = accounts.DefaultRole
+	}
+	if err := f.validate(); err != nil {
+		return u, false, err
+	}
+	if err := checkRole(ctx, tx, account, f.Role); err != nil {
+		return u, false, err
+	}
+	same = f.Role == u.Role && reflect.DeepEqual(f.Permissions, u.Permissions) && f.Limits.Equal(u.Limits)
+	u.DisplayName, u.Role, u.Permissions, u.Limits, u.UpdateTime = f.DisplayName, f.Role, f.Permissions, f.Limits, tx.Now
+	return u, same, tx.PutUser(u)
 }
 
 func (s *Service) userToChange(ctx context.Context, tx *store.Tx, account, id, etag string) (store.User, error) {

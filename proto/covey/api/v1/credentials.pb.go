@@ -460,6 +460,251 @@ func (x *IssueCredentialResponse) GetCredsFile() string {
 	return ""
 }
 
+type BatchIssueCredentialsRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Parent string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// Without request_id and validate_only, which are the batch's. One user may be
+	// there several times, a public key once.
+	Requests      []*IssueCredentialRequest `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	RequestId     string                    `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ValidateOnly  bool                      `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchIssueCredentialsRequest) Reset() {
+	*x = BatchIssueCredentialsRequest{}
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchIssueCredentialsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchIssueCredentialsRequest) ProtoMessage() {}
+
+func (x *BatchIssueCredentialsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchIssueCredentialsRequest.ProtoReflect.Descriptor instead.
+func (*BatchIssueCredentialsRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *BatchIssueCredentialsRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchIssueCredentialsRequest) GetRequests() []*IssueCredentialRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchIssueCredentialsRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *BatchIssueCredentialsRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type BatchIssueCredentialsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the request. Secret.
+	Issued        []*IssueCredentialResponse `protobuf:"bytes,1,rep,name=issued,proto3" json:"issued,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchIssueCredentialsResponse) Reset() {
+	*x = BatchIssueCredentialsResponse{}
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchIssueCredentialsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchIssueCredentialsResponse) ProtoMessage() {}
+
+func (x *BatchIssueCredentialsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchIssueCredentialsResponse.ProtoReflect.Descriptor instead.
+func (*BatchIssueCredentialsResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *BatchIssueCredentialsResponse) GetIssued() []*IssueCredentialResponse {
+	if x != nil {
+		return x.Issued
+	}
+	return nil
+}
+
+type BatchRevokeCredentialsRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Parent string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// Without reason, request_id and validate_only, which are the batch's.
+	Requests      []*RevokeCredentialRequest `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	Reason        string                     `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId     string                     `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ValidateOnly  bool                       `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchRevokeCredentialsRequest) Reset() {
+	*x = BatchRevokeCredentialsRequest{}
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchRevokeCredentialsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchRevokeCredentialsRequest) ProtoMessage() {}
+
+func (x *BatchRevokeCredentialsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchRevokeCredentialsRequest.ProtoReflect.Descriptor instead.
+func (*BatchRevokeCredentialsRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *BatchRevokeCredentialsRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchRevokeCredentialsRequest) GetRequests() []*RevokeCredentialRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchRevokeCredentialsRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *BatchRevokeCredentialsRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *BatchRevokeCredentialsRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type BatchRevokeCredentialsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the request.
+	Credentials   []*Credential `protobuf:"bytes,1,rep,name=credentials,proto3" json:"credentials,omitempty"`
+	Operation     *Operation    `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchRevokeCredentialsResponse) Reset() {
+	*x = BatchRevokeCredentialsResponse{}
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchRevokeCredentialsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchRevokeCredentialsResponse) ProtoMessage() {}
+
+func (x *BatchRevokeCredentialsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchRevokeCredentialsResponse.ProtoReflect.Descriptor instead.
+func (*BatchRevokeCredentialsResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *BatchRevokeCredentialsResponse) GetCredentials() []*Credential {
+	if x != nil {
+		return x.Credentials
+	}
+	return nil
+}
+
+func (x *BatchRevokeCredentialsResponse) GetOperation() *Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
 type ListCredentialsRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Parent    string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
@@ -473,7 +718,7 @@ type ListCredentialsRequest struct {
 
 func (x *ListCredentialsRequest) Reset() {
 	*x = ListCredentialsRequest{}
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[5]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -485,7 +730,7 @@ func (x *ListCredentialsRequest) String() string {
 func (*ListCredentialsRequest) ProtoMessage() {}
 
 func (x *ListCredentialsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[5]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -498,7 +743,7 @@ func (x *ListCredentialsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCredentialsRequest.ProtoReflect.Descriptor instead.
 func (*ListCredentialsRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{5}
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListCredentialsRequest) GetParent() string {
@@ -539,7 +784,7 @@ type ListCredentialsResponse struct {
 
 func (x *ListCredentialsResponse) Reset() {
 	*x = ListCredentialsResponse{}
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[6]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -551,7 +796,7 @@ func (x *ListCredentialsResponse) String() string {
 func (*ListCredentialsResponse) ProtoMessage() {}
 
 func (x *ListCredentialsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[6]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -564,7 +809,7 @@ func (x *ListCredentialsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCredentialsResponse.ProtoReflect.Descriptor instead.
 func (*ListCredentialsResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{6}
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListCredentialsResponse) GetCredentials() []*Credential {
@@ -594,7 +839,7 @@ type RevokeCredentialRequest struct {
 
 func (x *RevokeCredentialRequest) Reset() {
 	*x = RevokeCredentialRequest{}
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[7]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +851,7 @@ func (x *RevokeCredentialRequest) String() string {
 func (*RevokeCredentialRequest) ProtoMessage() {}
 
 func (x *RevokeCredentialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[7]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +864,7 @@ func (x *RevokeCredentialRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCredentialRequest.ProtoReflect.Descriptor instead.
 func (*RevokeCredentialRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{7}
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RevokeCredentialRequest) GetName() string {
@@ -669,7 +914,7 @@ type RevokeCredentialResponse struct {
 
 func (x *RevokeCredentialResponse) Reset() {
 	*x = RevokeCredentialResponse{}
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[8]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -681,7 +926,7 @@ func (x *RevokeCredentialResponse) String() string {
 func (*RevokeCredentialResponse) ProtoMessage() {}
 
 func (x *RevokeCredentialResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[8]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -694,7 +939,7 @@ func (x *RevokeCredentialResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeCredentialResponse.ProtoReflect.Descriptor instead.
 func (*RevokeCredentialResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{8}
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RevokeCredentialResponse) GetCredential() *Credential {
@@ -732,7 +977,7 @@ type RenewCredentialRequest struct {
 
 func (x *RenewCredentialRequest) Reset() {
 	*x = RenewCredentialRequest{}
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[9]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -744,7 +989,7 @@ func (x *RenewCredentialRequest) String() string {
 func (*RenewCredentialRequest) ProtoMessage() {}
 
 func (x *RenewCredentialRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[9]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -757,7 +1002,7 @@ func (x *RenewCredentialRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewCredentialRequest.ProtoReflect.Descriptor instead.
 func (*RenewCredentialRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{9}
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RenewCredentialRequest) GetName() string {
@@ -807,7 +1052,7 @@ type RenewCredentialResponse struct {
 
 func (x *RenewCredentialResponse) Reset() {
 	*x = RenewCredentialResponse{}
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[10]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -819,7 +1064,7 @@ func (x *RenewCredentialResponse) String() string {
 func (*RenewCredentialResponse) ProtoMessage() {}
 
 func (x *RenewCredentialResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_credentials_proto_msgTypes[10]
+	mi := &file_covey_api_v1_credentials_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -832,7 +1077,7 @@ func (x *RenewCredentialResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewCredentialResponse.ProtoReflect.Descriptor instead.
 func (*RenewCredentialResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{10}
+	return file_covey_api_v1_credentials_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RenewCredentialResponse) GetCredential() *Credential {
@@ -904,7 +1149,27 @@ const file_covey_api_v1_credentials_proto_rawDesc = "" +
 	"credential\x12\x10\n" +
 	"\x03jwt\x18\x02 \x01(\tR\x03jwt\x12\x1d\n" +
 	"\n" +
-	"creds_file\x18\x03 \x01(\tR\tcredsFile\"\xec\x01\n" +
+	"creds_file\x18\x03 \x01(\tR\tcredsFile\"\x88\x02\n" +
+	"\x1cBatchIssueCredentialsRequest\x12M\n" +
+	"\x06parent\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x06parent\x12L\n" +
+	"\brequests\x18\x02 \x03(\v2$.covey.api.v1.IssueCredentialRequestB\n" +
+	"\xbaH\a\x92\x01\x04\b\x01\x10\x1eR\brequests\x12&\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"^\n" +
+	"\x1dBatchIssueCredentialsResponse\x12=\n" +
+	"\x06issued\x18\x01 \x03(\v2%.covey.api.v1.IssueCredentialResponseR\x06issued\"\xac\x02\n" +
+	"\x1dBatchRevokeCredentialsRequest\x12M\n" +
+	"\x06parent\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x06parent\x12M\n" +
+	"\brequests\x18\x02 \x03(\v2%.covey.api.v1.RevokeCredentialRequestB\n" +
+	"\xbaH\a\x92\x01\x04\b\x01\x102R\brequests\x12 \n" +
+	"\x06reason\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06reason\x12&\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\x93\x01\n" +
+	"\x1eBatchRevokeCredentialsResponse\x12:\n" +
+	"\vcredentials\x18\x01 \x03(\v2\x18.covey.api.v1.CredentialR\vcredentials\x125\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\xec\x01\n" +
 	"\x16ListCredentialsRequest\x12^\n" +
 	"\x06parent\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/users/[^/]{1,64}$R\x06parent\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
@@ -941,9 +1206,11 @@ const file_covey_api_v1_credentials_proto_rawDesc = "" +
 	"\n" +
 	"credential\x18\x01 \x01(\v2\x18.covey.api.v1.CredentialR\n" +
 	"credential\x12\x10\n" +
-	"\x03jwt\x18\x02 \x01(\tR\x03jwt2\xea\x06\n" +
+	"\x03jwt\x18\x02 \x01(\tR\x03jwt2\xea\t\n" +
 	"\x11CredentialService\x12\xac\x01\n" +
-	"\x0fIssueCredential\x12$.covey.api.v1.IssueCredentialRequest\x1a%.covey.api.v1.IssueCredentialResponse\"L\x82\xd3\xe4\x93\x02F:\x01*\"A/v1/{parent=organizations/*/accounts/*/users/*}/credentials:issue\x12\xa3\x01\n" +
+	"\x0fIssueCredential\x12$.covey.api.v1.IssueCredentialRequest\x1a%.covey.api.v1.IssueCredentialResponse\"L\x82\xd3\xe4\x93\x02F:\x01*\"A/v1/{parent=organizations/*/accounts/*/users/*}/credentials:issue\x12\xbb\x01\n" +
+	"\x15BatchIssueCredentials\x12*.covey.api.v1.BatchIssueCredentialsRequest\x1a+.covey.api.v1.BatchIssueCredentialsResponse\"I\x82\xd3\xe4\x93\x02C:\x01*\">/v1/{parent=organizations/*/accounts/*}/credentials:batchIssue\x12\xbf\x01\n" +
+	"\x16BatchRevokeCredentials\x12+.covey.api.v1.BatchRevokeCredentialsRequest\x1a,.covey.api.v1.BatchRevokeCredentialsResponse\"J\x82\xd3\xe4\x93\x02D:\x01*\"?/v1/{parent=organizations/*/accounts/*}/credentials:batchRevoke\x12\xa3\x01\n" +
 	"\x0fListCredentials\x12$.covey.api.v1.ListCredentialsRequest\x1a%.covey.api.v1.ListCredentialsResponse\"C\x82\xd3\xe4\x93\x02=\x12;/v1/{parent=organizations/*/accounts/*/users/*}/credentials\x12\x9d\x01\n" +
 	"\rGetCredential\x12\".covey.api.v1.GetCredentialRequest\x1a#.covey.api.v1.GetCredentialResponse\"C\x82\xd3\xe4\x93\x02=\x12;/v1/{name=organizations/*/accounts/*/users/*/credentials/*}\x12\xac\x01\n" +
 	"\x0fRenewCredential\x12$.covey.api.v1.RenewCredentialRequest\x1a%.covey.api.v1.RenewCredentialResponse\"L\x82\xd3\xe4\x93\x02F:\x01*\"A/v1/{name=organizations/*/accounts/*/users/*/credentials/*}:renew\x12\xb0\x01\n" +
@@ -962,52 +1229,65 @@ func file_covey_api_v1_credentials_proto_rawDescGZIP() []byte {
 }
 
 var file_covey_api_v1_credentials_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_covey_api_v1_credentials_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_covey_api_v1_credentials_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_covey_api_v1_credentials_proto_goTypes = []any{
-	(Credential_State)(0),            // 0: covey.api.v1.Credential.State
-	(*Credential)(nil),               // 1: covey.api.v1.Credential
-	(*GetCredentialRequest)(nil),     // 2: covey.api.v1.GetCredentialRequest
-	(*GetCredentialResponse)(nil),    // 3: covey.api.v1.GetCredentialResponse
-	(*IssueCredentialRequest)(nil),   // 4: covey.api.v1.IssueCredentialRequest
-	(*IssueCredentialResponse)(nil),  // 5: covey.api.v1.IssueCredentialResponse
-	(*ListCredentialsRequest)(nil),   // 6: covey.api.v1.ListCredentialsRequest
-	(*ListCredentialsResponse)(nil),  // 7: covey.api.v1.ListCredentialsResponse
-	(*RevokeCredentialRequest)(nil),  // 8: covey.api.v1.RevokeCredentialRequest
-	(*RevokeCredentialResponse)(nil), // 9: covey.api.v1.RevokeCredentialResponse
-	(*RenewCredentialRequest)(nil),   // 10: covey.api.v1.RenewCredentialRequest
-	(*RenewCredentialResponse)(nil),  // 11: covey.api.v1.RenewCredentialResponse
-	(*timestamppb.Timestamp)(nil),    // 12: google.protobuf.Timestamp
-	(*Operation)(nil),                // 13: covey.api.v1.Operation
-	(*Impact)(nil),                   // 14: covey.api.v1.Impact
+	(Credential_State)(0),                  // 0: covey.api.v1.Credential.State
+	(*Credential)(nil),                     // 1: covey.api.v1.Credential
+	(*GetCredentialRequest)(nil),           // 2: covey.api.v1.GetCredentialRequest
+	(*GetCredentialResponse)(nil),          // 3: covey.api.v1.GetCredentialResponse
+	(*IssueCredentialRequest)(nil),         // 4: covey.api.v1.IssueCredentialRequest
+	(*IssueCredentialResponse)(nil),        // 5: covey.api.v1.IssueCredentialResponse
+	(*BatchIssueCredentialsRequest)(nil),   // 6: covey.api.v1.BatchIssueCredentialsRequest
+	(*BatchIssueCredentialsResponse)(nil),  // 7: covey.api.v1.BatchIssueCredentialsResponse
+	(*BatchRevokeCredentialsRequest)(nil),  // 8: covey.api.v1.BatchRevokeCredentialsRequest
+	(*BatchRevokeCredentialsResponse)(nil), // 9: covey.api.v1.BatchRevokeCredentialsResponse
+	(*ListCredentialsRequest)(nil),         // 10: covey.api.v1.ListCredentialsRequest
+	(*ListCredentialsResponse)(nil),        // 11: covey.api.v1.ListCredentialsResponse
+	(*RevokeCredentialRequest)(nil),        // 12: covey.api.v1.RevokeCredentialRequest
+	(*RevokeCredentialResponse)(nil),       // 13: covey.api.v1.RevokeCredentialResponse
+	(*RenewCredentialRequest)(nil),         // 14: covey.api.v1.RenewCredentialRequest
+	(*RenewCredentialResponse)(nil),        // 15: covey.api.v1.RenewCredentialResponse
+	(*timestamppb.Timestamp)(nil),          // 16: google.protobuf.Timestamp
+	(*Operation)(nil),                      // 17: covey.api.v1.Operation
+	(*Impact)(nil),                         // 18: covey.api.v1.Impact
 }
 var file_covey_api_v1_credentials_proto_depIdxs = []int32{
 	0,  // 0: covey.api.v1.Credential.state:type_name -> covey.api.v1.Credential.State
-	12, // 1: covey.api.v1.Credential.issue_time:type_name -> google.protobuf.Timestamp
-	12, // 2: covey.api.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
-	12, // 3: covey.api.v1.Credential.revoke_time:type_name -> google.protobuf.Timestamp
-	12, // 4: covey.api.v1.Credential.last_seen_time:type_name -> google.protobuf.Timestamp
+	16, // 1: covey.api.v1.Credential.issue_time:type_name -> google.protobuf.Timestamp
+	16, // 2: covey.api.v1.Credential.expire_time:type_name -> google.protobuf.Timestamp
+	16, // 3: covey.api.v1.Credential.revoke_time:type_name -> google.protobuf.Timestamp
+	16, // 4: covey.api.v1.Credential.last_seen_time:type_name -> google.protobuf.Timestamp
 	1,  // 5: covey.api.v1.GetCredentialResponse.credential:type_name -> covey.api.v1.Credential
 	1,  // 6: covey.api.v1.IssueCredentialResponse.credential:type_name -> covey.api.v1.Credential
-	1,  // 7: covey.api.v1.ListCredentialsResponse.credentials:type_name -> covey.api.v1.Credential
-	1,  // 8: covey.api.v1.RevokeCredentialResponse.credential:type_name -> covey.api.v1.Credential
-	13, // 9: covey.api.v1.RevokeCredentialResponse.operation:type_name -> covey.api.v1.Operation
-	14, // 10: covey.api.v1.RevokeCredentialResponse.impact:type_name -> covey.api.v1.Impact
-	1,  // 11: covey.api.v1.RenewCredentialResponse.credential:type_name -> covey.api.v1.Credential
-	4,  // 12: covey.api.v1.CredentialService.IssueCredential:input_type -> covey.api.v1.IssueCredentialRequest
-	6,  // 13: covey.api.v1.CredentialService.ListCredentials:input_type -> covey.api.v1.ListCredentialsRequest
-	2,  // 14: covey.api.v1.CredentialService.GetCredential:input_type -> covey.api.v1.GetCredentialRequest
-	10, // 15: covey.api.v1.CredentialService.RenewCredential:input_type -> covey.api.v1.RenewCredentialRequest
-	8,  // 16: covey.api.v1.CredentialService.RevokeCredential:input_type -> covey.api.v1.RevokeCredentialRequest
-	5,  // 17: covey.api.v1.CredentialService.IssueCredential:output_type -> covey.api.v1.IssueCredentialResponse
-	7,  // 18: covey.api.v1.CredentialService.ListCredentials:output_type -> covey.api.v1.ListCredentialsResponse
-	3,  // 19: covey.api.v1.CredentialService.GetCredential:output_type -> covey.api.v1.GetCredentialResponse
-	11, // 20: covey.api.v1.CredentialService.RenewCredential:output_type -> covey.api.v1.RenewCredentialResponse
-	9,  // 21: covey.api.v1.CredentialService.RevokeCredential:output_type -> covey.api.v1.RevokeCredentialResponse
-	17, // [17:22] is the sub-list for method output_type
-	12, // [12:17] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	4,  // 7: covey.api.v1.BatchIssueCredentialsRequest.requests:type_name -> covey.api.v1.IssueCredentialRequest
+	5,  // 8: covey.api.v1.BatchIssueCredentialsResponse.issued:type_name -> covey.api.v1.IssueCredentialResponse
+	12, // 9: covey.api.v1.BatchRevokeCredentialsRequest.requests:type_name -> covey.api.v1.RevokeCredentialRequest
+	1,  // 10: covey.api.v1.BatchRevokeCredentialsResponse.credentials:type_name -> covey.api.v1.Credential
+	17, // 11: covey.api.v1.BatchRevokeCredentialsResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 12: covey.api.v1.ListCredentialsResponse.credentials:type_name -> covey.api.v1.Credential
+	1,  // 13: covey.api.v1.RevokeCredentialResponse.credential:type_name -> covey.api.v1.Credential
+	17, // 14: covey.api.v1.RevokeCredentialResponse.operation:type_name -> covey.api.v1.Operation
+	18, // 15: covey.api.v1.RevokeCredentialResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 16: covey.api.v1.RenewCredentialResponse.credential:type_name -> covey.api.v1.Credential
+	4,  // 17: covey.api.v1.CredentialService.IssueCredential:input_type -> covey.api.v1.IssueCredentialRequest
+	6,  // 18: covey.api.v1.CredentialService.BatchIssueCredentials:input_type -> covey.api.v1.BatchIssueCredentialsRequest
+	8,  // 19: covey.api.v1.CredentialService.BatchRevokeCredentials:input_type -> covey.api.v1.BatchRevokeCredentialsRequest
+	10, // 20: covey.api.v1.CredentialService.ListCredentials:input_type -> covey.api.v1.ListCredentialsRequest
+	2,  // 21: covey.api.v1.CredentialService.GetCredential:input_type -> covey.api.v1.GetCredentialRequest
+	14, // 22: covey.api.v1.CredentialService.RenewCredential:input_type -> covey.api.v1.RenewCredentialRequest
+	12, // 23: covey.api.v1.CredentialService.RevokeCredential:input_type -> covey.api.v1.RevokeCredentialRequest
+	5,  // 24: covey.api.v1.CredentialService.IssueCredential:output_type -> covey.api.v1.IssueCredentialResponse
+	7,  // 25: covey.api.v1.CredentialService.BatchIssueCredentials:output_type -> covey.api.v1.BatchIssueCredentialsResponse
+	9,  // 26: covey.api.v1.CredentialService.BatchRevokeCredentials:output_type -> covey.api.v1.BatchRevokeCredentialsResponse
+	11, // 27: covey.api.v1.CredentialService.ListCredentials:output_type -> covey.api.v1.ListCredentialsResponse
+	3,  // 28: covey.api.v1.CredentialService.GetCredential:output_type -> covey.api.v1.GetCredentialResponse
+	15, // 29: covey.api.v1.CredentialService.RenewCredential:output_type -> covey.api.v1.RenewCredentialResponse
+	13, // 30: covey.api.v1.CredentialService.RevokeCredential:output_type -> covey.api.v1.RevokeCredentialResponse
+	24, // [24:31] is the sub-list for method output_type
+	17, // [17:24] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_credentials_proto_init() }
@@ -1023,7 +1303,7 @@ func file_covey_api_v1_credentials_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_api_v1_credentials_proto_rawDesc), len(file_covey_api_v1_credentials_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

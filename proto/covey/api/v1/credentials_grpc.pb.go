@@ -19,11 +19,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	CredentialService_IssueCredential_FullMethodName  = "/covey.api.v1.CredentialService/IssueCredential"
-	CredentialService_ListCredentials_FullMethodName  = "/covey.api.v1.CredentialService/ListCredentials"
-	CredentialService_GetCredential_FullMethodName    = "/covey.api.v1.CredentialService/GetCredential"
-	CredentialService_RenewCredential_FullMethodName  = "/covey.api.v1.CredentialService/RenewCredential"
-	CredentialService_RevokeCredential_FullMethodName = "/covey.api.v1.CredentialService/RevokeCredential"
+	CredentialService_IssueCredential_FullMethodName        = "/covey.api.v1.CredentialService/IssueCredential"
+	CredentialService_BatchIssueCredentials_FullMethodName  = "/covey.api.v1.CredentialService/BatchIssueCredentials"
+	CredentialService_BatchRevokeCredentials_FullMethodName = "/covey.api.v1.CredentialService/BatchRevokeCredentials"
+	CredentialService_ListCredentials_FullMethodName        = "/covey.api.v1.CredentialService/ListCredentials"
+	CredentialService_GetCredential_FullMethodName          = "/covey.api.v1.CredentialService/GetCredential"
+	CredentialService_RenewCredential_FullMethodName        = "/covey.api.v1.CredentialService/RenewCredential"
+	CredentialService_RevokeCredential_FullMethodName       = "/covey.api.v1.CredentialService/RevokeCredential"
 )
 
 // CredentialServiceClient is the client API for CredentialService service.
@@ -36,6 +38,12 @@ type CredentialServiceClient interface {
 	// makes (seed in the answer, once, and stored nowhere) or for a public key
 	// that the caller brings (no secret seen by anyone else).
 	IssueCredential(ctx context.Context, in *IssueCredentialRequest, opts ...grpc.CallOption) (*IssueCredentialResponse, error)
+	// BatchIssueCredentials issues several credentials to users of one account, each
+	// as IssueCredential does, all or none.
+	BatchIssueCredentials(ctx context.Context, in *BatchIssueCredentialsRequest, opts ...grpc.CallOption) (*BatchIssueCredentialsResponse, error)
+	// BatchRevokeCredentials revokes several credentials of one account, each as
+	// RevokeCredential does, all or none, and with one operation for all.
+	BatchRevokeCredentials(ctx context.Context, in *BatchRevokeCredentialsRequest, opts ...grpc.CallOption) (*BatchRevokeCredentialsResponse, error)
 	// ListCredentials lists what was issued to a user, newest first.
 	ListCredentials(ctx context.Context, in *ListCredentialsRequest, opts ...grpc.CallOption) (*ListCredentialsResponse, error)
 	// GetCredential reads one credential.
@@ -60,6 +68,26 @@ func (c *credentialServiceClient) IssueCredential(ctx context.Context, in *Issue
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(IssueCredentialResponse)
 	err := c.cc.Invoke(ctx, CredentialService_IssueCredential_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *credentialServiceClient) BatchIssueCredentials(ctx context.Context, in *BatchIssueCredentialsRequest, opts ...grpc.CallOption) (*BatchIssueCredentialsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchIssueCredentialsResponse)
+	err := c.cc.Invoke(ctx, CredentialService_BatchIssueCredentials_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *credentialServiceClient) BatchRevokeCredentials(ctx context.Context, in *BatchRevokeCredentialsRequest, opts ...grpc.CallOption) (*BatchRevokeCredentialsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchRevokeCredentialsResponse)
+	err := c.cc.Invoke(ctx, CredentialService_BatchRevokeCredentials_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -116,6 +144,12 @@ type CredentialServiceServer interface {
 	// makes (seed in the answer, once, and stored nowhere) or for a public key
 	// that the caller brings (no secret seen by anyone else).
 	IssueCredential(context.Context, *IssueCredentialRequest) (*IssueCredentialResponse, error)
+	// BatchIssueCredentials issues several credentials to users of one account, each
+	// as IssueCredential does, all or none.
+	BatchIssueCredentials(context.Context, *BatchIssueCredentialsRequest) (*BatchIssueCredentialsResponse, error)
+	// BatchRevokeCredentials revokes several credentials of one account, each as
+	// RevokeCredential does, all or none, and with one operation for all.
+	BatchRevokeCredentials(context.Context, *BatchRevokeCredentialsRequest) (*BatchRevokeCredentialsResponse, error)
 	// ListCredentials lists what was issued to a user, newest first.
 	ListCredentials(context.Context, *ListCredentialsRequest) (*ListCredentialsResponse, error)
 	// GetCredential reads one credential.
@@ -138,6 +172,12 @@ type UnimplementedCredentialServiceServer struct{}
 
 func (UnimplementedCredentialServiceServer) IssueCredential(context.Context, *IssueCredentialRequest) (*IssueCredentialResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method IssueCredential not implemented")
+}
+func (UnimplementedCredentialServiceServer) BatchIssueCredentials(context.Context, *BatchIssueCredentialsRequest) (*BatchIssueCredentialsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchIssueCredentials not implemented")
+}
+func (UnimplementedCredentialServiceServer) BatchRevokeCredentials(context.Context, *BatchRevokeCredentialsRequest) (*BatchRevokeCredentialsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchRevokeCredentials not implemented")
 }
 func (UnimplementedCredentialServiceServer) ListCredentials(context.Context, *ListCredentialsRequest) (*ListCredentialsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListCredentials not implemented")
@@ -186,6 +226,42 @@ func _CredentialService_IssueCredential_Handler(srv interface{}, ctx context.Con
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(CredentialServiceServer).IssueCredential(ctx, req.(*IssueCredentialRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CredentialService_BatchIssueCredentials_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchIssueCredentialsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CredentialServiceServer).BatchIssueCredentials(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CredentialService_BatchIssueCredentials_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CredentialServiceServer).BatchIssueCredentials(ctx, req.(*BatchIssueCredentialsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CredentialService_BatchRevokeCredentials_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchRevokeCredentialsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CredentialServiceServer).BatchRevokeCredentials(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CredentialService_BatchRevokeCredentials_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CredentialServiceServer).BatchRevokeCredentials(ctx, req.(*BatchRevokeCredentialsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -272,6 +348,14 @@ var CredentialService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "IssueCredential",
 			Handler:    _CredentialService_IssueCredential_Handler,
+		},
+		{
+			MethodName: "BatchIssueCredentials",
+			Handler:    _CredentialService_BatchIssueCredentials_Handler,
+		},
+		{
+			MethodName: "BatchRevokeCredentials",
+			Handler:    _CredentialService_BatchRevokeCredentials_Handler,
 		},
 		{
 			MethodName: "ListCredentials",

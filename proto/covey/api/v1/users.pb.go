@@ -489,6 +489,138 @@ func (x *BatchCreateUsersResponse) GetUsers() []*User {
 	return nil
 }
 
+type BatchUpdateUsersRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Parent string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
+	// Without request_id and validate_only, which are the batch's.
+	Requests      []*UpdateUserRequest `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	RequestId     string               `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ValidateOnly  bool                 `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchUpdateUsersRequest) Reset() {
+	*x = BatchUpdateUsersRequest{}
+	mi := &file_covey_api_v1_users_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchUpdateUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchUpdateUsersRequest) ProtoMessage() {}
+
+func (x *BatchUpdateUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_users_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchUpdateUsersRequest.ProtoReflect.Descriptor instead.
+func (*BatchUpdateUsersRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *BatchUpdateUsersRequest) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *BatchUpdateUsersRequest) GetRequests() []*UpdateUserRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchUpdateUsersRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *BatchUpdateUsersRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type BatchUpdateUsersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the request.
+	Users []*User `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	// Absent when the brokers have nothing to do.
+	Operation *Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	// How many credentials were revoked.
+	RevokedCredentials int32 `protobuf:"varint,3,opt,name=revoked_credentials,json=revokedCredentials,proto3" json:"revoked_credentials,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *BatchUpdateUsersResponse) Reset() {
+	*x = BatchUpdateUsersResponse{}
+	mi := &file_covey_api_v1_users_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchUpdateUsersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchUpdateUsersResponse) ProtoMessage() {}
+
+func (x *BatchUpdateUsersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_users_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchUpdateUsersResponse.ProtoReflect.Descriptor instead.
+func (*BatchUpdateUsersResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *BatchUpdateUsersResponse) GetUsers() []*User {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *BatchUpdateUsersResponse) GetOperation() *Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
+func (x *BatchUpdateUsersResponse) GetRevokedCredentials() int32 {
+	if x != nil {
+		return x.RevokedCredentials
+	}
+	return 0
+}
+
 type BatchGetUsersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Parent        string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
@@ -499,7 +631,7 @@ type BatchGetUsersRequest struct {
 
 func (x *BatchGetUsersRequest) Reset() {
 	*x = BatchGetUsersRequest{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[6]
+	mi := &file_covey_api_v1_users_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -511,7 +643,7 @@ func (x *BatchGetUsersRequest) String() string {
 func (*BatchGetUsersRequest) ProtoMessage() {}
 
 func (x *BatchGetUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[6]
+	mi := &file_covey_api_v1_users_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -524,7 +656,7 @@ func (x *BatchGetUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetUsersRequest.ProtoReflect.Descriptor instead.
 func (*BatchGetUsersRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{6}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BatchGetUsersRequest) GetParent() string {
@@ -550,7 +682,7 @@ type BatchGetUsersResponse struct {
 
 func (x *BatchGetUsersResponse) Reset() {
 	*x = BatchGetUsersResponse{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[7]
+	mi := &file_covey_api_v1_users_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -562,7 +694,7 @@ func (x *BatchGetUsersResponse) String() string {
 func (*BatchGetUsersResponse) ProtoMessage() {}
 
 func (x *BatchGetUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[7]
+	mi := &file_covey_api_v1_users_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -575,7 +707,7 @@ func (x *BatchGetUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetUsersResponse.ProtoReflect.Descriptor instead.
 func (*BatchGetUsersResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{7}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *BatchGetUsersResponse) GetUsers() []*User {
@@ -594,7 +726,7 @@ type GetUserRequest struct {
 
 func (x *GetUserRequest) Reset() {
 	*x = GetUserRequest{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[8]
+	mi := &file_covey_api_v1_users_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +738,7 @@ func (x *GetUserRequest) String() string {
 func (*GetUserRequest) ProtoMessage() {}
 
 func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[8]
+	mi := &file_covey_api_v1_users_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +751,7 @@ func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserRequest.ProtoReflect.Descriptor instead.
 func (*GetUserRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{8}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetUserRequest) GetName() string {
@@ -638,7 +770,7 @@ type GetUserResponse struct {
 
 func (x *GetUserResponse) Reset() {
 	*x = GetUserResponse{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[9]
+	mi := &file_covey_api_v1_users_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -650,7 +782,7 @@ func (x *GetUserResponse) String() string {
 func (*GetUserResponse) ProtoMessage() {}
 
 func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[9]
+	mi := &file_covey_api_v1_users_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -663,7 +795,7 @@ func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserResponse.ProtoReflect.Descriptor instead.
 func (*GetUserResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{9}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetUserResponse) GetUser() *User {
@@ -686,7 +818,7 @@ type ListUsersRequest struct {
 
 func (x *ListUsersRequest) Reset() {
 	*x = ListUsersRequest{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[10]
+	mi := &file_covey_api_v1_users_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -698,7 +830,7 @@ func (x *ListUsersRequest) String() string {
 func (*ListUsersRequest) ProtoMessage() {}
 
 func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[10]
+	mi := &file_covey_api_v1_users_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -711,7 +843,7 @@ func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
 func (*ListUsersRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{10}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListUsersRequest) GetParent() string {
@@ -752,7 +884,7 @@ type ListUsersResponse struct {
 
 func (x *ListUsersResponse) Reset() {
 	*x = ListUsersResponse{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[11]
+	mi := &file_covey_api_v1_users_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -764,7 +896,7 @@ func (x *ListUsersResponse) String() string {
 func (*ListUsersResponse) ProtoMessage() {}
 
 func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[11]
+	mi := &file_covey_api_v1_users_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -777,7 +909,7 @@ func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
 func (*ListUsersResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{11}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListUsersResponse) GetUsers() []*User {
@@ -806,7 +938,7 @@ type DeleteUserRequest struct {
 
 func (x *DeleteUserRequest) Reset() {
 	*x = DeleteUserRequest{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[12]
+	mi := &file_covey_api_v1_users_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -818,7 +950,7 @@ func (x *DeleteUserRequest) String() string {
 func (*DeleteUserRequest) ProtoMessage() {}
 
 func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[12]
+	mi := &file_covey_api_v1_users_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -831,7 +963,7 @@ func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUserRequest.ProtoReflect.Descriptor instead.
 func (*DeleteUserRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{12}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeleteUserRequest) GetName() string {
@@ -874,7 +1006,7 @@ type DeleteUserResponse struct {
 
 func (x *DeleteUserResponse) Reset() {
 	*x = DeleteUserResponse{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[13]
+	mi := &file_covey_api_v1_users_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -886,7 +1018,7 @@ func (x *DeleteUserResponse) String() string {
 func (*DeleteUserResponse) ProtoMessage() {}
 
 func (x *DeleteUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[13]
+	mi := &file_covey_api_v1_users_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -899,7 +1031,7 @@ func (x *DeleteUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUserResponse.ProtoReflect.Descriptor instead.
 func (*DeleteUserResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{13}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DeleteUserResponse) GetOperation() *Operation {
@@ -932,7 +1064,7 @@ type UpdateUserRequest struct {
 
 func (x *UpdateUserRequest) Reset() {
 	*x = UpdateUserRequest{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[14]
+	mi := &file_covey_api_v1_users_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -944,7 +1076,7 @@ func (x *UpdateUserRequest) String() string {
 func (*UpdateUserRequest) ProtoMessage() {}
 
 func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[14]
+	mi := &file_covey_api_v1_users_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -957,7 +1089,7 @@ func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateUserRequest.ProtoReflect.Descriptor instead.
 func (*UpdateUserRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{14}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UpdateUserRequest) GetUser() *User {
@@ -1010,7 +1142,7 @@ type UpdateUserResponse struct {
 
 func (x *UpdateUserResponse) Reset() {
 	*x = UpdateUserResponse{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[15]
+	mi := &file_covey_api_v1_users_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1022,7 +1154,7 @@ func (x *UpdateUserResponse) String() string {
 func (*UpdateUserResponse) ProtoMessage() {}
 
 func (x *UpdateUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[15]
+	mi := &file_covey_api_v1_users_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1035,7 +1167,7 @@ func (x *UpdateUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateUserResponse.ProtoReflect.Descriptor instead.
 func (*UpdateUserResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{15}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *UpdateUserResponse) GetUser() *User {
@@ -1079,7 +1211,7 @@ type SuspendUserRequest struct {
 
 func (x *SuspendUserRequest) Reset() {
 	*x = SuspendUserRequest{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[16]
+	mi := &file_covey_api_v1_users_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +1223,7 @@ func (x *SuspendUserRequest) String() string {
 func (*SuspendUserRequest) ProtoMessage() {}
 
 func (x *SuspendUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[16]
+	mi := &file_covey_api_v1_users_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1236,7 @@ func (x *SuspendUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendUserRequest.ProtoReflect.Descriptor instead.
 func (*SuspendUserRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{16}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SuspendUserRequest) GetName() string {
@@ -1154,7 +1286,7 @@ type SuspendUserResponse struct {
 
 func (x *SuspendUserResponse) Reset() {
 	*x = SuspendUserResponse{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[17]
+	mi := &file_covey_api_v1_users_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1166,7 +1298,7 @@ func (x *SuspendUserResponse) String() string {
 func (*SuspendUserResponse) ProtoMessage() {}
 
 func (x *SuspendUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[17]
+	mi := &file_covey_api_v1_users_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1179,7 +1311,7 @@ func (x *SuspendUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendUserResponse.ProtoReflect.Descriptor instead.
 func (*SuspendUserResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{17}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SuspendUserResponse) GetUser() *User {
@@ -1215,7 +1347,7 @@ type ResumeUserRequest struct {
 
 func (x *ResumeUserRequest) Reset() {
 	*x = ResumeUserRequest{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[18]
+	mi := &file_covey_api_v1_users_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1227,7 +1359,7 @@ func (x *ResumeUserRequest) String() string {
 func (*ResumeUserRequest) ProtoMessage() {}
 
 func (x *ResumeUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[18]
+	mi := &file_covey_api_v1_users_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1240,7 +1372,7 @@ func (x *ResumeUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeUserRequest.ProtoReflect.Descriptor instead.
 func (*ResumeUserRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{18}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ResumeUserRequest) GetName() string {
@@ -1281,7 +1413,7 @@ type ResumeUserResponse struct {
 
 func (x *ResumeUserResponse) Reset() {
 	*x = ResumeUserResponse{}
-	mi := &file_covey_api_v1_users_proto_msgTypes[19]
+	mi := &file_covey_api_v1_users_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1293,7 +1425,7 @@ func (x *ResumeUserResponse) String() string {
 func (*ResumeUserResponse) ProtoMessage() {}
 
 func (x *ResumeUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_users_proto_msgTypes[19]
+	mi := &file_covey_api_v1_users_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1306,7 +1438,7 @@ func (x *ResumeUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeUserResponse.ProtoReflect.Descriptor instead.
 func (*ResumeUserResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{19}
+	return file_covey_api_v1_users_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ResumeUserResponse) GetUser() *User {
@@ -1366,7 +1498,18 @@ const file_covey_api_v1_users_proto_rawDesc = "" +
 	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"D\n" +
 	"\x18BatchCreateUsersResponse\x12(\n" +
-	"\x05users\x18\x01 \x03(\v2\x12.covey.api.v1.UserR\x05users\"\xcd\x01\n" +
+	"\x05users\x18\x01 \x03(\v2\x12.covey.api.v1.UserR\x05users\"\xfe\x01\n" +
+	"\x17BatchUpdateUsersRequest\x12M\n" +
+	"\x06parent\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x06parent\x12G\n" +
+	"\brequests\x18\x02 \x03(\v2\x1f.covey.api.v1.UpdateUserRequestB\n" +
+	"\xbaH\a\x92\x01\x04\b\x01\x102R\brequests\x12&\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\xac\x01\n" +
+	"\x18BatchUpdateUsersResponse\x12(\n" +
+	"\x05users\x18\x01 \x03(\v2\x12.covey.api.v1.UserR\x05users\x125\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12/\n" +
+	"\x13revoked_credentials\x18\x03 \x01(\x05R\x12revokedCredentials\"\xcd\x01\n" +
 	"\x14BatchGetUsersRequest\x12M\n" +
 	"\x06parent\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x06parent\x12f\n" +
 	"\x05names\x18\x02 \x03(\tBP\xbaHM\x92\x01J\b\x01\x10\xe8\a\"CrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/users/[^/]{1,64}$R\x05names\"A\n" +
@@ -1427,8 +1570,7 @@ const file_covey_api_v1_users_proto_rawDesc = "" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"s\n" +
 	"\x12ResumeUserResponse\x12&\n" +
 	"\x04user\x18\x01 \x01(\v2\x12.covey.api.v1.UserR\x04user\x125\n" +
-	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation2\xa7\n" +
-	"\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation2\xd1\v\n" +
 	"\vUserService\x12\x89\x01\n" +
 	"\n" +
 	"CreateUser\x12\x1f.covey.api.v1.CreateUserRequest\x1a .covey.api.v1.CreateUserResponse\"8\x82\xd3\xe4\x93\x022:\x01*\"-/v1/{parent=organizations/*/accounts/*}/users\x12\xa7\x01\n" +
@@ -1437,7 +1579,8 @@ const file_covey_api_v1_users_proto_rawDesc = "" +
 	"\aGetUser\x12\x1c.covey.api.v1.GetUserRequest\x1a\x1d.covey.api.v1.GetUserResponse\"5\x82\xd3\xe4\x93\x02/\x12-/v1/{name=organizations/*/accounts/*/users/*}\x12\x83\x01\n" +
 	"\tListUsers\x12\x1e.covey.api.v1.ListUsersRequest\x1a\x1f.covey.api.v1.ListUsersResponse\"5\x82\xd3\xe4\x93\x02/\x12-/v1/{parent=organizations/*/accounts/*}/users\x12\x8e\x01\n" +
 	"\n" +
-	"UpdateUser\x12\x1f.covey.api.v1.UpdateUserRequest\x1a .covey.api.v1.UpdateUserResponse\"=\x82\xd3\xe4\x93\x027:\x01*22/v1/{user.name=organizations/*/accounts/*/users/*}\x12\x94\x01\n" +
+	"UpdateUser\x12\x1f.covey.api.v1.UpdateUserRequest\x1a .covey.api.v1.UpdateUserResponse\"=\x82\xd3\xe4\x93\x027:\x01*22/v1/{user.name=organizations/*/accounts/*/users/*}\x12\xa7\x01\n" +
+	"\x10BatchUpdateUsers\x12%.covey.api.v1.BatchUpdateUsersRequest\x1a&.covey.api.v1.BatchUpdateUsersResponse\"D\x82\xd3\xe4\x93\x02>:\x01*\"9/v1/{parent=organizations/*/accounts/*}/users:batchUpdate\x12\x94\x01\n" +
 	"\vSuspendUser\x12 .covey.api.v1.SuspendUserRequest\x1a!.covey.api.v1.SuspendUserResponse\"@\x82\xd3\xe4\x93\x02::\x01*\"5/v1/{name=organizations/*/accounts/*/users/*}:suspend\x12\x90\x01\n" +
 	"\n" +
 	"ResumeUser\x12\x1f.covey.api.v1.ResumeUserRequest\x1a .covey.api.v1.ResumeUserResponse\"?\x82\xd3\xe4\x93\x029:\x01*\"4/v1/{name=organizations/*/accounts/*/users/*}:resume\x12\x86\x01\n" +
@@ -1457,7 +1600,7 @@ func file_covey_api_v1_users_proto_rawDescGZIP() []byte {
 }
 
 var file_covey_api_v1_users_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_covey_api_v1_users_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_covey_api_v1_users_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_covey_api_v1_users_proto_goTypes = []any{
 	(User_State)(0),                  // 0: covey.api.v1.User.State
 	(*User)(nil),                     // 1: covey.api.v1.User
@@ -1466,76 +1609,83 @@ var file_covey_api_v1_users_proto_goTypes = []any{
 	(*NewUser)(nil),                  // 4: covey.api.v1.NewUser
 	(*BatchCreateUsersRequest)(nil),  // 5: covey.api.v1.BatchCreateUsersRequest
 	(*BatchCreateUsersResponse)(nil), // 6: covey.api.v1.BatchCreateUsersResponse
-	(*BatchGetUsersRequest)(nil),     // 7: covey.api.v1.BatchGetUsersRequest
-	(*BatchGetUsersResponse)(nil),    // 8: covey.api.v1.BatchGetUsersResponse
-	(*GetUserRequest)(nil),           // 9: covey.api.v1.GetUserRequest
-	(*GetUserResponse)(nil),          // 10: covey.api.v1.GetUserResponse
-	(*ListUsersRequest)(nil),         // 11: covey.api.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),        // 12: covey.api.v1.ListUsersResponse
-	(*DeleteUserRequest)(nil),        // 13: covey.api.v1.DeleteUserRequest
-	(*DeleteUserResponse)(nil),       // 14: covey.api.v1.DeleteUserResponse
-	(*UpdateUserRequest)(nil),        // 15: covey.api.v1.UpdateUserRequest
-	(*UpdateUserResponse)(nil),       // 16: covey.api.v1.UpdateUserResponse
-	(*SuspendUserRequest)(nil),       // 17: covey.api.v1.SuspendUserRequest
-	(*SuspendUserResponse)(nil),      // 18: covey.api.v1.SuspendUserResponse
-	(*ResumeUserRequest)(nil),        // 19: covey.api.v1.ResumeUserRequest
-	(*ResumeUserResponse)(nil),       // 20: covey.api.v1.ResumeUserResponse
-	(*Permissions)(nil),              // 21: covey.api.v1.Permissions
-	(*timestamppb.Timestamp)(nil),    // 22: google.protobuf.Timestamp
-	(*Limits)(nil),                   // 23: covey.api.v1.Limits
-	(*Operation)(nil),                // 24: covey.api.v1.Operation
-	(*Impact)(nil),                   // 25: covey.api.v1.Impact
-	(*fieldmaskpb.FieldMask)(nil),    // 26: google.protobuf.FieldMask
+	(*BatchUpdateUsersRequest)(nil),  // 7: covey.api.v1.BatchUpdateUsersRequest
+	(*BatchUpdateUsersResponse)(nil), // 8: covey.api.v1.BatchUpdateUsersResponse
+	(*BatchGetUsersRequest)(nil),     // 9: covey.api.v1.BatchGetUsersRequest
+	(*BatchGetUsersResponse)(nil),    // 10: covey.api.v1.BatchGetUsersResponse
+	(*GetUserRequest)(nil),           // 11: covey.api.v1.GetUserRequest
+	(*GetUserResponse)(nil),          // 12: covey.api.v1.GetUserResponse
+	(*ListUsersRequest)(nil),         // 13: covey.api.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),        // 14: covey.api.v1.ListUsersResponse
+	(*DeleteUserRequest)(nil),        // 15: covey.api.v1.DeleteUserRequest
+	(*DeleteUserResponse)(nil),       // 16: covey.api.v1.DeleteUserResponse
+	(*UpdateUserRequest)(nil),        // 17: covey.api.v1.UpdateUserRequest
+	(*UpdateUserResponse)(nil),       // 18: covey.api.v1.UpdateUserResponse
+	(*SuspendUserRequest)(nil),       // 19: covey.api.v1.SuspendUserRequest
+	(*SuspendUserResponse)(nil),      // 20: covey.api.v1.SuspendUserResponse
+	(*ResumeUserRequest)(nil),        // 21: covey.api.v1.ResumeUserRequest
+	(*ResumeUserResponse)(nil),       // 22: covey.api.v1.ResumeUserResponse
+	(*Permissions)(nil),              // 23: covey.api.v1.Permissions
+	(*timestamppb.Timestamp)(nil),    // 24: google.protobuf.Timestamp
+	(*Limits)(nil),                   // 25: covey.api.v1.Limits
+	(*Operation)(nil),                // 26: covey.api.v1.Operation
+	(*Impact)(nil),                   // 27: covey.api.v1.Impact
+	(*fieldmaskpb.FieldMask)(nil),    // 28: google.protobuf.FieldMask
 }
 var file_covey_api_v1_users_proto_depIdxs = []int32{
-	21, // 0: covey.api.v1.User.permissions:type_name -> covey.api.v1.Permissions
-	22, // 1: covey.api.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	22, // 2: covey.api.v1.User.update_time:type_name -> google.protobuf.Timestamp
+	23, // 0: covey.api.v1.User.permissions:type_name -> covey.api.v1.Permissions
+	24, // 1: covey.api.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	24, // 2: covey.api.v1.User.update_time:type_name -> google.protobuf.Timestamp
 	0,  // 3: covey.api.v1.User.state:type_name -> covey.api.v1.User.State
-	23, // 4: covey.api.v1.User.limits:type_name -> covey.api.v1.Limits
+	25, // 4: covey.api.v1.User.limits:type_name -> covey.api.v1.Limits
 	1,  // 5: covey.api.v1.CreateUserRequest.user:type_name -> covey.api.v1.User
 	1,  // 6: covey.api.v1.CreateUserResponse.user:type_name -> covey.api.v1.User
 	1,  // 7: covey.api.v1.NewUser.user:type_name -> covey.api.v1.User
 	4,  // 8: covey.api.v1.BatchCreateUsersRequest.users:type_name -> covey.api.v1.NewUser
 	1,  // 9: covey.api.v1.BatchCreateUsersResponse.users:type_name -> covey.api.v1.User
-	1,  // 10: covey.api.v1.BatchGetUsersResponse.users:type_name -> covey.api.v1.User
-	1,  // 11: covey.api.v1.GetUserResponse.user:type_name -> covey.api.v1.User
-	1,  // 12: covey.api.v1.ListUsersResponse.users:type_name -> covey.api.v1.User
-	24, // 13: covey.api.v1.DeleteUserResponse.operation:type_name -> covey.api.v1.Operation
-	25, // 14: covey.api.v1.DeleteUserResponse.impact:type_name -> covey.api.v1.Impact
-	1,  // 15: covey.api.v1.UpdateUserRequest.user:type_name -> covey.api.v1.User
-	26, // 16: covey.api.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
-	1,  // 17: covey.api.v1.UpdateUserResponse.user:type_name -> covey.api.v1.User
-	24, // 18: covey.api.v1.UpdateUserResponse.operation:type_name -> covey.api.v1.Operation
-	25, // 19: covey.api.v1.UpdateUserResponse.impact:type_name -> covey.api.v1.Impact
-	1,  // 20: covey.api.v1.SuspendUserResponse.user:type_name -> covey.api.v1.User
-	24, // 21: covey.api.v1.SuspendUserResponse.operation:type_name -> covey.api.v1.Operation
-	25, // 22: covey.api.v1.SuspendUserResponse.impact:type_name -> covey.api.v1.Impact
-	1,  // 23: covey.api.v1.ResumeUserResponse.user:type_name -> covey.api.v1.User
-	24, // 24: covey.api.v1.ResumeUserResponse.operation:type_name -> covey.api.v1.Operation
-	2,  // 25: covey.api.v1.UserService.CreateUser:input_type -> covey.api.v1.CreateUserRequest
-	5,  // 26: covey.api.v1.UserService.BatchCreateUsers:input_type -> covey.api.v1.BatchCreateUsersRequest
-	7,  // 27: covey.api.v1.UserService.BatchGetUsers:input_type -> covey.api.v1.BatchGetUsersRequest
-	9,  // 28: covey.api.v1.UserService.GetUser:input_type -> covey.api.v1.GetUserRequest
-	11, // 29: covey.api.v1.UserService.ListUsers:input_type -> covey.api.v1.ListUsersRequest
-	15, // 30: covey.api.v1.UserService.UpdateUser:input_type -> covey.api.v1.UpdateUserRequest
-	17, // 31: covey.api.v1.UserService.SuspendUser:input_type -> covey.api.v1.SuspendUserRequest
-	19, // 32: covey.api.v1.UserService.ResumeUser:input_type -> covey.api.v1.ResumeUserRequest
-	13, // 33: covey.api.v1.UserService.DeleteUser:input_type -> covey.api.v1.DeleteUserRequest
-	3,  // 34: covey.api.v1.UserService.CreateUser:output_type -> covey.api.v1.CreateUserResponse
-	6,  // 35: covey.api.v1.UserService.BatchCreateUsers:output_type -> covey.api.v1.BatchCreateUsersResponse
-	8,  // 36: covey.api.v1.UserService.BatchGetUsers:output_type -> covey.api.v1.BatchGetUsersResponse
-	10, // 37: covey.api.v1.UserService.GetUser:output_type -> covey.api.v1.GetUserResponse
-	12, // 38: covey.api.v1.UserService.ListUsers:output_type -> covey.api.v1.ListUsersResponse
-	16, // 39: covey.api.v1.UserService.UpdateUser:output_type -> covey.api.v1.UpdateUserResponse
-	18, // 40: covey.api.v1.UserService.SuspendUser:output_type -> covey.api.v1.SuspendUserResponse
-	20, // 41: covey.api.v1.UserService.ResumeUser:output_type -> covey.api.v1.ResumeUserResponse
-	14, // 42: covey.api.v1.UserService.DeleteUser:output_type -> covey.api.v1.DeleteUserResponse
-	34, // [34:43] is the sub-list for method output_type
-	25, // [25:34] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	17, // 10: covey.api.v1.BatchUpdateUsersRequest.requests:type_name -> covey.api.v1.UpdateUserRequest
+	1,  // 11: covey.api.v1.BatchUpdateUsersResponse.users:type_name -> covey.api.v1.User
+	26, // 12: covey.api.v1.BatchUpdateUsersResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 13: covey.api.v1.BatchGetUsersResponse.users:type_name -> covey.api.v1.User
+	1,  // 14: covey.api.v1.GetUserResponse.user:type_name -> covey.api.v1.User
+	1,  // 15: covey.api.v1.ListUsersResponse.users:type_name -> covey.api.v1.User
+	26, // 16: covey.api.v1.DeleteUserResponse.operation:type_name -> covey.api.v1.Operation
+	27, // 17: covey.api.v1.DeleteUserResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 18: covey.api.v1.UpdateUserRequest.user:type_name -> covey.api.v1.User
+	28, // 19: covey.api.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
+	1,  // 20: covey.api.v1.UpdateUserResponse.user:type_name -> covey.api.v1.User
+	26, // 21: covey.api.v1.UpdateUserResponse.operation:type_name -> covey.api.v1.Operation
+	27, // 22: covey.api.v1.UpdateUserResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 23: covey.api.v1.SuspendUserResponse.user:type_name -> covey.api.v1.User
+	26, // 24: covey.api.v1.SuspendUserResponse.operation:type_name -> covey.api.v1.Operation
+	27, // 25: covey.api.v1.SuspendUserResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 26: covey.api.v1.ResumeUserResponse.user:type_name -> covey.api.v1.User
+	26, // 27: covey.api.v1.ResumeUserResponse.operation:type_name -> covey.api.v1.Operation
+	2,  // 28: covey.api.v1.UserService.CreateUser:input_type -> covey.api.v1.CreateUserRequest
+	5,  // 29: covey.api.v1.UserService.BatchCreateUsers:input_type -> covey.api.v1.BatchCreateUsersRequest
+	9,  // 30: covey.api.v1.UserService.BatchGetUsers:input_type -> covey.api.v1.BatchGetUsersRequest
+	11, // 31: covey.api.v1.UserService.GetUser:input_type -> covey.api.v1.GetUserRequest
+	13, // 32: covey.api.v1.UserService.ListUsers:input_type -> covey.api.v1.ListUsersRequest
+	17, // 33: covey.api.v1.UserService.UpdateUser:input_type -> covey.api.v1.UpdateUserRequest
+	7,  // 34: covey.api.v1.UserService.BatchUpdateUsers:input_type -> covey.api.v1.BatchUpdateUsersRequest
+	19, // 35: covey.api.v1.UserService.SuspendUser:input_type -> covey.api.v1.SuspendUserRequest
+	21, // 36: covey.api.v1.UserService.ResumeUser:input_type -> covey.api.v1.ResumeUserRequest
+	15, // 37: covey.api.v1.UserService.DeleteUser:input_type -> covey.api.v1.DeleteUserRequest
+	3,  // 38: covey.api.v1.UserService.CreateUser:output_type -> covey.api.v1.CreateUserResponse
+	6,  // 39: covey.api.v1.UserService.BatchCreateUsers:output_type -> covey.api.v1.BatchCreateUsersResponse
+	10, // 40: covey.api.v1.UserService.BatchGetUsers:output_type -> covey.api.v1.BatchGetUsersResponse
+	12, // 41: covey.api.v1.UserService.GetUser:output_type -> covey.api.v1.GetUserResponse
+	14, // 42: covey.api.v1.UserService.ListUsers:output_type -> covey.api.v1.ListUsersResponse
+	18, // 43: covey.api.v1.UserService.UpdateUser:output_type -> covey.api.v1.UpdateUserResponse
+	8,  // 44: covey.api.v1.UserService.BatchUpdateUsers:output_type -> covey.api.v1.BatchUpdateUsersResponse
+	20, // 45: covey.api.v1.UserService.SuspendUser:output_type -> covey.api.v1.SuspendUserResponse
+	22, // 46: covey.api.v1.UserService.ResumeUser:output_type -> covey.api.v1.ResumeUserResponse
+	16, // 47: covey.api.v1.UserService.DeleteUser:output_type -> covey.api.v1.DeleteUserResponse
+	38, // [38:48] is the sub-list for method output_type
+	28, // [28:38] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_users_proto_init() }
@@ -1551,7 +1701,7 @@ func file_covey_api_v1_users_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_api_v1_users_proto_rawDesc), len(file_covey_api_v1_users_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   20,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ const (
 	UserService_GetUser_FullMethodName          = "/covey.api.v1.UserService/GetUser"
 	UserService_ListUsers_FullMethodName        = "/covey.api.v1.UserService/ListUsers"
 	UserService_UpdateUser_FullMethodName       = "/covey.api.v1.UserService/UpdateUser"
+	UserService_BatchUpdateUsers_FullMethodName = "/covey.api.v1.UserService/BatchUpdateUsers"
 	UserService_SuspendUser_FullMethodName      = "/covey.api.v1.UserService/SuspendUser"
 	UserService_ResumeUser_FullMethodName       = "/covey.api.v1.UserService/ResumeUser"
 	UserService_DeleteUser_FullMethodName       = "/covey.api.v1.UserService/DeleteUser"
@@ -52,6 +53,9 @@ type UserServiceClient interface {
 	// their user might do when they were issued: when the role, the
 	// permissions or the limits change they are revoked, unless the request keeps them.
 	UpdateUser(ctx context.Context, in *UpdateUserRequest, opts ...grpc.CallOption) (*UpdateUserResponse, error)
+	// BatchUpdateUsers changes several users of one account, each as UpdateUser does,
+	// all or none, and with one operation for all.
+	BatchUpdateUsers(ctx context.Context, in *BatchUpdateUsersRequest, opts ...grpc.CallOption) (*BatchUpdateUsersResponse, error)
 	// SuspendUser disconnects a user's clients and refuses its credentials,
 	// reversibly.
 	SuspendUser(ctx context.Context, in *SuspendUserRequest, opts ...grpc.CallOption) (*SuspendUserResponse, error)
@@ -129,6 +133,16 @@ func (c *userServiceClient) UpdateUser(ctx context.Context, in *UpdateUserReques
 	return out, nil
 }
 
+func (c *userServiceClient) BatchUpdateUsers(ctx context.Context, in *BatchUpdateUsersRequest, opts ...grpc.CallOption) (*BatchUpdateUsersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchUpdateUsersResponse)
+	err := c.cc.Invoke(ctx, UserService_BatchUpdateUsers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *userServiceClient) SuspendUser(ctx context.Context, in *SuspendUserRequest, opts ...grpc.CallOption) (*SuspendUserResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SuspendUserResponse)
@@ -181,6 +195,9 @@ type UserServiceServer interface {
 	// their user might do when they were issued: when the role, the
 	// permissions or the limits change they are revoked, unless the request keeps them.
 	UpdateUser(context.Context, *UpdateUserRequest) (*UpdateUserResponse, error)
+	// BatchUpdateUsers changes several users of one account, each as UpdateUser does,
+	// all or none, and with one operation for all.
+	BatchUpdateUsers(context.Context, *BatchUpdateUsersRequest) (*BatchUpdateUsersResponse, error)
 	// SuspendUser disconnects a user's clients and refuses its credentials,
 	// reversibly.
 	SuspendUser(context.Context, *SuspendUserRequest) (*SuspendUserResponse, error)
@@ -215,6 +232,9 @@ func (UnimplementedUserServiceServer) ListUsers(context.Context, *ListUsersReque
 }
 func (UnimplementedUserServiceServer) UpdateUser(context.Context, *UpdateUserRequest) (*UpdateUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateUser not implemented")
+}
+func (UnimplementedUserServiceServer) BatchUpdateUsers(context.Context, *BatchUpdateUsersRequest) (*BatchUpdateUsersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchUpdateUsers not implemented")
 }
 func (UnimplementedUserServiceServer) SuspendUser(context.Context, *SuspendUserRequest) (*SuspendUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SuspendUser not implemented")
@@ -354,6 +374,24 @@ func _UserService_UpdateUser_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _UserService_BatchUpdateUsers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchUpdateUsersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UserServiceServer).BatchUpdateUsers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UserService_BatchUpdateUsers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UserServiceServer).BatchUpdateUsers(ctx, req.(*BatchUpdateUsersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _UserService_SuspendUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(SuspendUserRequest)
 	if err := dec(in); err != nil {
@@ -438,6 +476,10 @@ var UserService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "UpdateUser",
 			Handler:    _UserService_UpdateUser_Handler,
+		},
+		{
+			MethodName: "BatchUpdateUsers",
+			Handler:    _UserService_BatchUpdateUsers_Handler,
 		},
 		{
 			MethodName: "SuspendUser",
