@@ -18,6 +18,7 @@ import (
 	"github.com/coveymq/covey/controlplane/internal/operation"
 	"github.com/coveymq/covey/internal/lifecycle"
 	"github.com/coveymq/covey/internal/testetcd"
+	"github.com/coveymq/covey/internal/testport"
 )
 
 // Names for what tests look at.
@@ -54,6 +55,7 @@ type ControlPlane struct {
 	Addr     string
 
 	tb      testing.TB
+	lease   time.Duration
 	watcher *watcher
 	reader  *reader
 	server  *grpc.Server
@@ -69,14 +71,25 @@ func (plainCustody) Encrypt(_ context.Context, plain []byte) ([]byte, error) { r
 // Decrypt returns cipher.
 func (plainCustody) Decrypt(_ context.Context, cipher []byte) ([]byte, error) { return cipher, nil }
 
-// Start runs a control plane with a new operator on a new etcd.
+// Start runs a control plane with a new operator on a new etcd. Brokers that are
+// silent for two seconds have left.
 func Start(tb testing.TB) *ControlPlane {
 	tb.Helper()
+	return StartLeased(tb, 2*time.Second)
+}
+
+// StartLeased is Start with another time after which silent brokers have left.
+func StartLeased(tb testing.TB, lease time.Duration) *ControlPlane {
+	tb.Helper()
+	addr, err := testport.Addr()
+	if err != nil {
+		tb.Fatal(err)
+	}
 	operator, err := nkeys.CreateOperator()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	cp := &ControlPlane{Etcd: testetcd.New(tb), Operator: operator, Addr: "127.0.0.1:0", tb: tb}
+	cp := &ControlPlane{Etcd: testetcd.New(tb), Operator: operator, Addr: addr, lease: lease, tb: tb}
 	cp.watcher = newWatcher(cp.Etcd.Watcher)
 	cp.reader = &reader{KV: cp.Etcd.KV}
 	cp.Etcd.Watcher, cp.Etcd.KV = cp.watcher, cp.reader
@@ -90,7 +103,7 @@ func Start(tb testing.TB) *ControlPlane {
 func (cp *ControlPlane) Up() {
 	cp.tb.Helper()
 	service, err := fleet.New(cp.tb.Context(), fleet.Config{
-		Etcd: cp.Etcd, Custody: plainCustody{}, Receipts: receipts{}, LeaseTTL: 2 * time.Second,
+		Etcd: cp.Etcd, Custody: plainCustody{}, Receipts: receipts{}, LeaseTTL: cp.lease,
 		Logger: slog.New(slog.NewTextHandler(cp.tb.Output(), nil)),
 	})
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/coveymq/covey/internal/lifecycle"
+	"github.com/coveymq/covey/internal/testport"
 )
 
 const (
@@ -90,17 +90,15 @@ func NewCluster(tb testing.TB, size int, o Options) *Cluster {
 	return c
 }
 
-// freeAddrs returns loopback addresses that nobody listens on at the moment.
+// freeAddrs returns loopback addresses that nobody else takes.
 func freeAddrs(tb testing.TB, n int) []string {
 	tb.Helper()
 	addrs := make([]string, n)
 	for i := range addrs {
-		l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
+		var err error
+		if addrs[i], err = testport.Addr(); err != nil {
 			tb.Fatal(err)
 		}
-		defer func() { _ = l.Close() }()
-		addrs[i] = l.Addr().String()
 	}
 	return addrs
 }

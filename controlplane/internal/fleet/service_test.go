@@ -96,16 +96,27 @@ func (p *peer) attend(t *testing.T, held ...*fleetv1.HeldAccount) (fleetv1.Fleet
 	return p.attendAs(t, "i1", held...)
 }
 
-func (p *peer) attendAs(t *testing.T, incarnation string, held ...*fleetv1.HeldAccount) (fleetv1.FleetService_AttendClient, []*fleetv1.AccountClaims, int64) {
+// hello begins a session and returns the first message of it.
+func (p *peer) hello(t *testing.T, incarnation string, held ...*fleetv1.HeldAccount) (fleetv1.FleetService_AttendClient, *fleetv1.AttendResponse, error) {
 	t.Helper()
 	stream, err := p.Attend(t.Context())
 	if err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
-	send(t, stream, &fleetv1.AttendRequest{Message: &fleetv1.AttendRequest_Hello{Hello: &fleetv1.Hello{
+	_ = stream.Send(&fleetv1.AttendRequest{Message: &fleetv1.AttendRequest_Hello{Hello: &fleetv1.Hello{
 		IncarnationId: incarnation, ServerName: "p", Accounts: held,
-	}}})
+	}}}) // what is wrong shows in the answer
 	first, err := stream.Recv()
+	return stream, first, err
+}
+
+func (p *peer) attendAs(t *testing.T, incarnation string, held ...*fleetv1.HeldAccount) (fleetv1.FleetService_AttendClient, []*fleetv1.AccountClaims, int64) {
+	t.Helper()
+	stream, first, err := p.hello(t, incarnation, held...)
+	// A connection to a control plane that has just stopped may not know it yet.
+	for deadline := time.Now().Add(time.Minute); status.Code(err) == codes.Unavailable && time.Now().Before(deadline); {
+		stream, first, err = p.hello(t, incarnation, held...)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func heartbeat() *fleetv1.AttendRequest {
 // ends up with all of them, and its acknowledgement counts for all.
 func TestFastChangesAreMerged(t *testing.T) {
 	const changes, accounts = 3000, 50
-	cp := fleettest.Start(t)
+	cp := fleettest.StartLeased(t, time.Minute)
 	keys, held := newAccounts(t, cp, accounts)
 	stream, _, _ := enrol(t, cp).attend(t, held...)
 	last := make(map[string]int64)
@@ -135,7 +135,7 @@ func TestFastChangesAreMerged(t *testing.T) {
 // told once what it has missed, and others are not held up by it.
 func TestABrokerThatLagsIsToldOnceWhatItMissed(t *testing.T) {
 	const rounds, accounts = 3, fleet.PendingMax + 1000
-	cp := fleettest.Start(t)
+	cp := fleettest.StartLeased(t, time.Minute)
 	keys, held := newAccounts(t, cp, accounts)
 	slow, _, _ := enrol(t, cp).attend(t, held...)
 	other, _, _ := enrol(t, cp).attend(t, held[:1]...)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -168,21 +169,21 @@ func checkMigrated(t *testing.T, s *store.Store) {
 // next start.
 func TestAMigrationMayBeCutOffAnywhere(t *testing.T) {
 	for _, fault := range []storetest.Fault{storetest.NotApplied, storetest.Applied} {
-		for n := 0; ; n++ {
-			etcd := testetcd.New(t)
-			firstVersion(t, etcd)
-			kv := &storetest.KV{KV: etcd}
-			plan := make([]storetest.Fault, n, n+1)
-			for i := range plan {
-				plan[i] = storetest.None
-			}
-			kv.Fail(append(plan, fault)...)
-			broken := store.New(kv, etcd, slog.New(slog.DiscardHandler)).Prepare(t.Context(), resealed)
-			kv.Fail()
-			checkMigrated(t, prepare(t, etcd, etcd))
-			if broken == nil && n > 5 {
-				break
-			}
+		for n, over := 0, false; !over && !t.Failed(); n++ {
+			t.Run(fmt.Sprintf("%v at %d", fault, n), func(t *testing.T) { // each leaves no etcd behind
+				etcd := testetcd.New(t)
+				firstVersion(t, etcd)
+				kv := &storetest.KV{KV: etcd}
+				plan := make([]storetest.Fault, n, n+1)
+				for i := range plan {
+					plan[i] = storetest.None
+				}
+				kv.Fail(append(plan, fault)...)
+				broken := store.New(kv, etcd, slog.New(slog.DiscardHandler)).Prepare(t.Context(), resealed)
+				kv.Fail()
+				checkMigrated(t, prepare(t, etcd, etcd))
+				over = broken == nil && n > 5
+			})
 		}
 	}
 }

@@ -52,20 +52,3 @@ func TestListeningSeesAListener(t *testing.T) {
 		t.Errorf("listening after = %v, %v", ok, err)
 	}
 }
-
-// Two processes never get the same port, and one gets another one each time.
-func TestPortsOfTwoProcessesDiffer(t *testing.T) {
-	seen := make(map[int]bool)
-	for _, b := range []*block{{}, {}} { // each is what a process has
-		for range blockSize / 2 {
-			port, err := b.free()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if seen[port] {
-				t.Fatalf("port %d was given twice", port)
-			}
-			seen[port] = true
-		}
-	}
-}
