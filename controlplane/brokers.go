@@ -42,7 +42,7 @@ func (s *Server) openFleet(ctx context.Context, cfg Config) error {
 }
 
 // serve runs a gRPC server until the control plane stops. Brokers' calls are
-// cut off, not awaited: they are made again elsewhere or later.
+// cut off, not carried to their end: they are made again elsewhere or later.
 func (s *Server) serve(rpc *grpc.Server, on net.Listener) {
 	s.background(func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, rpc.Stop)

@@ -121,6 +121,7 @@ func (s *Service) ServerOptions() []grpc.ServerOption {
 		grpc.ChainUnaryInterceptor(s.identifyUnary),
 		grpc.ChainStreamInterceptor(s.identifyStream),
 		grpc.MaxRecvMsgSize(messageSizeMax),
+		grpc.WaitForHandlers(true), // who stops the server closes what sessions use, and their log
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: s.leaseTTL, Timeout: s.leaseTTL / 2}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 	}
