@@ -169,7 +169,7 @@ func views(org string) [][]string {
 
 // view is what the command line shows of everything, but for what is new in each
 // etcd (etags, revisions, when brokers acknowledged) and what goes on: until when
-// brokers may serve, and what they tell of clients that they refused.
+// brokers may serve, and what they tell of clients that they saw or refused.
 func (l *life) view() map[string]string {
 	l.t.Helper()
 	commands := append(views("acme"), views("globex")...)
@@ -177,7 +177,7 @@ func (l *life) view() map[string]string {
 	all := map[string]string{}
 	for _, c := range commands {
 		name := strings.Join(c, " ")
-		all[name] = without(l, l.covey(append(staff(1, c...), "--json")...), "etag", "revision", "acknowledge_time", "serve_until_time", "last_used_time")
+		all[name] = without(l, l.covey(append(staff(1, c...), "--json")...), "etag", "revision", "acknowledge_time", "serve_until_time", "last_used_time", "last_seen_time")
 	}
 	return all
 }

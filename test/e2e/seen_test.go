@@ -10,7 +10,7 @@ import (
 // as JSON.
 func TestTheListOfCredentialsSaysWhichAreInUse(t *testing.T) {
 	h := newHome(t)
-	b := h.up()
+	b := h.up(anyPorts()...)
 	who := h.signUp("acme")
 	h.covey("creds", "issue", "--out", h.dir+"/unused.creds")
 	from := time.Now().Truncate(time.Second)
