@@ -1,23 +1,20 @@
 package fleet_test
 
 import (
-	"net"
 	"testing"
 
 	"github.com/coveymq/covey/controlplane/fleettest"
 	"github.com/coveymq/covey/dataplane/internal/fleet"
+	"github.com/coveymq/covey/internal/testport"
 )
 
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	addr, err := testport.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return l.Addr().String()
+	return addr
 }
 
 // A broker enrols and attends at whichever control plane answers, and goes to
