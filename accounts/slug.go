@@ -21,6 +21,7 @@ func accountKind() Kind      { return Kind{"account id", "account_id", 2, 63} }
 func userKind() Kind         { return Kind{"user id", "user_id", 2, 63} }
 func roleKind() Kind         { return Kind{"role", "role", 2, 63} }
 func federationKind() Kind   { return Kind{"federation policy id", "federation_policy_id", 2, 63} }
+func alertPolicyKind() Kind  { return Kind{"alert policy id", "alert_policy_id", 2, 63} }
 func exportKind() Kind       { return Kind{"export id", "export_id", 2, 63} }
 func importKind() Kind       { return Kind{"import id", "import_id", 2, 63} }
 func planKind() Kind         { return Kind{"plan id", "plan_id", 2, 63} }
@@ -46,6 +47,9 @@ func ValidateMemberID(id string) error { return memberKind().Validate(id) }
 
 // ValidateFederationPolicyID checks the id of a new federation policy.
 func ValidateFederationPolicyID(id string) error { return federationKind().Validate(id) }
+
+// ValidateAlertPolicyID checks the id of a new alert policy.
+func ValidateAlertPolicyID(id string) error { return alertPolicyKind().Validate(id) }
 
 // ValidateExportID checks the id of a new export.
 func ValidateExportID(id string) error { return exportKind().Validate(id) }

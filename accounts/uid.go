@@ -25,6 +25,8 @@ const (
 	PrefixInvitation   Prefix = "inv_"
 	PrefixShare        Prefix = "shr_"
 	PrefixFederation   Prefix = "fed_"
+	PrefixAlertPolicy  Prefix = "alp_"
+	PrefixAlert        Prefix = "alt_"
 	PrefixOperation    Prefix = "opn_"
 	PrefixRequest      Prefix = "req_"
 )

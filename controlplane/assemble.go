@@ -77,10 +77,11 @@ func (s *Server) assemble(ctx context.Context, cfg Config, dir *dataDir) (err er
 	}
 	s.openReceiver(cfg)
 	s.tenancy = tenancy.New(s.custody, s.root.Signer, cfg.Logger)
+	s.openAlerts(cfg)
 	s.api, err = api.New(api.Config{
 		Store: s.store, Tenancy: s.tenancy, Watcher: s.etcd.client,
 		Federation: federation.NewVerifier(cfg.IssuerClient),
-		Fleet:      &operation.Shared{Fleet: brokers{s.fleet, s.store}}, Usage: ledgerUsage{s.ledger}, Staff: staff{s}, Audit: s.audit, Counter: counter{s.fleet}, Authority: fleetAuthority{s}, Logger: cfg.Logger,
+		Fleet:      &operation.Shared{Fleet: brokers{s.fleet, s.store}}, Usage: ledgerUsage{s.ledger}, Staff: staff{s}, Audit: s.audit, Counter: counter{s.fleet}, Receivers: receivers{s.alerts}, Authority: fleetAuthority{s}, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return err

@@ -50,6 +50,12 @@ type Config struct {
 	// reaches public addresses over TLS only.
 	IssuerClient *http.Client
 
+	// ReceiverClient posts to the receivers of alerts that tenants name; nil is one
+	// that reaches public addresses over TLS only, or any address over TLS with
+	// PrivateReceivers.
+	ReceiverClient   *http.Client
+	PrivateReceivers bool
+
 	Logger *slog.Logger
 }
 

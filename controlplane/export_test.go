@@ -8,6 +8,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/coveymq/covey/accounts"
+	"github.com/coveymq/covey/billing"
 	"github.com/coveymq/covey/controlplane/internal/audit"
 	"github.com/coveymq/covey/controlplane/internal/auditlog"
 	"github.com/coveymq/covey/controlplane/internal/store"
@@ -99,4 +100,15 @@ func Notices(ctx context.Context, s *Server, organization string) ([]audit.Entry
 // VerifyAudit checks every audit log.
 func (s *Server) VerifyAudit(ctx context.Context, each func(auditlog.Verdict) error) error {
 	return s.audit.VerifyAll(ctx, each)
+}
+
+// LookForAlerts looks at everything once.
+func LookForAlerts(ctx context.Context, s *Server) error { return s.alerts.Turn(ctx, time.Now()) }
+
+// RecordUsage books bytes that an account got in this hour.
+func RecordUsage(ctx context.Context, s *Server, account string, bytes int64) error {
+	_, err := s.ledger.Record(ctx, []billing.Sample{{
+		Incarnation: "test", Account: account, Class: billing.ClassStandard, Meter: billing.DeliveredBytes, Window: billing.WindowOf(time.Now()), Value: bytes,
+	}})
+	return err
 }

@@ -102,6 +102,7 @@ type caller struct {
 	shares      apiv1.ShareServiceClient
 	watches     apiv1.WatchServiceClient
 	federation  apiv1.FederationServiceClient
+	alerts      apiv1.AlertServiceClient
 	conn        *grpc.ClientConn
 }
 
@@ -130,7 +131,7 @@ func (p *plane) as(tb testing.TB, key string) *caller {
 		roles: apiv1.NewRoleServiceClient(conn), services: apiv1.NewServiceAccountServiceClient(conn), keys: apiv1.NewAPIKeyServiceClient(conn),
 		members: apiv1.NewMemberServiceClient(conn), invitations: apiv1.NewInvitationServiceClient(conn), access: apiv1.NewAccessServiceClient(conn),
 		exports: apiv1.NewExportServiceClient(conn), imports: apiv1.NewImportServiceClient(conn), shares: apiv1.NewShareServiceClient(conn),
-		watches: apiv1.NewWatchServiceClient(conn), federation: apiv1.NewFederationServiceClient(conn),
+		watches: apiv1.NewWatchServiceClient(conn), federation: apiv1.NewFederationServiceClient(conn), alerts: apiv1.NewAlertServiceClient(conn),
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/coveymq/covey/billing/ledger"
+	"github.com/coveymq/covey/controlplane/internal/alerts"
 	"github.com/coveymq/covey/controlplane/internal/api"
 	"github.com/coveymq/covey/controlplane/internal/auditlog"
 	"github.com/coveymq/covey/controlplane/internal/custody"
@@ -41,6 +42,7 @@ type Server struct {
 	ledger    *ledger.Ledger
 	audit     *auditlog.Log
 	fleet     *fleet.Service
+	alerts    *alerts.Engine
 	api       *api.Server
 	gateway   *api.Gateway
 	work      []func(context.Context) error // runs beside the servers

@@ -66,6 +66,38 @@ func (l *Ledger) accountUsage(ctx context.Context, tx *sql.Tx, u *billing.Accoun
 	return rows.Err()
 }
 
+// ReportedSince lists the accounts of which something was recorded at a time or
+// after it, by the clock of who recorded it.
+func (l *Ledger) ReportedSince(ctx context.Context, since time.Time) ([]string, error) {
+	var keys []string
+	err := l.reading(ctx, func(tx *sql.Tx) error {
+		keys = nil
+		return eachText(ctx, tx, l.dialect.sql("SELECT key FROM account WHERE reported >= ?1 ORDER BY key"), since.UnixMilli(), func(key string) {
+			keys = append(keys, key)
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read reported accounts: %w", err)
+	}
+	return keys, nil
+}
+
+func eachText(ctx context.Context, tx *sql.Tx, query string, arg any, each func(string)) error {
+	rows, err := tx.QueryContext(ctx, query, arg)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err tells
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return err
+		}
+		each(text)
+	}
+	return rows.Err()
+}
+
 // A sample that is both recorded and quarantined is one sample.
 const kept = `SELECT account, class, meter, max(value) FROM (
     SELECT a.key AS account, u.class, u.meter, u.value

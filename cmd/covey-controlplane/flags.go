@@ -43,6 +43,7 @@ func parse(args []string) (settings, error) {
 	webhook := flags.String("audit-webhook-file", "", "`file` with the URL that a copy of the audit log is posted to")
 	webhookSecret := flags.String("audit-webhook-secret-file", "", "`file` with the secret that signs what is posted")
 	flags.StringVar(&cfg.Audit.OTLP, "audit-otlp", "", "`URL` of an OTLP collector that gets a copy of the audit log")
+	flags.BoolVar(&cfg.PrivateReceivers, "private-alert-receivers", false, "let the webhooks of tenants' alerts be at private addresses, too")
 	flags.StringVar(&s.operatorKey, "operator-key-file", "", "`file` that the first start writes the operator's API key to")
 	flags.StringVar(&s.joinToken, "join-token-file", "", "`file` that each start writes a join token for one broker to")
 	flags.StringVar(&s.operatorPublicKey, "operator-public-key-file", "", "`file` that each start writes the operator's public key to")

@@ -64,6 +64,8 @@ type Config struct {
 	Audit   AuditReader
 	Counter Counter
 
+	Receivers Receivers
+
 	Authority Authority // nil: no FleetAuthorityService
 
 	Federation *federation.Verifier
@@ -90,6 +92,7 @@ type Server struct {
 	authority Authority
 	audit     AuditReader
 	counter   Counter
+	receivers Receivers
 }
 
 // New returns a server of the API.
@@ -103,7 +106,7 @@ func New(cfg Config) (*Server, error) {
 		federation: cfg.Federation, watcher: cfg.Watcher, draining: draining, drain: drain,
 		store: cfg.Store, tenancy: cfg.Tenancy, fleet: cfg.Fleet, usage: cfg.Usage,
 		validate: validate, log: cfg.Logger.With("component", "api"), health: health.NewServer(),
-		uses: authn.NewUses(cfg.Store.NoteUse, cfg.Logger), maintain: cfg.Staff, audit: cfg.Audit, counter: cfg.Counter, authority: cfg.Authority,
+		uses: authn.NewUses(cfg.Store.NoteUse, cfg.Logger), maintain: cfg.Staff, audit: cfg.Audit, counter: cfg.Counter, receivers: cfg.Receivers, authority: cfg.Authority,
 	}, nil
 }
 
@@ -134,6 +137,7 @@ func (s *Server) GRPC(options ...grpc.ServerOption) *grpc.Server {
 	apiv1.RegisterShareServiceServer(g, &shares{Server: s})
 	apiv1.RegisterFederationServiceServer(g, &federations{Server: s})
 	apiv1.RegisterWatchServiceServer(g, &watches{Server: s})
+	apiv1.RegisterAlertServiceServer(g, &alertService{Server: s})
 	apiv1.RegisterPlanServiceServer(g, &plans{Server: s})
 	adminv1.RegisterPlanServiceServer(g, &staffPlans{Server: s})
 	adminv1.RegisterOrganizationServiceServer(g, &staffOrganizations{Server: s})

@@ -25,7 +25,7 @@ func resourceOf(req proto.Message) string {
 			return m.Get(f).String()
 		}
 	}
-	for _, field := range []protoreflect.Name{"account", "service_account", "role", "user", "member", "export", "federation_policy", "plan"} {
+	for _, field := range []protoreflect.Name{"account", "service_account", "role", "user", "member", "export", "federation_policy", "alert_policy", "plan"} {
 		f := m.Descriptor().Fields().ByName(field)
 		if f != nil && f.Message() != nil {
 			return resourceOf(m.Get(f).Message().Interface())
@@ -74,6 +74,8 @@ func (s *Server) check(req proto.Message) error {
 
 		"federation_policy_id": accounts.ValidateFederationPolicyID,
 
+		"alert_policy_id": accounts.ValidateAlertPolicyID,
+
 		"import_id": accounts.ValidateImportID,
 		"plan_id":   accounts.ValidatePlanID,
 	} {
@@ -103,13 +105,14 @@ type name struct {
 	member, invitation                                 string
 	export, offer, imported, share                     string
 	federationPolicy                                   string
+	alertPolicy, alert                                 string
 }
 
 var nameRE = regexp.MustCompile(`^organizations/(?P<organization>[^/]+)(?:` +
 	`/accounts/(?P<account>[^/]+)(?:/users/(?P<user>[^/]+)(?:/credentials/(?P<credential>[^/]+))?|/roles/(?P<role>[^/]+)` +
 	`|/exports/(?P<export>[^/]+)(?:/offers/(?P<offer>[^/]+))?|/imports/(?P<imported>[^/]+)|/federationPolicies/(?P<federationPolicy>[^/]+))?` +
 	`|/(?:serviceAccounts/(?P<serviceAccount>[^/]+)|members/(?P<member>[^/]+))(?:/apiKeys/(?P<apiKey>[^/]+))?` +
-	`|/invitations/(?P<invitation>[^/]+)|/shares/(?P<share>[^/]+)` +
+	`|/invitations/(?P<invitation>[^/]+)|/shares/(?P<share>[^/]+)|/alertPolicies/(?P<alertPolicy>[^/]+)|/alerts/(?P<alert>[^/]+)` +
 	`|/operations/(?P<operation>[^/]+))?$`)
 
 func parseName(text string) (name, error) {
@@ -124,7 +127,7 @@ func parseName(text string) (name, error) {
 		operation: part("operation"), role: part("role"), serviceAccount: part("serviceAccount"), apiKey: part("apiKey"),
 		member: part("member"), invitation: part("invitation"),
 		export: part("export"), offer: part("offer"), imported: part("imported"), share: part("share"),
-		federationPolicy: part("federationPolicy"),
+		federationPolicy: part("federationPolicy"), alertPolicy: part("alertPolicy"), alert: part("alert"),
 	}, nil
 }
 

@@ -116,7 +116,7 @@ func watchedKinds(p authn.Principal, n name, wanted []string) ([]*watchKind, err
 }
 
 func watchKinds() []*watchKind {
-	return slices.Concat(accountKinds(), sharingKinds(), organizationKinds())
+	return slices.Concat(accountKinds(), sharingKinds(), organizationKinds(), alertKinds())
 }
 
 func accountKinds() []*watchKind {

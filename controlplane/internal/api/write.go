@@ -115,6 +115,7 @@ func targetOf(req proto.Message) string {
 		"account_id": "/accounts/", "user_id": "/users/", "organization_id": "organizations/",
 		"service_account_id": "/serviceAccounts/", "role_id": "/roles/",
 		"export_id": "/exports/", "import_id": "/imports/", "federation_policy_id": "/federationPolicies/",
+		"alert_policy_id":  "/alertPolicies/",
 		"stock_cluster_id": "stockClusters/", "plan_id": "plans/",
 	} {
 		if f := m.Descriptor().Fields().ByTextName(field); f != nil {

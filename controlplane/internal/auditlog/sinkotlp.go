@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"time"
 
@@ -18,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/coveymq/covey/controlplane/internal/outward"
 	"github.com/coveymq/covey/internal/errs"
 )
 
@@ -39,7 +38,7 @@ func NewOTLP(address string) (*OTLP, error) {
 	}
 	secure := credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12})
 	if u.Scheme == "http" {
-		if !isLoopback(u.Hostname()) {
+		if !outward.IsLoopback(u.Hostname()) {
 			return nil, errs.New(errs.Invalid, "PLAINTEXT_EXPOSED", "the collector %s would get the audit log over a network in the clear", u.Host).WithNext("use https://")
 		}
 		secure = insecure.NewCredentials()
@@ -101,18 +100,4 @@ func text(s string) *commonv1.AnyValue {
 
 func attribute(key, value string) *commonv1.KeyValue {
 	return &commonv1.KeyValue{Key: key, Value: text(value)}
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// unwrapURL takes the URL, which may hold a secret, off an HTTP client's error.
-func unwrapURL(err error) error {
-	var e *url.Error
-	if errors.As(err, &e) {
-		return e.Err
-	}
-	return err
 }

@@ -1,30 +1,23 @@
 package auditlog
 
 import (
-	"bytes"
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
+	"github.com/coveymq/covey/controlplane/internal/outward"
 	"github.com/coveymq/covey/internal/errs"
 )
 
-const (
-	webhookWithin = 15 * time.Second
-	webhookRead   = 4 << 10 // of an answer; it does not matter what it says
-)
+const webhookWithin = 15 * time.Second
 
-// SignatureHeader carries "t=<unix seconds>,v1=<hex>": HMAC-SHA256 under the
-// shared secret of the seconds, a dot, and the body.
-const SignatureHeader = "Covey-Signature"
+// SignatureHeader carries the signature of what a webhook gets.
+const SignatureHeader = outward.SignatureHeader
 
 // Webhook is a sink that posts records as JSON. Any 2xx is a receipt.
 type Webhook struct {
@@ -40,7 +33,7 @@ func NewWebhook(address string, secret []byte) (*Webhook, error) {
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return nil, errs.New(errs.Invalid, "AUDIT_SINK_INVALID", "the webhook for the audit log is not an http:// or https:// URL")
 	}
-	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+	if u.Scheme == "http" && !outward.IsLoopback(u.Hostname()) {
 		return nil, errs.New(errs.Invalid, "PLAINTEXT_EXPOSED", "the webhook %s would carry the audit log over a network in the clear", u.Host).WithNext("use https://")
 	}
 	// A query or a user may be a secret: the name has their hash only.
@@ -60,22 +53,8 @@ func (w *Webhook) Deliver(ctx context.Context, records []Record) error {
 	if err != nil {
 		return fmt.Errorf("encode audit entries: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("make request: %w", err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	if len(w.secret) > 0 {
-		req.Header.Set(SignatureHeader, sign(w.secret, time.Now(), body))
-	}
-	resp, err := w.client.Do(req)
-	if err != nil {
-		return fmt.Errorf("webhook %s: %w", w.name, unwrapURL(err))
-	}
-	defer func() { _ = resp.Body.Close() }()                           // read what there is to read
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, webhookRead)) // so that the connection is used again
-	if resp.StatusCode/100 != 2 {
-		return fmt.Errorf("webhook %s answers %s", w.name, resp.Status)
+	if _, err := outward.Send(ctx, w.client, outward.Post{URL: w.url, Secret: w.secret, Body: body}); err != nil {
+		return fmt.Errorf("webhook %s: %w", w.name, err)
 	}
 	return nil
 }
@@ -84,12 +63,4 @@ func (w *Webhook) Deliver(ctx context.Context, records []Record) error {
 func (w *Webhook) Close() error {
 	w.client.CloseIdleConnections()
 	return nil
-}
-
-func sign(secret []byte, now time.Time, body []byte) string {
-	seconds := strconv.FormatInt(now.Unix(), 10)
-	mac := hmac.New(sha256.New, secret)
-	_, _ = mac.Write([]byte(seconds + "."))
-	_, _ = mac.Write(body)
-	return "t=" + seconds + ",v1=" + hex.EncodeToString(mac.Sum(nil))
 }

@@ -138,6 +138,16 @@ func table() map[string]string {
 		"/covey.admin.v1.OperatorService/PromoteOperatorKey":              "y-----",
 		"/covey.admin.v1.OperatorService/RetireOperatorKey":               "y-----",
 
+		"AlertService/CreateAlertPolicy": "yyy---",
+		"AlertService/GetAlertPolicy":    "yyyyyy",
+		"AlertService/ListAlertPolicies": "yyyyyy",
+		"AlertService/UpdateAlertPolicy": "yyy---",
+		"AlertService/DeleteAlertPolicy": "yyy---",
+		"AlertService/TestAlertPolicy":   "yyy---",
+		"AlertService/GetAlert":          "yyyyyy",
+		"AlertService/ListAlerts":        "yyyyyy",
+		"AlertService/AcknowledgeAlert":  "yyyyy-",
+
 		"PlanService/GetPlan": "yyyyyy", "PlanService/ListPlans": "yyyyyy", "PlanService/GetOrganizationPlan": "yyyyyy",
 		"/covey.admin.v1.PlanService/CreatePlan": "y-----", "/covey.admin.v1.PlanService/UpdatePlan": "y-----", "/covey.admin.v1.PlanService/DeletePlan": "y-----",
 		"/covey.admin.v1.PlanService/ListPlanOrganizations": "y-----", "/covey.admin.v1.PlanService/AssignPlan": "y-----",

@@ -35,7 +35,7 @@ func (r rule) anywhere() rule {
 // rules is the table: a row for every method.
 func rules() map[string]rule {
 	all := map[string]rule{}
-	for _, part := range []map[string]rule{organizationRules(), peopleRules(), messagingRules(), sharingRules(), staffRules(), planRules()} {
+	for _, part := range []map[string]rule{organizationRules(), peopleRules(), messagingRules(), sharingRules(), staffRules(), planRules(), alertRules()} {
 		maps.Copy(all, part)
 	}
 	return all

@@ -8,29 +8,24 @@ package federation
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 
+	"github.com/coveymq/covey/controlplane/internal/outward"
 	"github.com/coveymq/covey/internal/errs"
 )
 
 const (
 	fetchTimeout   = 5 * time.Second // of one call of a provider
-	answerMax      = 1 << 20         // bytes of one answer; key sets take a few thousand
 	providersMax   = 500             // that are remembered
 	providerKept   = time.Hour       // how long where a provider's keys are is believed
-	redirectsMax   = 3
-	claimNestedMax = 200 // values of a claim that is a list
+	claimNestedMax = 200             // values of a claim that is a list
 )
 
 // Wanted is what a token must say.
@@ -56,59 +51,9 @@ type provider struct {
 // that reaches public addresses only.
 func NewVerifier(client *http.Client) *Verifier {
 	if client == nil {
-		client = guarded()
+		client = outward.NewClient(fetchTimeout)
 	}
 	return &Verifier{client: client, providers: map[string]provider{}}
-}
-
-// guarded returns a client that connects to public addresses only, whatever
-// names resolve to and wherever it is sent on.
-func guarded() *http.Client {
-	dialer := &net.Dialer{Timeout: fetchTimeout, Control: refusePrivate}
-	return &http.Client{
-		Timeout: fetchTimeout,
-		CheckRedirect: func(req *http.Request, via []*http.Request) error {
-			if len(via) > redirectsMax || req.URL.Scheme != "https" {
-				return errors.New("too many redirects, or one away from https")
-			}
-			return nil
-		},
-		Transport: capped{&http.Transport{
-			DialContext: dialer.DialContext, TLSHandshakeTimeout: fetchTimeout, ResponseHeaderTimeout: fetchTimeout,
-			MaxIdleConns: 20, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true,
-		}},
-	}
-}
-
-// refusePrivate refuses addresses that are not the public internet's.
-func refusePrivate(_, address string, _ syscall.RawConn) error {
-	at, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return fmt.Errorf("read address: %w", err)
-	}
-	ip := at.Addr().Unmap()
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() || shared().Contains(ip) {
-		return fmt.Errorf("%s is not a public address", ip)
-	}
-	return nil
-}
-
-// shared is what carriers and clouds use inside (RFC 6598).
-func shared() netip.Prefix { return netip.MustParsePrefix("100.64.0.0/10") }
-
-// capped cuts answers off that are too long, and speaks TLS only.
-type capped struct{ http.RoundTripper }
-
-// RoundTrip implements http.RoundTripper.
-func (c capped) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Scheme != "https" {
-		return nil, errors.New("not an https address")
-	}
-	resp, err := c.RoundTripper.RoundTrip(req)
-	if err == nil {
-		resp.Body = http.MaxBytesReader(nil, resp.Body, answerMax)
-	}
-	return resp, err
 }
 
 // ValidateIssuer says what is wrong with the address of an issuer, if anything.

@@ -25,8 +25,9 @@ type Checker struct {
 	heads     map[string]audit.Head
 	waiting   map[string]audit.Head
 
-	schema  schema
-	granted granting
+	schema   schema
+	granted  granting
+	alerting alertChecker
 }
 
 // NewChecker returns a Checker that has seen nothing.
@@ -78,6 +79,8 @@ func (c *Checker) record(key string, path []string, value []byte) error {
 		c.installed = true
 	case key == schemaKey:
 		return decode(key, value, 0, &c.schema)
+	case strings.HasPrefix(key, alertingPrefix()), strings.HasPrefix(key, alertNotePrefix()):
+		return c.alerting.index(key, path, value)
 	case strings.HasPrefix(key, accountIndexKey("")):
 		return c.index(path[2], value)
 	case key == systemAudit+"-head":
@@ -107,6 +110,8 @@ func (c *Checker) inOrganization(key string, path []string, value []byte) error 
 			return err
 		}
 		return c.granted.terms(path[1], t)
+	case strings.HasPrefix(path[2], "alert"):
+		return c.alerting.inOrganization(key, path, value)
 	case path[2] == "audit-head" && len(path) == 3:
 		return c.head(path[1], key, value)
 	}
@@ -166,6 +171,9 @@ func (c *Checker) Finish() error {
 	}
 	if len(c.granted.without) > 0 && c.schema.Version >= schemaPlans {
 		return fmt.Errorf("organization %s is on no plan", slices.Sorted(maps.Keys(c.granted.without))[0])
+	}
+	if err := c.alerting.finish(); err != nil {
+		return err
 	}
 	for public := range c.accounts {
 		if !c.claims[public] || !c.owned[public] {

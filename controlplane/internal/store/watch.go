@@ -89,6 +89,9 @@ func changesOf(prefix string, events []*clientv3.Event) []Changed {
 		if len(parts) == 4 && parts[0] == "cred" { // they sort newest first
 			parts[3] = accounts.NewestFirst(parts[3])
 		}
+		if len(parts) == 2 && parts[0] == "alert" {
+			parts[1] = accounts.NewestFirst(parts[1])
+		}
 		changes = append(changes, Changed{Parts: parts, Deleted: e.Type == mvccpb.DELETE})
 	}
 	return changes

@@ -104,10 +104,14 @@ func (s *Service) PurgeAccount(ctx context.Context, tx *store.Tx, method, id, et
 }
 
 // unbind takes away the roles that service accounts and people have, or are
-// offered, on an account: another account may get its name.
+// offered, on an account, and ends its alert policies: another account may get its
+// name.
 func unbind(ctx context.Context, tx *store.Tx, account string) error {
 	onIt := func(b store.RoleBinding) bool { return b.Account == account }
 	if err := unbindPeople(ctx, tx, onIt); err != nil {
+		return err
+	}
+	if err := endAlertPolicies(ctx, tx, account); err != nil {
 		return err
 	}
 	all, err := tx.AllServiceAccounts(ctx)

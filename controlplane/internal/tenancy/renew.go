@@ -46,6 +46,9 @@ type renewal struct {
 }
 
 func (r *renewal) organization(ctx context.Context, id string) error {
+	if err := r.change(ctx, id, "organizations/"+id+"/alertPolicies", r.alertPolicies); err != nil {
+		return err
+	}
 	for page := (store.Page{Size: renewPage}); ; {
 		v, err := r.store.View(store.Everything(), id)
 		if err != nil {
@@ -149,6 +152,26 @@ func (r *renewal) stockClusters(ctx context.Context, tx *store.Tx, t *tally) err
 			continue
 		}
 		if err := tx.PutStockCluster(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *renewal) alertPolicies(ctx context.Context, tx *store.Tx, t *tally) error {
+	all, err := tx.AllAlertPolicies(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		before := *t
+		if err := r.row(ctx, t, alertHookRow(p.UID), &p.SealedHook); err != nil {
+			return err
+		}
+		if *t == before {
+			continue
+		}
+		if err := tx.PutAlertPolicy(p); err != nil {
 			return err
 		}
 	}

@@ -33,13 +33,14 @@ func harmless() map[string]string {
 			"doctor", "explain access", "explain limits", "export get", "export list", "federation list", "import get", "import list", "key dependents",
 			"member get", "member invitations", "member list", "operation get", "operation list", "operation wait", "org get", "org list", "org plan",
 			"role get", "role list", "serviceaccount get", "serviceaccount list", "share list", "share offers", "usage", "user get", "user list",
-			"version", "watch", "whoami", "org export",
+			"version", "watch", "whoami", "org export", "alert get", "alert list", "alert policy get", "alert policy list",
 		},
 		"makes something new, and refuses what is there": {
 			"account create", "admin collector certificate", "admin operator init", "apikey create", "creds issue", "export create",
 			"federation create", "federation exchange", "import create", "member accept", "member invite", "role create", "serviceaccount create",
 			"share accept", "share offer", "signup", "user create", "context add",
 		},
+		"tells a receiver that it is nothing":         {"alert policy test"},
 		"gives back what was taken away":              {"account resume", "account undelete", "apikey enable", "user resume"},
 		"the old one stays good":                      {"creds renew"},
 		"is of this user's files, not of an account":  {"context use", "context delete"},
@@ -205,6 +206,8 @@ func tries() map[string][]string {
 		"admin operator stage": {}, "admin operator promote": {}, "admin operator retire": {"OKEY"},
 		"admin cluster add": {"old", "--url", "nats://127.0.0.1:1"}, "admin cluster remove": {"old"}, "admin cluster resync": {"old"},
 		"admin fleet-ca rotate": {}, "admin fleet-ca retire": {"ca_1"},
+		"alert ack": {"alt_1"}, "alert policy create": {"data", "--metric", "data_bytes", "--percent", "80"}, "alert policy update": {"data", "--disable"},
+		"alert policy delete": {"data"},
 	}
 }
 

@@ -50,7 +50,7 @@ when the control plane goes away, and ends with an interrupt.`,
 	f := cmd.Flags()
 	f.StringVar(&in.org, "org", "", "organization (default: the context's)")
 	f.StringVar(&in.account, "account", "", "only this account")
-	f.StringArrayVar(&kinds, "kind", nil, "accounts, users, roles, credentials, exports, imports, serviceAccounts or members; repeat for more (default: all that the key may read)")
+	f.StringArrayVar(&kinds, "kind", nil, "accounts, users, roles, credentials, exports, imports, serviceAccounts, members, alertPolicies or alerts; repeat for more (default: all that the key may read)")
 	f.StringVar(&bookmark, "bookmark", "", "go on from here instead of telling everything")
 	return cmd
 }

@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		"ledgers at once":         testLedgerRace,
 		"members":                 testMembers,
 		"plans":                   testPlans,
+		"alerts":                  testAlerts,
 		"credentials seen":        testSeen,
 		"many credentials seen":   testSeenMany,
 	} {

@@ -26,8 +26,8 @@ const (
 type WatchResourcesRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Parent string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"`
-	// Of accounts, users, roles, credentials, exports, imports, serviceAccounts
-	// and members; none means all that the caller may read.
+	// Of accounts, users, roles, credentials, exports, imports, serviceAccounts,
+	// members, alertPolicies and alerts; none means all that the caller may read.
 	Kinds []string `protobuf:"bytes,2,rep,name=kinds,proto3" json:"kinds,omitempty"`
 	// The last bookmark that was told; empty begins with everything.
 	Bookmark      string `protobuf:"bytes,3,opt,name=bookmark,proto3" json:"bookmark,omitempty"`
@@ -204,6 +204,8 @@ type ResourceChange struct {
 	//	*ResourceChange_Import
 	//	*ResourceChange_ServiceAccount
 	//	*ResourceChange_Member
+	//	*ResourceChange_AlertPolicy
+	//	*ResourceChange_Alert
 	Resource      isResourceChange_Resource `protobuf_oneof:"resource"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -332,6 +334,24 @@ func (x *ResourceChange) GetMember() *Member {
 	return nil
 }
 
+func (x *ResourceChange) GetAlertPolicy() *AlertPolicy {
+	if x != nil {
+		if x, ok := x.Resource.(*ResourceChange_AlertPolicy); ok {
+			return x.AlertPolicy
+		}
+	}
+	return nil
+}
+
+func (x *ResourceChange) GetAlert() *Alert {
+	if x != nil {
+		if x, ok := x.Resource.(*ResourceChange_Alert); ok {
+			return x.Alert
+		}
+	}
+	return nil
+}
+
 type isResourceChange_Resource interface {
 	isResourceChange_Resource()
 }
@@ -368,6 +388,14 @@ type ResourceChange_Member struct {
 	Member *Member `protobuf:"bytes,10,opt,name=member,proto3,oneof"`
 }
 
+type ResourceChange_AlertPolicy struct {
+	AlertPolicy *AlertPolicy `protobuf:"bytes,11,opt,name=alert_policy,json=alertPolicy,proto3,oneof"`
+}
+
+type ResourceChange_Alert struct {
+	Alert *Alert `protobuf:"bytes,12,opt,name=alert,proto3,oneof"`
+}
+
 func (*ResourceChange_Account) isResourceChange_Resource() {}
 
 func (*ResourceChange_User) isResourceChange_Resource() {}
@@ -384,20 +412,24 @@ func (*ResourceChange_ServiceAccount) isResourceChange_Resource() {}
 
 func (*ResourceChange_Member) isResourceChange_Resource() {}
 
+func (*ResourceChange_AlertPolicy) isResourceChange_Resource() {}
+
+func (*ResourceChange_Alert) isResourceChange_Resource() {}
+
 var File_covey_api_v1_watch_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_watch_proto_rawDesc = "" +
 	"\n" +
-	"\x18covey/api/v1/watch.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1bcovey/api/v1/accounts.proto\x1a\x1ecovey/api/v1/credentials.proto\x1a\x1acovey/api/v1/exports.proto\x1a\x1acovey/api/v1/imports.proto\x1a\x1acovey/api/v1/members.proto\x1a\x18covey/api/v1/roles.proto\x1a#covey/api/v1/service_accounts.proto\x1a\x18covey/api/v1/users.proto\x1a\x1cgoogle/api/annotations.proto\"\x8d\x02\n" +
+	"\x18covey/api/v1/watch.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1bcovey/api/v1/accounts.proto\x1a\x19covey/api/v1/alerts.proto\x1a\x1ecovey/api/v1/credentials.proto\x1a\x1acovey/api/v1/exports.proto\x1a\x1acovey/api/v1/imports.proto\x1a\x1acovey/api/v1/members.proto\x1a\x18covey/api/v1/roles.proto\x1a#covey/api/v1/service_accounts.proto\x1a\x18covey/api/v1/users.proto\x1a\x1cgoogle/api/annotations.proto\"\xa3\x02\n" +
 	"\x15WatchResourcesRequest\x12P\n" +
-	"\x06parent\x18\x01 \x01(\tB8\xbaH5r321^organizations/[^/]{1,64}(/accounts/[^/]{1,64})?$R\x06parent\x12p\n" +
-	"\x05kinds\x18\x02 \x03(\tBZ\xbaHW\x92\x01T\x10\x14\"PrN2L^(accounts|users|roles|credentials|exports|imports|serviceAccounts|members)$R\x05kinds\x120\n" +
+	"\x06parent\x18\x01 \x01(\tB8\xbaH5r321^organizations/[^/]{1,64}(/accounts/[^/]{1,64})?$R\x06parent\x12\x85\x01\n" +
+	"\x05kinds\x18\x02 \x03(\tBo\xbaHl\x92\x01i\x10\x14\"erc2a^(accounts|users|roles|credentials|exports|imports|serviceAccounts|members|alertPolicies|alerts)$R\x05kinds\x120\n" +
 	"\bbookmark\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f2\r^[0-9]{0,19}$R\bbookmark\"\x8f\x01\n" +
 	"\x16WatchResourcesResponse\x126\n" +
 	"\x06change\x18\x01 \x01(\v2\x1c.covey.api.v1.ResourceChangeH\x00R\x06change\x12\x1c\n" +
 	"\bbookmark\x18\x02 \x01(\tH\x00R\bbookmark\x12\x16\n" +
 	"\x05reset\x18\x03 \x01(\bH\x00R\x05resetB\a\n" +
-	"\x05event\"\xe6\x03\n" +
+	"\x05event\"\xd3\x04\n" +
 	"\x0eResourceChange\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\adeleted\x18\x02 \x01(\bR\adeleted\x121\n" +
@@ -411,7 +443,9 @@ const file_covey_api_v1_watch_proto_rawDesc = "" +
 	"\x06import\x18\b \x01(\v2\x14.covey.api.v1.ImportH\x00R\x06import\x12G\n" +
 	"\x0fservice_account\x18\t \x01(\v2\x1c.covey.api.v1.ServiceAccountH\x00R\x0eserviceAccount\x12.\n" +
 	"\x06member\x18\n" +
-	" \x01(\v2\x14.covey.api.v1.MemberH\x00R\x06memberB\n" +
+	" \x01(\v2\x14.covey.api.v1.MemberH\x00R\x06member\x12>\n" +
+	"\falert_policy\x18\v \x01(\v2\x19.covey.api.v1.AlertPolicyH\x00R\valertPolicy\x12+\n" +
+	"\x05alert\x18\f \x01(\v2\x13.covey.api.v1.AlertH\x00R\x05alertB\n" +
 	"\n" +
 	"\bresource2\xcb\x01\n" +
 	"\fWatchService\x12\xba\x01\n" +
@@ -442,6 +476,8 @@ var file_covey_api_v1_watch_proto_goTypes = []any{
 	(*Import)(nil),                 // 8: covey.api.v1.Import
 	(*ServiceAccount)(nil),         // 9: covey.api.v1.ServiceAccount
 	(*Member)(nil),                 // 10: covey.api.v1.Member
+	(*AlertPolicy)(nil),            // 11: covey.api.v1.AlertPolicy
+	(*Alert)(nil),                  // 12: covey.api.v1.Alert
 }
 var file_covey_api_v1_watch_proto_depIdxs = []int32{
 	2,  // 0: covey.api.v1.WatchResourcesResponse.change:type_name -> covey.api.v1.ResourceChange
@@ -453,13 +489,15 @@ var file_covey_api_v1_watch_proto_depIdxs = []int32{
 	8,  // 6: covey.api.v1.ResourceChange.import:type_name -> covey.api.v1.Import
 	9,  // 7: covey.api.v1.ResourceChange.service_account:type_name -> covey.api.v1.ServiceAccount
 	10, // 8: covey.api.v1.ResourceChange.member:type_name -> covey.api.v1.Member
-	0,  // 9: covey.api.v1.WatchService.WatchResources:input_type -> covey.api.v1.WatchResourcesRequest
-	1,  // 10: covey.api.v1.WatchService.WatchResources:output_type -> covey.api.v1.WatchResourcesResponse
-	10, // [10:11] is the sub-list for method output_type
-	9,  // [9:10] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	11, // 9: covey.api.v1.ResourceChange.alert_policy:type_name -> covey.api.v1.AlertPolicy
+	12, // 10: covey.api.v1.ResourceChange.alert:type_name -> covey.api.v1.Alert
+	0,  // 11: covey.api.v1.WatchService.WatchResources:input_type -> covey.api.v1.WatchResourcesRequest
+	1,  // 12: covey.api.v1.WatchService.WatchResources:output_type -> covey.api.v1.WatchResourcesResponse
+	12, // [12:13] is the sub-list for method output_type
+	11, // [11:12] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_watch_proto_init() }
@@ -468,6 +506,7 @@ func file_covey_api_v1_watch_proto_init() {
 		return
 	}
 	file_covey_api_v1_accounts_proto_init()
+	file_covey_api_v1_alerts_proto_init()
 	file_covey_api_v1_credentials_proto_init()
 	file_covey_api_v1_exports_proto_init()
 	file_covey_api_v1_imports_proto_init()
@@ -489,6 +528,8 @@ func file_covey_api_v1_watch_proto_init() {
 		(*ResourceChange_Import)(nil),
 		(*ResourceChange_ServiceAccount)(nil),
 		(*ResourceChange_Member)(nil),
+		(*ResourceChange_AlertPolicy)(nil),
+		(*ResourceChange_Alert)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
