@@ -111,7 +111,7 @@ func (s *Server) admit(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if err := s.check(message); err != nil {
 		return nil, err
 	}
-	resp, err := filtered(ctx, message, next)
+	resp, err := listed(ctx, message, next)
 	return resp, hideAbsent(c, err)
 }
 

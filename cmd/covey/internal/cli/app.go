@@ -43,7 +43,8 @@ type App struct {
 	contextName string
 	timeout     time.Duration
 
-	filter string // of the command that lists
+	filter  string // of the command that lists
+	orderBy string // likewise
 
 	dry     bool          // the command is only tried; set before its own code is reached
 	preview proto.Message // of a dry run: the answer that says what the change would do
@@ -136,6 +137,7 @@ func (a *App) prepare(c *cobra.Command) {
 		a.prepare(sub)
 	}
 	if listsResources(c) {
+		c.Flags().StringVar(&a.orderBy, "order-by", "", `order of what is listed, for example 'create_time desc, name'`)
 		c.Flags().StringVar(&a.filter, "filter", "", `only what matches, for example 'state = ACTIVE AND display_name = "Shop*"'`)
 	}
 	c.SuggestionsMinimumDistance = 2

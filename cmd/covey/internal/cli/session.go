@@ -46,6 +46,14 @@ func (a *App) dial(c *contexts.Context) (*session, error) {
 	return &session{ClientConn: conn, ctx: c}, nil
 }
 
+// putText fills a field of a request in, if it has it and there is something.
+func putText(m proto.Message, field protoreflect.Name, text string) {
+	r := m.ProtoReflect()
+	if f := r.Descriptor().Fields().ByName(field); f != nil && text != "" {
+		r.Set(f, protoreflect.ValueOfString(text))
+	}
+}
+
 // intercept adds the key and the deadline to each call, and the filter to
 // lists.
 func (a *App) intercept(key contexts.APIKey) grpc.UnaryClientInterceptor {
@@ -54,11 +62,9 @@ func (a *App) intercept(key contexts.APIKey) grpc.UnaryClientInterceptor {
 	) error {
 		ctx, cancel := context.WithTimeout(ctx, a.timeout)
 		defer cancel()
-		if m, ok := req.(proto.Message); ok && a.filter != "" {
-			r := m.ProtoReflect()
-			if f := r.Descriptor().Fields().ByName("filter"); f != nil {
-				r.Set(f, protoreflect.ValueOfString(a.filter))
-			}
+		if m, ok := req.(proto.Message); ok {
+			putText(m, "filter", a.filter)
+			putText(m, "order_by", a.orderBy)
 		}
 		if !key.IsZero() {
 			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key.Reveal())

@@ -407,7 +407,10 @@ type ListAPIKeysRequest struct {
 	PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Only what matches, for example `state = ACTIVE`: docs/filters.md.
-	Filter        string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	Filter string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	// `field` or `field desc`, several with commas between; empty is the order that is
+	// free: docs/filters.md.
+	OrderBy       string `protobuf:"bytes,5,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -466,6 +469,13 @@ func (x *ListAPIKeysRequest) GetPageToken() string {
 func (x *ListAPIKeysRequest) GetFilter() string {
 	if x != nil {
 		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListAPIKeysRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
 	}
 	return ""
 }
@@ -1070,14 +1080,15 @@ const file_covey_api_v1_api_keys_proto_rawDesc = "" +
 	"\x10GetAPIKeyRequest\x12m\n" +
 	"\x04name\x18\x01 \x01(\tBY\xbaHVrT2R^organizations/[^/]{1,64}/(serviceAccounts|members)/[^/]{1,64}/apiKeys/[^/]{1,64}$R\x04name\"B\n" +
 	"\x11GetAPIKeyResponse\x12-\n" +
-	"\aapi_key\x18\x01 \x01(\v2\x14.covey.api.v1.APIKeyR\x06apiKey\"\xe8\x01\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x14.covey.api.v1.APIKeyR\x06apiKey\"\x8d\x02\n" +
 	"\x12ListAPIKeysRequest\x12^\n" +
 	"\x06parent\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/(serviceAccounts|members)/[^/]{1,64}$R\x06parent\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12 \n" +
-	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\"n\n" +
+	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\x12#\n" +
+	"\border_by\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aorderBy\"n\n" +
 	"\x13ListAPIKeysResponse\x12/\n" +
 	"\bapi_keys\x18\x01 \x03(\v2\x14.covey.api.v1.APIKeyR\aapiKeys\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xed\x02\n" +

@@ -564,7 +564,10 @@ type ListRolesRequest struct {
 	PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Only what matches, for example `state = ACTIVE`: docs/filters.md.
-	Filter        string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	Filter string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	// `field` or `field desc`, several with commas between; empty is the order that is
+	// free: docs/filters.md.
+	OrderBy       string `protobuf:"bytes,5,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -623,6 +626,13 @@ func (x *ListRolesRequest) GetPageToken() string {
 func (x *ListRolesRequest) GetFilter() string {
 	if x != nil {
 		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListRolesRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
 	}
 	return ""
 }
@@ -1491,7 +1501,10 @@ type ListKeyDependentsRequest struct {
 	PageSize  int32  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Only what matches, for example `state = ACTIVE`: docs/filters.md.
-	Filter        string `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"`
+	Filter string `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"`
+	// `field` or `field desc`, several with commas between; empty is the order that is
+	// free: docs/filters.md.
+	OrderBy       string `protobuf:"bytes,6,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1557,6 +1570,13 @@ func (x *ListKeyDependentsRequest) GetPageToken() string {
 func (x *ListKeyDependentsRequest) GetFilter() string {
 	if x != nil {
 		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListKeyDependentsRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
 	}
 	return ""
 }
@@ -1667,14 +1687,15 @@ const file_covey_api_v1_roles_proto_rawDesc = "" +
 	"\x0eGetRoleRequest\x12Z\n" +
 	"\x04name\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/roles/[^/]{1,64}$R\x04name\"9\n" +
 	"\x0fGetRoleResponse\x12&\n" +
-	"\x04role\x18\x01 \x01(\v2\x12.covey.api.v1.RoleR\x04role\"\xd5\x01\n" +
+	"\x04role\x18\x01 \x01(\v2\x12.covey.api.v1.RoleR\x04role\"\xfa\x01\n" +
 	"\x10ListRolesRequest\x12M\n" +
 	"\x06parent\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x06parent\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12 \n" +
-	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\"e\n" +
+	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\x12#\n" +
+	"\border_by\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aorderBy\"e\n" +
 	"\x11ListRolesResponse\x12(\n" +
 	"\x05roles\x18\x01 \x03(\v2\x12.covey.api.v1.RoleR\x05roles\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd5\x01\n" +
@@ -1746,7 +1767,7 @@ const file_covey_api_v1_roles_proto_rawDesc = "" +
 	"dependents\x18\x03 \x03(\v2\x1a.covey.api.v1.KeyDependentR\n" +
 	"dependents\x12'\n" +
 	"\x0fdependent_count\x18\x04 \x01(\x05R\x0edependentCount\x12,\n" +
-	"\x06impact\x18\x05 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xa4\x02\n" +
+	"\x06impact\x18\x05 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xc9\x02\n" +
 	"\x18ListKeyDependentsRequest\x12Z\n" +
 	"\x04name\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/roles/[^/]{1,64}$R\x04name\x128\n" +
 	"\n" +
@@ -1755,7 +1776,8 @@ const file_covey_api_v1_roles_proto_rawDesc = "" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12 \n" +
-	"\x06filter\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\"\x7f\n" +
+	"\x06filter\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\x12#\n" +
+	"\border_by\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aorderBy\"\x7f\n" +
 	"\x19ListKeyDependentsResponse\x12:\n" +
 	"\n" +
 	"dependents\x18\x01 \x03(\v2\x1a.covey.api.v1.KeyDependentR\n" +

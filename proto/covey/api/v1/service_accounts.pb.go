@@ -403,7 +403,10 @@ type ListServiceAccountsRequest struct {
 	PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Only what matches, for example `state = ACTIVE`: docs/filters.md.
-	Filter        string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	Filter string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	// `field` or `field desc`, several with commas between; empty is the order that is
+	// free: docs/filters.md.
+	OrderBy       string `protobuf:"bytes,5,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -462,6 +465,13 @@ func (x *ListServiceAccountsRequest) GetPageToken() string {
 func (x *ListServiceAccountsRequest) GetFilter() string {
 	if x != nil {
 		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListServiceAccountsRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
 	}
 	return ""
 }
@@ -784,14 +794,15 @@ const file_covey_api_v1_service_accounts_proto_rawDesc = "" +
 	"\x18GetServiceAccountRequest\x12P\n" +
 	"\x04name\x18\x01 \x01(\tB<\xbaH9r725^organizations/[^/]{1,64}/serviceAccounts/[^/]{1,64}$R\x04name\"b\n" +
 	"\x19GetServiceAccountResponse\x12E\n" +
-	"\x0fservice_account\x18\x01 \x01(\v2\x1c.covey.api.v1.ServiceAccountR\x0eserviceAccount\"\xcb\x01\n" +
+	"\x0fservice_account\x18\x01 \x01(\v2\x1c.covey.api.v1.ServiceAccountR\x0eserviceAccount\"\xf0\x01\n" +
 	"\x1aListServiceAccountsRequest\x129\n" +
 	"\x06parent\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^organizations/[^/]{1,64}$R\x06parent\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12 \n" +
-	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\"\x8e\x01\n" +
+	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\x12#\n" +
+	"\border_by\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aorderBy\"\x8e\x01\n" +
 	"\x1bListServiceAccountsResponse\x12G\n" +
 	"\x10service_accounts\x18\x01 \x03(\v2\x1c.covey.api.v1.ServiceAccountR\x0fserviceAccounts\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xfe\x01\n" +

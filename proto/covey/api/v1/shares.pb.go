@@ -630,7 +630,10 @@ type ListShareOffersRequest struct {
 	PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Only what matches, for example `state = ACTIVE`: docs/filters.md.
-	Filter        string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	Filter string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	// `field` or `field desc`, several with commas between; empty is the order that is
+	// free: docs/filters.md.
+	OrderBy       string `protobuf:"bytes,5,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -689,6 +692,13 @@ func (x *ListShareOffersRequest) GetPageToken() string {
 func (x *ListShareOffersRequest) GetFilter() string {
 	if x != nil {
 		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListShareOffersRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
 	}
 	return ""
 }
@@ -968,7 +978,10 @@ type ListSharesRequest struct {
 	PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Only what matches, for example `state = ACTIVE`: docs/filters.md.
-	Filter        string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	Filter string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	// `field` or `field desc`, several with commas between; empty is the order that is
+	// free: docs/filters.md.
+	OrderBy       string `protobuf:"bytes,5,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1027,6 +1040,13 @@ func (x *ListSharesRequest) GetPageToken() string {
 func (x *ListSharesRequest) GetFilter() string {
 	if x != nil {
 		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListSharesRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
 	}
 	return ""
 }
@@ -1385,14 +1405,15 @@ const file_covey_api_v1_shares_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tBZ\xbaHWrU2S^organizations/[^/]{1,64}/accounts/[^/]{1,64}/exports/[^/]{1,64}/offers/[^/]{1,64}$R\x04name\"R\n" +
 	"\x15GetShareOfferResponse\x129\n" +
 	"\vshare_offer\x18\x01 \x01(\v2\x18.covey.api.v1.ShareOfferR\n" +
-	"shareOffer\"\xdb\x01\n" +
+	"shareOffer\"\x80\x02\n" +
 	"\x16ListShareOffersRequest\x12M\n" +
 	"\x06parent\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x06parent\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12 \n" +
-	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\"~\n" +
+	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\x12#\n" +
+	"\border_by\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aorderBy\"~\n" +
 	"\x17ListShareOffersResponse\x12;\n" +
 	"\fshare_offers\x18\x01 \x03(\v2\x18.covey.api.v1.ShareOfferR\vshareOffers\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x95\x02\n" +
@@ -1410,14 +1431,15 @@ const file_covey_api_v1_shares_proto_rawDesc = "" +
 	"\x0fGetShareRequest\x12G\n" +
 	"\x04name\x18\x01 \x01(\tB3\xbaH0r.2,^organizations/[^/]{1,64}/shares/[^/]{1,64}$R\x04name\"=\n" +
 	"\x10GetShareResponse\x12)\n" +
-	"\x05share\x18\x01 \x01(\v2\x13.covey.api.v1.ShareR\x05share\"\xc2\x01\n" +
+	"\x05share\x18\x01 \x01(\v2\x13.covey.api.v1.ShareR\x05share\"\xe7\x01\n" +
 	"\x11ListSharesRequest\x129\n" +
 	"\x06parent\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^organizations/[^/]{1,64}$R\x06parent\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12 \n" +
-	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\"i\n" +
+	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\x12#\n" +
+	"\border_by\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aorderBy\"i\n" +
 	"\x12ListSharesResponse\x12+\n" +
 	"\x06shares\x18\x01 \x03(\v2\x13.covey.api.v1.ShareR\x06shares\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x98\x02\n" +
