@@ -3,6 +3,7 @@ package controlplane_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/coveymq/covey/controlplane"
@@ -28,6 +29,9 @@ func TestSecretsMoveFromTheKeyFileToVault(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	must[*apiv1.CreateAlertPolicyResponse](t, "policy")(owner.alerts.CreateAlertPolicy(t.Context(), &apiv1.CreateAlertPolicyRequest{
+		Parent: acme, AlertPolicyId: "data", AlertPolicy: &apiv1.AlertPolicy{Metric: "data_bytes", FixedValue: 1, Webhook: &apiv1.AlertWebhook{Url: "https://127.0.0.1:1"}},
+	}))
 	p.stop()
 
 	cfg := config(dir, p.log)
@@ -36,8 +40,8 @@ func TestSecretsMoveFromTheKeyFileToVault(t *testing.T) {
 		t.Errorf("without the former custodian: %v", err)
 	}
 	cfg.FormerCustodians = []string{"local"}
-	// Of the trust root 3, of the account 2, of its roles 1 each, the fleet's CA, and the stock cluster's credentials.
-	if n, err := controlplane.RenewSecrets(t.Context(), cfg); err != nil || n < 9 {
+	// Of the trust root 3, of the account 2, of its roles 1 each, the fleet's CA, the stock cluster's credentials, and the alert policy's webhook.
+	if n, err := controlplane.RenewSecrets(t.Context(), cfg); err != nil || n < 10 {
 		t.Fatalf("%d secrets sealed anew, %v", n, err)
 	}
 	if n, err := controlplane.RenewSecrets(t.Context(), cfg); err != nil || n != 0 {
@@ -57,6 +61,10 @@ func TestSecretsMoveFromTheKeyFileToVault(t *testing.T) {
 	issue := &apiv1.IssueCredentialRequest{Parent: "organizations/acme/accounts/default/users/reading"}
 	if _, err := again.credentials.IssueCredential(t.Context(), issue); err != nil {
 		t.Errorf("issue with secrets in Vault: %v", err)
+	}
+	tested := must[*apiv1.TestAlertPolicyResponse](t, "webhook")(again.alerts.TestAlertPolicy(t.Context(), &apiv1.TestAlertPolicyRequest{Name: acme + "/alertPolicies/data"}))
+	if !strings.Contains(tested.GetError(), "not a public address") {
+		t.Errorf("the webhook, with secrets in Vault: %v", tested)
 	}
 	v.Seal()
 	_, err := again.credentials.IssueCredential(t.Context(), issue)
