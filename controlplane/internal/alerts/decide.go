@@ -52,13 +52,10 @@ type threshold struct {
 // none.
 func (t threshold) decide(r reading, m *store.AlertMark, now time.Time) (step, string) {
 	reached := t.limited && r.known && r.value >= t.at
+	if m == nil {
+		return t.begin(reached), ""
+	}
 	switch {
-	case m == nil && !reached:
-		return nothing, ""
-	case m == nil && t.rule.Hold > 0:
-		return hold, ""
-	case m == nil:
-		return open, ""
 	case t.monthly && m.Period != accounts.AlertPeriod(now):
 		if m.Closed {
 			return forget, ""
@@ -72,6 +69,17 @@ func (t threshold) decide(r reading, m *store.AlertMark, now time.Time) (step, s
 		return nothing, ""
 	}
 	return t.end(m)
+}
+
+// begin says what follows if nothing is remembered of a threshold.
+func (t threshold) begin(reached bool) step {
+	switch {
+	case !reached:
+		return nothing
+	case t.rule.Hold > 0:
+		return hold
+	}
+	return open
 }
 
 // end says what follows from a threshold's not being reached any more.
