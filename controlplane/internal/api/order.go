@@ -40,6 +40,8 @@ func naturalOrder(req proto.Message) string {
 		return "issue_time desc"
 	case "ListOperationsRequest", "ListInvitationsRequest", "ListSharesRequest", "ListShareOffersRequest":
 		return "create_time desc"
+	case "ListAlertsRequest":
+		return "open_time desc"
 	case "ListAPIKeysRequest":
 		return "create_time"
 	}

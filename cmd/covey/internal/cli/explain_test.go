@@ -90,9 +90,14 @@ func TestExplainAccessShowsTheLayers(t *testing.T) {
 
 func TestListsSendTheirFilter(t *testing.T) {
 	u := newUser(t).withTenant()
-	u.mustRun("user", "list", "--filter", "state = ACTIVE")
-	if r, ok := u.api.shared[0].(*apiv1.ListUsersRequest); !ok || r.GetFilter() != "state = ACTIVE" {
+	u.mustRun("user", "list", "--filter", "state = ACTIVE", "--order-by", "create_time desc")
+	if r, ok := u.api.shared[0].(*apiv1.ListUsersRequest); !ok || r.GetFilter() != "state = ACTIVE" || r.GetOrderBy() != "create_time desc" {
 		t.Errorf("asked for %v", u.api.shared)
+	}
+	for _, flag := range []string{"--filter", "--order-by"} {
+		if code, _, stderr := u.run("audit", "list", flag, "time"); code != 2 || !strings.Contains(stderr, flag) {
+			t.Errorf("the audit log takes %s: exit code %d: %s", flag, code, stderr)
+		}
 	}
 	if code, _, _ := u.run("context", "list", "--filter", "x"); code != 2 {
 		t.Errorf("what is not listed by the API takes a filter: exit code %d", code)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -46,12 +48,18 @@ func (a *App) dial(c *contexts.Context) (*session, error) {
 	return &session{ClientConn: conn, ctx: c}, nil
 }
 
-// putText fills a field of a request in, if it has it and there is something.
-func putText(m proto.Message, field protoreflect.Name, text string) {
+// putText fills a field of a request in, if there is something. A list that does
+// not have the field is refused: it would be another one than was asked for.
+func putText(method string, m proto.Message, field protoreflect.Name, text string) error {
 	r := m.ProtoReflect()
-	if f := r.Descriptor().Fields().ByName(field); f != nil && text != "" {
+	switch f := r.Descriptor().Fields().ByName(field); {
+	case text == "":
+	case f != nil:
 		r.Set(f, protoreflect.ValueOfString(text))
+	case strings.HasPrefix(lastSegment(method), "List"):
+		return term.Usagef("leave it out", "this list has no --%s", strings.ReplaceAll(string(field), "_", "-"))
 	}
+	return nil
 }
 
 // intercept adds the key and the deadline to each call, and the filter to
@@ -63,8 +71,9 @@ func (a *App) intercept(key contexts.APIKey) grpc.UnaryClientInterceptor {
 		ctx, cancel := context.WithTimeout(ctx, a.timeout)
 		defer cancel()
 		if m, ok := req.(proto.Message); ok {
-			putText(m, "filter", a.filter)
-			putText(m, "order_by", a.orderBy)
+			if err := errors.Join(putText(method, m, "filter", a.filter), putText(method, m, "order_by", a.orderBy)); err != nil {
+				return err
+			}
 		}
 		if !key.IsZero() {
 			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key.Reveal())

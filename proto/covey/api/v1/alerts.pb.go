@@ -943,7 +943,10 @@ type ListAlertPoliciesRequest struct {
 	PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Only what matches, for example `metric = "data_bytes"`: docs/filters.md.
-	Filter        string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	Filter string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	// `field` or `field desc`, several with commas between; empty is the order that is
+	// free: docs/filters.md.
+	OrderBy       string `protobuf:"bytes,5,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1002,6 +1005,13 @@ func (x *ListAlertPoliciesRequest) GetPageToken() string {
 func (x *ListAlertPoliciesRequest) GetFilter() string {
 	if x != nil {
 		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListAlertPoliciesRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
 	}
 	return ""
 }
@@ -1496,7 +1506,10 @@ type ListAlertsRequest struct {
 	PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Only what matches, for example `state = OPEN`: docs/filters.md.
-	Filter        string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	Filter string `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	// `field` or `field desc`, several with commas between; empty is the order that is
+	// free: docs/filters.md.
+	OrderBy       string `protobuf:"bytes,5,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1555,6 +1568,13 @@ func (x *ListAlertsRequest) GetPageToken() string {
 func (x *ListAlertsRequest) GetFilter() string {
 	if x != nil {
 		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListAlertsRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
 	}
 	return ""
 }
@@ -1815,14 +1835,15 @@ const file_covey_api_v1_alerts_proto_rawDesc = "" +
 	"\x15GetAlertPolicyRequest\x12N\n" +
 	"\x04name\x18\x01 \x01(\tB:\xbaH7r523^organizations/[^/]{1,64}/alertPolicies/[^/]{1,64}$R\x04name\"V\n" +
 	"\x16GetAlertPolicyResponse\x12<\n" +
-	"\falert_policy\x18\x01 \x01(\v2\x19.covey.api.v1.AlertPolicyR\valertPolicy\"\xc9\x01\n" +
+	"\falert_policy\x18\x01 \x01(\v2\x19.covey.api.v1.AlertPolicyR\valertPolicy\"\xee\x01\n" +
 	"\x18ListAlertPoliciesRequest\x129\n" +
 	"\x06parent\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^organizations/[^/]{1,64}$R\x06parent\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12 \n" +
-	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\"\x85\x01\n" +
+	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\x12#\n" +
+	"\border_by\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aorderBy\"\x85\x01\n" +
 	"\x19ListAlertPoliciesResponse\x12@\n" +
 	"\x0ealert_policies\x18\x01 \x03(\v2\x19.covey.api.v1.AlertPolicyR\ralertPolicies\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf2\x01\n" +
@@ -1854,14 +1875,15 @@ const file_covey_api_v1_alerts_proto_rawDesc = "" +
 	"\x0fGetAlertRequest\x12G\n" +
 	"\x04name\x18\x01 \x01(\tB3\xbaH0r.2,^organizations/[^/]{1,64}/alerts/[^/]{1,64}$R\x04name\"=\n" +
 	"\x10GetAlertResponse\x12)\n" +
-	"\x05alert\x18\x01 \x01(\v2\x13.covey.api.v1.AlertR\x05alert\"\xc2\x01\n" +
+	"\x05alert\x18\x01 \x01(\v2\x13.covey.api.v1.AlertR\x05alert\"\xe7\x01\n" +
 	"\x11ListAlertsRequest\x129\n" +
 	"\x06parent\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^organizations/[^/]{1,64}$R\x06parent\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12 \n" +
-	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\"i\n" +
+	"\x06filter\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\x12#\n" +
+	"\border_by\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aorderBy\"i\n" +
 	"\x12ListAlertsResponse\x12+\n" +
 	"\x06alerts\x18\x01 \x03(\v2\x13.covey.api.v1.AlertR\x06alerts\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xea\x01\n" +
