@@ -86,6 +86,12 @@ func TestEachPreviewCountsWhatTheChangeEnds(t *testing.T) {
 		}
 	}
 	const dry = true
+	// The brokers carry a service between accounts: they are no clients of it.
+	owner.export(t, c.account, "answers", "answers", apiv1.Export_TYPE_SERVICE, apiv1.Export_AUDIENCE_ORGANIZATION)
+	shared := must[*apiv1.CreateImportResponse](t, "import")(owner.imports.CreateImport(ctx, &apiv1.CreateImportRequest{
+		Parent: acmeAccount, ImportId: "answers", Import: &apiv1.Import{Source: c.account + "/exports/answers"},
+	}))
+	c.j.settle(t, owner, acmeAccount, shared.GetOperation())
 	rules := &apiv1.User{Name: c.shop, Permissions: &apiv1.Permissions{Publish: &apiv1.SubjectRules{Allow: []string{"a"}}}}
 	update := &apiv1.UpdateUserRequest{User: rules, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"permissions"}}, ValidateOnly: dry}
 	want("suspend a user", impactOf[*apiv1.SuspendUserResponse](t, "suspend")(owner.users.SuspendUser(ctx, &apiv1.SuspendUserRequest{Name: acmeUser, ValidateOnly: dry})),
@@ -98,6 +104,11 @@ func TestEachPreviewCountsWhatTheChangeEnds(t *testing.T) {
 	want("revoke", impactOf[*apiv1.RevokeCredentialResponse](t, "revoke")(owner.credentials.RevokeCredential(ctx, &apiv1.RevokeCredentialRequest{
 		Name: c.second.GetCredential().GetName(), ValidateOnly: dry,
 	})), "1 connections at 2 brokers, 1 credentials")
+	want("revoke and change several", impactOf[*apiv1.BatchRevokeCredentialsResponse](t, "revoke")(owner.credentials.BatchRevokeCredentials(ctx, &apiv1.BatchRevokeCredentialsRequest{
+		Parent: acmeAccount, Requests: []*apiv1.RevokeCredentialRequest{{Name: c.second.GetCredential().GetName()}}, ValidateOnly: dry,
+	}))+"; "+impactOf[*apiv1.BatchUpdateUsersResponse](t, "update")(owner.users.BatchUpdateUsers(ctx, &apiv1.BatchUpdateUsersRequest{
+		Parent: acmeAccount, Requests: []*apiv1.UpdateUserRequest{{User: rules, UpdateMask: masked("permissions")}}, ValidateOnly: dry,
+	})), "1 connections at 2 brokers, 1 credentials; 3 connections at 2 brokers, 1 credentials")
 	want("rotate a leaked key", impactOf[*apiv1.RotateKeyNowResponse](t, "rotate")(owner.roles.RotateKeyNow(ctx, &apiv1.RotateKeyNowRequest{Name: acmeRole, ValidateOnly: dry})),
 		"3 connections at 2 brokers, 2 credentials")
 	want("suspend an account", impactOf[*apiv1.SuspendAccountResponse](t, "suspend")(owner.accounts.SuspendAccount(ctx, &apiv1.SuspendAccountRequest{Name: acmeAccount, ValidateOnly: dry})),

@@ -63,16 +63,20 @@ func (s *credentials) BatchRevokeCredentials(ctx context.Context, req *apiv1.Bat
 		}
 		refs[i], targets[i] = tenancy.CredentialRef{User: n.user, ID: n.credential, Etag: r.GetEtag()}, r.GetName()
 	}
-	return write(ctx, s.Server, req, parent.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.BatchRevokeCredentialsResponse, error) {
+	keys := map[string]bool{}
+	return preview(ctx, s.Server, req, parent.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.BatchRevokeCredentialsResponse, error) {
 		revoked, operation, err := s.tenancy.RevokeCredentials(ctx, tx, "BatchRevokeCredentials", parent.account, refs)
 		if err != nil {
 			return nil, err
 		}
 		resp := &apiv1.BatchRevokeCredentialsResponse{Operation: operationProto(parent.organization, operation)}
 		for _, c := range revoked {
+			keys[c.PublicKey] = true
 			resp.Credentials = append(resp.Credentials, credentialProto(parent.organization, c, tenancy.Revoked))
 		}
 		tx.Touches(targets...)
 		return resp, tx.Fits()
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		return s.touchesCredentials(ctx, tx.View, parent.account, "", func(c store.Credential) bool { return keys[c.PublicKey] })
 	})
 }

@@ -53,7 +53,8 @@ func (s *users) BatchUpdateUsers(ctx context.Context, req *apiv1.BatchUpdateUser
 		}
 		targets[i] = r.GetUser().GetName()
 	}
-	return write(ctx, s.Server, req, parent.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.BatchUpdateUsersResponse, error) {
+	var changed []store.User
+	return preview(ctx, s.Server, req, parent.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.BatchUpdateUsersResponse, error) {
 		out, err := s.tenancy.UpdateUsers(ctx, tx, "BatchUpdateUsers", parent.account, in)
 		if err != nil {
 			return nil, err
@@ -65,7 +66,18 @@ func (s *users) BatchUpdateUsers(ctx context.Context, req *apiv1.BatchUpdateUser
 		if out.Operation != nil {
 			resp.Operation = operationProto(parent.organization, *out.Operation)
 		}
+		changed = out.Users
 		tx.Touches(targets...)
 		return resp, tx.Fits()
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		others := map[string]bool{} // whose credentials go
+		for i, u := range changed {
+			before, err := tx.User(ctx, parent.account, u.ID)
+			if err != nil {
+				return touched{}, err
+			}
+			others[u.ID] = !in[i].Keep && !tenancy.SameRights(before, u)
+		}
+		return s.touchesCredentials(ctx, tx.View, parent.account, "", func(c store.Credential) bool { return others[c.User] })
 	})
 }

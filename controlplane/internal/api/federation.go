@@ -131,7 +131,11 @@ func (s *federations) ExchangeToken(ctx context.Context, req *apiv1.ExchangeToke
 		if err != nil {
 			return nil, err
 		}
-		return &apiv1.ExchangeTokenResponse{Credential: credentialProto(n.organization, out.Credential, tenancy.Active), Jwt: out.JWT}, nil
+		resp := &apiv1.ExchangeTokenResponse{Credential: credentialProto(n.organization, out.Credential, tenancy.Active)}
+		if !req.GetValidateOnly() {
+			resp.Jwt = out.JWT
+		}
+		return resp, nil
 	})
 }
 

@@ -95,9 +95,11 @@ func (s *fleetAuthorityService) IssueCollectorCertificate(ctx context.Context, r
 		if err != nil {
 			return nil, err
 		}
-		return &adminv1.IssueCollectorCertificateResponse{
-			CertificateChain: signed.Chain, Roots: signed.Roots, ExpireTime: timestamppb.New(signed.Expires),
-		}, tx.PutCollector(store.Collector{Name: req.GetCollector(), Authority: signed.Authority, ExpireTime: signed.Expires})
+		resp := &adminv1.IssueCollectorCertificateResponse{Roots: signed.Roots, ExpireTime: timestamppb.New(signed.Expires)}
+		if !req.GetValidateOnly() {
+			resp.CertificateChain = signed.Chain // a dry run makes nothing that is good
+		}
+		return resp, tx.PutCollector(store.Collector{Name: req.GetCollector(), Authority: signed.Authority, ExpireTime: signed.Expires})
 	})
 }
 

@@ -24,7 +24,8 @@ func (s *Server) touchesUser(ctx context.Context, v *store.View, account, user s
 	return s.touchesCredentials(ctx, v, account, user, func(store.Credential) bool { return true })
 }
 
-// touchesCredentials are some credentials of a user and who uses them.
+// touchesCredentials are some credentials of a user, or of all of an account if it
+// is "", and who uses them.
 func (s *Server) touchesCredentials(ctx context.Context, v *store.View, account, user string, which func(store.Credential) bool) (touched, error) {
 	a, err := v.Account(ctx, account)
 	if err != nil {

@@ -61,6 +61,12 @@ func (s *Service) changeUser(ctx context.Context, tx *store.Tx, account, id, eta
 	return u, same, tx.PutUser(u)
 }
 
+// SameRights reports whether two states of a user may do the same, so that its
+// credentials need not be revoked.
+func SameRights(a, b store.User) bool {
+	return a.Role == b.Role && reflect.DeepEqual(a.Permissions, b.Permissions) && a.Limits.Equal(b.Limits)
+}
+
 func (s *Service) userToChange(ctx context.Context, tx *store.Tx, account, id, etag string) (store.User, error) {
 	if _, err := liveAccount(ctx, tx, account); err != nil {
 		return store.User{}, err

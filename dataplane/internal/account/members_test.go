@@ -54,6 +54,44 @@ func TestTheNewestGo(t *testing.T) {
 	}
 }
 
+// Counted are clients, by who they are and by who signed them, once each; that the
+// broker uses an account itself makes it no client.
+func TestWhoIsCounted(t *testing.T) {
+	w := newWorld(t)
+	acct := w.Account("a")
+	signer := acct.SigningKey()
+	issuer, err := signer.PublicKey()
+	issuer = operatortest.Must(t, issuer, err)
+	w.source.Put(acct.Key, acct.Token())
+	a := w.get(t, acct.Key)
+	if !a.Pin() || a.MembersOf(nil, nil) != 0 {
+		t.Errorf("an account that the broker uses has %d connections", a.MembersOf(nil, nil))
+	}
+	now := time.Now().Unix()
+	for _, m := range [][2]string{{acct.Key, "U"}, {acct.Key, "U"}, {acct.Key, "V"}, {issuer, "V"}, {issuer, "W"}} {
+		join(t, a, m[0], m[1], now, 0)
+	}
+	nobody := &member{id: &account.Identity{Account: a}} // of no JWT: an empty key is nobody's
+	if err := a.Join(nobody); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		users, issuers []string
+		want           int
+	}{
+		{nil, nil, 6},
+		{[]string{"U"}, nil, 2},
+		{[]string{"U", "V"}, nil, 4},
+		{nil, []string{issuer}, 2},
+		{[]string{"V"}, []string{issuer}, 3},
+		{[]string{"X"}, []string{""}, 0},
+	} {
+		if got := a.MembersOf(tc.users, tc.issuers); got != tc.want {
+			t.Errorf("of users %q and keys %q there are %d, want %d", tc.users, tc.issuers, got, tc.want)
+		}
+	}
+}
+
 // What changed reaches those whom it concerns, and only them.
 func TestChangesReachThoseConcerned(t *testing.T) {
 	w := newWorld(t)

@@ -655,8 +655,10 @@ func (x *BatchRevokeCredentialsRequest) GetValidateOnly() bool {
 type BatchRevokeCredentialsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In the order of the request.
-	Credentials   []*Credential `protobuf:"bytes,1,rep,name=credentials,proto3" json:"credentials,omitempty"`
-	Operation     *Operation    `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	Credentials []*Credential `protobuf:"bytes,1,rep,name=credentials,proto3" json:"credentials,omitempty"`
+	Operation   *Operation    `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,3,opt,name=impact,proto3" json:"impact,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -701,6 +703,13 @@ func (x *BatchRevokeCredentialsResponse) GetCredentials() []*Credential {
 func (x *BatchRevokeCredentialsResponse) GetOperation() *Operation {
 	if x != nil {
 		return x.Operation
+	}
+	return nil
+}
+
+func (x *BatchRevokeCredentialsResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
 	}
 	return nil
 }
@@ -1176,10 +1185,11 @@ const file_covey_api_v1_credentials_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06reason\x12&\n" +
 	"\n" +
 	"request_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\x93\x01\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\xc1\x01\n" +
 	"\x1eBatchRevokeCredentialsResponse\x12:\n" +
 	"\vcredentials\x18\x01 \x03(\v2\x18.covey.api.v1.CredentialR\vcredentials\x125\n" +
-	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\x91\x02\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12,\n" +
+	"\x06impact\x18\x03 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\x91\x02\n" +
 	"\x16ListCredentialsRequest\x12^\n" +
 	"\x06parent\x18\x01 \x01(\tBF\xbaHCrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/users/[^/]{1,64}$R\x06parent\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
@@ -1275,30 +1285,31 @@ var file_covey_api_v1_credentials_proto_depIdxs = []int32{
 	12, // 9: covey.api.v1.BatchRevokeCredentialsRequest.requests:type_name -> covey.api.v1.RevokeCredentialRequest
 	1,  // 10: covey.api.v1.BatchRevokeCredentialsResponse.credentials:type_name -> covey.api.v1.Credential
 	17, // 11: covey.api.v1.BatchRevokeCredentialsResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 12: covey.api.v1.ListCredentialsResponse.credentials:type_name -> covey.api.v1.Credential
-	1,  // 13: covey.api.v1.RevokeCredentialResponse.credential:type_name -> covey.api.v1.Credential
-	17, // 14: covey.api.v1.RevokeCredentialResponse.operation:type_name -> covey.api.v1.Operation
-	18, // 15: covey.api.v1.RevokeCredentialResponse.impact:type_name -> covey.api.v1.Impact
-	1,  // 16: covey.api.v1.RenewCredentialResponse.credential:type_name -> covey.api.v1.Credential
-	4,  // 17: covey.api.v1.CredentialService.IssueCredential:input_type -> covey.api.v1.IssueCredentialRequest
-	6,  // 18: covey.api.v1.CredentialService.BatchIssueCredentials:input_type -> covey.api.v1.BatchIssueCredentialsRequest
-	8,  // 19: covey.api.v1.CredentialService.BatchRevokeCredentials:input_type -> covey.api.v1.BatchRevokeCredentialsRequest
-	10, // 20: covey.api.v1.CredentialService.ListCredentials:input_type -> covey.api.v1.ListCredentialsRequest
-	2,  // 21: covey.api.v1.CredentialService.GetCredential:input_type -> covey.api.v1.GetCredentialRequest
-	14, // 22: covey.api.v1.CredentialService.RenewCredential:input_type -> covey.api.v1.RenewCredentialRequest
-	12, // 23: covey.api.v1.CredentialService.RevokeCredential:input_type -> covey.api.v1.RevokeCredentialRequest
-	5,  // 24: covey.api.v1.CredentialService.IssueCredential:output_type -> covey.api.v1.IssueCredentialResponse
-	7,  // 25: covey.api.v1.CredentialService.BatchIssueCredentials:output_type -> covey.api.v1.BatchIssueCredentialsResponse
-	9,  // 26: covey.api.v1.CredentialService.BatchRevokeCredentials:output_type -> covey.api.v1.BatchRevokeCredentialsResponse
-	11, // 27: covey.api.v1.CredentialService.ListCredentials:output_type -> covey.api.v1.ListCredentialsResponse
-	3,  // 28: covey.api.v1.CredentialService.GetCredential:output_type -> covey.api.v1.GetCredentialResponse
-	15, // 29: covey.api.v1.CredentialService.RenewCredential:output_type -> covey.api.v1.RenewCredentialResponse
-	13, // 30: covey.api.v1.CredentialService.RevokeCredential:output_type -> covey.api.v1.RevokeCredentialResponse
-	24, // [24:31] is the sub-list for method output_type
-	17, // [17:24] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	18, // 12: covey.api.v1.BatchRevokeCredentialsResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 13: covey.api.v1.ListCredentialsResponse.credentials:type_name -> covey.api.v1.Credential
+	1,  // 14: covey.api.v1.RevokeCredentialResponse.credential:type_name -> covey.api.v1.Credential
+	17, // 15: covey.api.v1.RevokeCredentialResponse.operation:type_name -> covey.api.v1.Operation
+	18, // 16: covey.api.v1.RevokeCredentialResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 17: covey.api.v1.RenewCredentialResponse.credential:type_name -> covey.api.v1.Credential
+	4,  // 18: covey.api.v1.CredentialService.IssueCredential:input_type -> covey.api.v1.IssueCredentialRequest
+	6,  // 19: covey.api.v1.CredentialService.BatchIssueCredentials:input_type -> covey.api.v1.BatchIssueCredentialsRequest
+	8,  // 20: covey.api.v1.CredentialService.BatchRevokeCredentials:input_type -> covey.api.v1.BatchRevokeCredentialsRequest
+	10, // 21: covey.api.v1.CredentialService.ListCredentials:input_type -> covey.api.v1.ListCredentialsRequest
+	2,  // 22: covey.api.v1.CredentialService.GetCredential:input_type -> covey.api.v1.GetCredentialRequest
+	14, // 23: covey.api.v1.CredentialService.RenewCredential:input_type -> covey.api.v1.RenewCredentialRequest
+	12, // 24: covey.api.v1.CredentialService.RevokeCredential:input_type -> covey.api.v1.RevokeCredentialRequest
+	5,  // 25: covey.api.v1.CredentialService.IssueCredential:output_type -> covey.api.v1.IssueCredentialResponse
+	7,  // 26: covey.api.v1.CredentialService.BatchIssueCredentials:output_type -> covey.api.v1.BatchIssueCredentialsResponse
+	9,  // 27: covey.api.v1.CredentialService.BatchRevokeCredentials:output_type -> covey.api.v1.BatchRevokeCredentialsResponse
+	11, // 28: covey.api.v1.CredentialService.ListCredentials:output_type -> covey.api.v1.ListCredentialsResponse
+	3,  // 29: covey.api.v1.CredentialService.GetCredential:output_type -> covey.api.v1.GetCredentialResponse
+	15, // 30: covey.api.v1.CredentialService.RenewCredential:output_type -> covey.api.v1.RenewCredentialResponse
+	13, // 31: covey.api.v1.CredentialService.RevokeCredential:output_type -> covey.api.v1.RevokeCredentialResponse
+	25, // [25:32] is the sub-list for method output_type
+	18, // [18:25] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_credentials_proto_init() }

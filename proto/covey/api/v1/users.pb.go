@@ -566,8 +566,10 @@ type BatchUpdateUsersResponse struct {
 	Operation *Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
 	// How many credentials were revoked.
 	RevokedCredentials int32 `protobuf:"varint,3,opt,name=revoked_credentials,json=revokedCredentials,proto3" json:"revoked_credentials,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,4,opt,name=impact,proto3" json:"impact,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BatchUpdateUsersResponse) Reset() {
@@ -619,6 +621,13 @@ func (x *BatchUpdateUsersResponse) GetRevokedCredentials() int32 {
 		return x.RevokedCredentials
 	}
 	return 0
+}
+
+func (x *BatchUpdateUsersResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
+	}
+	return nil
 }
 
 type BatchGetUsersRequest struct {
@@ -1515,11 +1524,12 @@ const file_covey_api_v1_users_proto_rawDesc = "" +
 	"\xbaH\a\x92\x01\x04\b\x01\x102R\brequests\x12&\n" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\xac\x01\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\xda\x01\n" +
 	"\x18BatchUpdateUsersResponse\x12(\n" +
 	"\x05users\x18\x01 \x03(\v2\x12.covey.api.v1.UserR\x05users\x125\n" +
 	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12/\n" +
-	"\x13revoked_credentials\x18\x03 \x01(\x05R\x12revokedCredentials\"\xcd\x01\n" +
+	"\x13revoked_credentials\x18\x03 \x01(\x05R\x12revokedCredentials\x12,\n" +
+	"\x06impact\x18\x04 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xcd\x01\n" +
 	"\x14BatchGetUsersRequest\x12M\n" +
 	"\x06parent\x18\x01 \x01(\tB5\xbaH2r02.^organizations/[^/]{1,64}/accounts/[^/]{1,64}$R\x06parent\x12f\n" +
 	"\x05names\x18\x02 \x03(\tBP\xbaHM\x92\x01J\b\x01\x10\xe8\a\"CrA2?^organizations/[^/]{1,64}/accounts/[^/]{1,64}/users/[^/]{1,64}$R\x05names\"A\n" +
@@ -1657,46 +1667,47 @@ var file_covey_api_v1_users_proto_depIdxs = []int32{
 	17, // 10: covey.api.v1.BatchUpdateUsersRequest.requests:type_name -> covey.api.v1.UpdateUserRequest
 	1,  // 11: covey.api.v1.BatchUpdateUsersResponse.users:type_name -> covey.api.v1.User
 	26, // 12: covey.api.v1.BatchUpdateUsersResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 13: covey.api.v1.BatchGetUsersResponse.users:type_name -> covey.api.v1.User
-	1,  // 14: covey.api.v1.GetUserResponse.user:type_name -> covey.api.v1.User
-	1,  // 15: covey.api.v1.ListUsersResponse.users:type_name -> covey.api.v1.User
-	26, // 16: covey.api.v1.DeleteUserResponse.operation:type_name -> covey.api.v1.Operation
-	27, // 17: covey.api.v1.DeleteUserResponse.impact:type_name -> covey.api.v1.Impact
-	1,  // 18: covey.api.v1.UpdateUserRequest.user:type_name -> covey.api.v1.User
-	28, // 19: covey.api.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
-	1,  // 20: covey.api.v1.UpdateUserResponse.user:type_name -> covey.api.v1.User
-	26, // 21: covey.api.v1.UpdateUserResponse.operation:type_name -> covey.api.v1.Operation
-	27, // 22: covey.api.v1.UpdateUserResponse.impact:type_name -> covey.api.v1.Impact
-	1,  // 23: covey.api.v1.SuspendUserResponse.user:type_name -> covey.api.v1.User
-	26, // 24: covey.api.v1.SuspendUserResponse.operation:type_name -> covey.api.v1.Operation
-	27, // 25: covey.api.v1.SuspendUserResponse.impact:type_name -> covey.api.v1.Impact
-	1,  // 26: covey.api.v1.ResumeUserResponse.user:type_name -> covey.api.v1.User
-	26, // 27: covey.api.v1.ResumeUserResponse.operation:type_name -> covey.api.v1.Operation
-	2,  // 28: covey.api.v1.UserService.CreateUser:input_type -> covey.api.v1.CreateUserRequest
-	5,  // 29: covey.api.v1.UserService.BatchCreateUsers:input_type -> covey.api.v1.BatchCreateUsersRequest
-	9,  // 30: covey.api.v1.UserService.BatchGetUsers:input_type -> covey.api.v1.BatchGetUsersRequest
-	11, // 31: covey.api.v1.UserService.GetUser:input_type -> covey.api.v1.GetUserRequest
-	13, // 32: covey.api.v1.UserService.ListUsers:input_type -> covey.api.v1.ListUsersRequest
-	17, // 33: covey.api.v1.UserService.UpdateUser:input_type -> covey.api.v1.UpdateUserRequest
-	7,  // 34: covey.api.v1.UserService.BatchUpdateUsers:input_type -> covey.api.v1.BatchUpdateUsersRequest
-	19, // 35: covey.api.v1.UserService.SuspendUser:input_type -> covey.api.v1.SuspendUserRequest
-	21, // 36: covey.api.v1.UserService.ResumeUser:input_type -> covey.api.v1.ResumeUserRequest
-	15, // 37: covey.api.v1.UserService.DeleteUser:input_type -> covey.api.v1.DeleteUserRequest
-	3,  // 38: covey.api.v1.UserService.CreateUser:output_type -> covey.api.v1.CreateUserResponse
-	6,  // 39: covey.api.v1.UserService.BatchCreateUsers:output_type -> covey.api.v1.BatchCreateUsersResponse
-	10, // 40: covey.api.v1.UserService.BatchGetUsers:output_type -> covey.api.v1.BatchGetUsersResponse
-	12, // 41: covey.api.v1.UserService.GetUser:output_type -> covey.api.v1.GetUserResponse
-	14, // 42: covey.api.v1.UserService.ListUsers:output_type -> covey.api.v1.ListUsersResponse
-	18, // 43: covey.api.v1.UserService.UpdateUser:output_type -> covey.api.v1.UpdateUserResponse
-	8,  // 44: covey.api.v1.UserService.BatchUpdateUsers:output_type -> covey.api.v1.BatchUpdateUsersResponse
-	20, // 45: covey.api.v1.UserService.SuspendUser:output_type -> covey.api.v1.SuspendUserResponse
-	22, // 46: covey.api.v1.UserService.ResumeUser:output_type -> covey.api.v1.ResumeUserResponse
-	16, // 47: covey.api.v1.UserService.DeleteUser:output_type -> covey.api.v1.DeleteUserResponse
-	38, // [38:48] is the sub-list for method output_type
-	28, // [28:38] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	27, // 13: covey.api.v1.BatchUpdateUsersResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 14: covey.api.v1.BatchGetUsersResponse.users:type_name -> covey.api.v1.User
+	1,  // 15: covey.api.v1.GetUserResponse.user:type_name -> covey.api.v1.User
+	1,  // 16: covey.api.v1.ListUsersResponse.users:type_name -> covey.api.v1.User
+	26, // 17: covey.api.v1.DeleteUserResponse.operation:type_name -> covey.api.v1.Operation
+	27, // 18: covey.api.v1.DeleteUserResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 19: covey.api.v1.UpdateUserRequest.user:type_name -> covey.api.v1.User
+	28, // 20: covey.api.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
+	1,  // 21: covey.api.v1.UpdateUserResponse.user:type_name -> covey.api.v1.User
+	26, // 22: covey.api.v1.UpdateUserResponse.operation:type_name -> covey.api.v1.Operation
+	27, // 23: covey.api.v1.UpdateUserResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 24: covey.api.v1.SuspendUserResponse.user:type_name -> covey.api.v1.User
+	26, // 25: covey.api.v1.SuspendUserResponse.operation:type_name -> covey.api.v1.Operation
+	27, // 26: covey.api.v1.SuspendUserResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 27: covey.api.v1.ResumeUserResponse.user:type_name -> covey.api.v1.User
+	26, // 28: covey.api.v1.ResumeUserResponse.operation:type_name -> covey.api.v1.Operation
+	2,  // 29: covey.api.v1.UserService.CreateUser:input_type -> covey.api.v1.CreateUserRequest
+	5,  // 30: covey.api.v1.UserService.BatchCreateUsers:input_type -> covey.api.v1.BatchCreateUsersRequest
+	9,  // 31: covey.api.v1.UserService.BatchGetUsers:input_type -> covey.api.v1.BatchGetUsersRequest
+	11, // 32: covey.api.v1.UserService.GetUser:input_type -> covey.api.v1.GetUserRequest
+	13, // 33: covey.api.v1.UserService.ListUsers:input_type -> covey.api.v1.ListUsersRequest
+	17, // 34: covey.api.v1.UserService.UpdateUser:input_type -> covey.api.v1.UpdateUserRequest
+	7,  // 35: covey.api.v1.UserService.BatchUpdateUsers:input_type -> covey.api.v1.BatchUpdateUsersRequest
+	19, // 36: covey.api.v1.UserService.SuspendUser:input_type -> covey.api.v1.SuspendUserRequest
+	21, // 37: covey.api.v1.UserService.ResumeUser:input_type -> covey.api.v1.ResumeUserRequest
+	15, // 38: covey.api.v1.UserService.DeleteUser:input_type -> covey.api.v1.DeleteUserRequest
+	3,  // 39: covey.api.v1.UserService.CreateUser:output_type -> covey.api.v1.CreateUserResponse
+	6,  // 40: covey.api.v1.UserService.BatchCreateUsers:output_type -> covey.api.v1.BatchCreateUsersResponse
+	10, // 41: covey.api.v1.UserService.BatchGetUsers:output_type -> covey.api.v1.BatchGetUsersResponse
+	12, // 42: covey.api.v1.UserService.GetUser:output_type -> covey.api.v1.GetUserResponse
+	14, // 43: covey.api.v1.UserService.ListUsers:output_type -> covey.api.v1.ListUsersResponse
+	18, // 44: covey.api.v1.UserService.UpdateUser:output_type -> covey.api.v1.UpdateUserResponse
+	8,  // 45: covey.api.v1.UserService.BatchUpdateUsers:output_type -> covey.api.v1.BatchUpdateUsersResponse
+	20, // 46: covey.api.v1.UserService.SuspendUser:output_type -> covey.api.v1.SuspendUserResponse
+	22, // 47: covey.api.v1.UserService.ResumeUser:output_type -> covey.api.v1.ResumeUserResponse
+	16, // 48: covey.api.v1.UserService.DeleteUser:output_type -> covey.api.v1.DeleteUserResponse
+	39, // [39:49] is the sub-list for method output_type
+	29, // [29:39] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_users_proto_init() }
