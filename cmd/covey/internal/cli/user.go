@@ -68,13 +68,30 @@ func (f *userFields) message(cmd *cobra.Command) (*apiv1.User, *fieldmaskpb.Fiel
 
 func (a *App) userCreate(in *scope) *cobra.Command {
 	var fields userFields
+	var from string
 	cmd := &cobra.Command{
-		Use: "create USER", Short: "Create a user; issue it a credential afterwards", Args: term.Exactly("USER"),
-		Example: "  covey user create billing --allow-pub 'invoices.>' --allow-sub '_INBOX.>'",
+		Use: "create USER", Short: "Create a user; issue it a credential afterwards", Args: term.Between(0, "USER"),
+		Example: "  covey user create billing --allow-pub 'invoices.>' --allow-sub '_INBOX.>'\n  covey user create --from tills.txt --role till",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			user, _, err := fields.message(cmd)
 			if err != nil {
 				return err
+			}
+			if (from == "") == (len(args) == 0) {
+				return term.Usagef("usage: "+cmd.UseLine(), "either USER or --from FILE is needed")
+			}
+			if from != "" {
+				ids, err := a.readIDs(from)
+				if err != nil {
+					return err
+				}
+				return a.withScope(*in, func(s *session, in scope) error {
+					parent, err := in.defaultAccount()
+					if err != nil {
+						return err
+					}
+					return a.createUsers(cmd.Context(), s, parent, ids, user)
+				})
 			}
 			return a.withUser(*in, args[0], func(s *session, name string) error {
 				parent, id := splitName(name)
@@ -93,6 +110,7 @@ func (a *App) userCreate(in *scope) *cobra.Command {
 		},
 	}
 	fields.flags(cmd)
+	cmd.Flags().StringVar(&from, "from", "", "file of user ids, one a line, who are all made alike; - for standard input")
 	return cmd
 }
 
