@@ -8,10 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"strings"
 
 	"github.com/coveymq/covey/dataplane/internal/config"
+	"github.com/coveymq/covey/dataplane/internal/gcpace"
 	"github.com/coveymq/covey/dataplane/internal/natslog"
 	"github.com/coveymq/covey/dataplane/internal/process"
 )
@@ -22,9 +22,10 @@ const (
 	exitError = 1
 )
 
-// gcPercent is how much the heap may grow between collections. The broker makes
-// next to no garbage while it delivers, so collecting more often costs nothing
-// that can be measured, and memory is what idle connections take. GOGC overrules.
+// gcPercent is how much the heap may grow between collections while they are
+// few. The broker makes next to no garbage while it delivers, so collecting more
+// often costs nothing that can be measured, and memory is what idle connections
+// take. GOGC overrules, and then nothing changes it.
 const gcPercent = 50
 
 // Command is the program: it reads the command line, without the program's name,
@@ -73,7 +74,7 @@ func warn(w io.Writer, o *config.Options) {
 // serve runs a broker until it is told to leave.
 func serve(ctx context.Context, c *config.Command, version string, stderr io.Writer) (err error) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
+		defer gcpace.Start(ctx, gcPercent)()
 	}
 	o, err := c.Options()
 	if err != nil {
