@@ -250,5 +250,6 @@ func (p *plane) triesOfStaff(t *testing.T, staff staffed, creds string, add adde
 	})
 	add(by, brokers, "DrainBroker", &adminv1.DrainBrokerRequest{Name: broker}, "")
 	add(by, brokers, "UndrainBroker", &adminv1.UndrainBrokerRequest{Name: broker}, "")
+	add(by, brokers, "CreateJoinToken", &adminv1.CreateJoinTokenRequest{}, "")
 	add(by, brokers, "RevokeBroker", &adminv1.RevokeBrokerRequest{Name: broker}, "")
 }

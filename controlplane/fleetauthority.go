@@ -16,6 +16,11 @@ const authorityEvery = time.Second // how often is looked whether a CA may sign 
 // fleetAuthority signs for the API.
 type fleetAuthority struct{ *Server }
 
+// JoinToken makes a secret with which one broker may enrol within ttl.
+func (f fleetAuthority) JoinToken(ctx context.Context, ttl time.Duration) (fleet.JoinToken, error) {
+	return f.fleet.JoinToken(ctx, ttl)
+}
+
 // StageAuthority makes the fleet's next CA.
 func (f fleetAuthority) StageAuthority(ctx context.Context, value string, now time.Time) (string, error) {
 	return fleet.StageAuthority(ctx, value, f.custody.Row(custodyOfFleet), now)

@@ -98,11 +98,10 @@ func newInstallation(t *testing.T) *installation {
 		in.staff(n)
 	}
 	ports := []int{freePort(t), freePort(t), freePort(t)}
-	in.enrol(in.controls[0], ports[0], ports[1])
-	in.enrol(in.controls[1], ports[1], ports[0])
-	in.controls[0].end(syscall.SIGTERM) // each start lets one broker join
-	in.controls[0].start(in.etcdFlags)
-	in.enrol(in.controls[0], ports[2], ports[0])
+	in.enrol(in.controls[0], in.content(in.controls[0].tokenFile()), ports[0], ports[1])
+	in.enrol(in.controls[1], in.content(in.controls[1].tokenFile()), ports[1], ports[0])
+	third := strings.TrimSpace(in.covey("admin", "broker", "join-token", "--ttl", "5m", "--context", "staff1"))
+	in.enrol(in.controls[0], third, ports[2], ports[0])
 	t.Cleanup(func() {
 		for _, b := range in.brokers {
 			checkNoSecrets(t, b.log.String())
@@ -144,14 +143,13 @@ func (in *installation) staff(n int) {
 	eventually(in.t, "the API answers", func() bool { return in.run("covey", "org", "list").code == 0 })
 }
 
-// enrol runs one more broker. It knows all control planes, and joins by a token
-// of one of them.
-func (in *installation) enrol(at *control, routePort, seedPort int) {
+// enrol runs one more broker. It knows all control planes, and reports to one.
+func (in *installation) enrol(at *control, token string, routePort, seedPort int) {
 	in.t.Helper()
 	var fleets []string
 	for _, c := range in.controls {
 		fleets = append(fleets, c.fleet)
 	}
-	e := enrolment{fleet: strings.Join(fleets, ","), otlp: at.otlp, operator: in.content(at.publicFile()), token: in.content(at.tokenFile())}
+	e := enrolment{fleet: strings.Join(fleets, ","), otlp: at.otlp, operator: in.content(at.publicFile()), token: token}
 	in.brokers = append(in.brokers, e.join(in.t, fmt.Sprint("broker-", len(in.brokers)+1), routePort, seedPort))
 }

@@ -167,3 +167,24 @@ func brokerState(b operation.Broker, now time.Time) adminv1.Broker_State {
 	}
 	return adminv1.Broker_STATE_AWAY
 }
+
+// joinTokenLife is how long a join token is good unless the request says.
+const joinTokenLife = time.Hour
+
+// CreateJoinToken implements covey.admin.v1. A token that a try made which is not
+// in force is known to nobody, and ends by itself.
+func (s *brokerService) CreateJoinToken(ctx context.Context, req *adminv1.CreateJoinTokenRequest) (*adminv1.CreateJoinTokenResponse, error) {
+	ttl := joinTokenLife
+	if req.GetTtl() != nil {
+		ttl = req.GetTtl().AsDuration()
+	}
+	return write(ctx, s.Server, req, "", func(ctx context.Context, tx *store.Tx) (*adminv1.CreateJoinTokenResponse, error) {
+		resp := &adminv1.CreateJoinTokenResponse{ExpireTime: timestamppb.New(tx.Now.Add(ttl))}
+		if req.GetValidateOnly() {
+			return resp, nil // a dry run makes nothing that is good
+		}
+		token, err := s.authority.JoinToken(ctx, ttl)
+		resp.JoinToken = token.Reveal()
+		return resp, err
+	})
+}

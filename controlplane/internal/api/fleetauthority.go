@@ -18,6 +18,8 @@ import (
 
 // Authority signs and is signed for: the fleet's.
 type Authority interface {
+	// JoinToken makes a secret with which one broker may enrol within ttl.
+	JoinToken(ctx context.Context, ttl time.Duration) (fleet.JoinToken, error)
 	// StageAuthority returns what is stored once there is another authority.
 	StageAuthority(ctx context.Context, value string, now time.Time) (string, error)
 	// CollectorCertificate signs for a collector.

@@ -106,6 +106,8 @@ func targetOf(req proto.Message) string {
 		return "fleet/authority"
 	case *adminv1.RetireFleetAuthorityRequest:
 		return "fleet/authority/" + r.GetId()
+	case *adminv1.CreateJoinTokenRequest:
+		return "fleet"
 	case *adminv1.IssueCollectorCertificateRequest:
 		return "collectors/" + r.GetCollector()
 	}
@@ -150,6 +152,8 @@ func keep(resp proto.Message) (store.Outcome, error) {
 		r.Token, outcome.Secret = "", true
 	case *apiv1.AcceptInvitationResponse:
 		r.ApiKey, outcome.Secret = "", true
+	case *adminv1.CreateJoinTokenResponse:
+		r.JoinToken, outcome.Secret = "", true
 	}
 	text, err := proto.Marshal(clean)
 	if err != nil {

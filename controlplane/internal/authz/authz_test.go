@@ -129,6 +129,7 @@ func table() map[string]string {
 		"/covey.admin.v1.BrokerService/DrainBroker":                       "y-----",
 		"/covey.admin.v1.BrokerService/UndrainBroker":                     "y-----",
 		"/covey.admin.v1.BrokerService/RevokeBroker":                      "y-----",
+		"/covey.admin.v1.BrokerService/CreateJoinToken":                   "y-----",
 		"/covey.admin.v1.FleetAuthorityService/GetFleetAuthority":         "y-----",
 		"/covey.admin.v1.FleetAuthorityService/RotateFleetAuthority":      "y-----",
 		"/covey.admin.v1.FleetAuthorityService/RetireFleetAuthority":      "y-----",

@@ -52,6 +52,7 @@ func staffRules() map[string]rule {
 		admin + "BrokerService/DrainBroker":                       rule{roles: []string{Operator}}.anywhere(),
 		admin + "BrokerService/UndrainBroker":                     rule{roles: []string{Operator}}.anywhere(),
 		admin + "BrokerService/RevokeBroker":                      rule{roles: []string{Operator}}.anywhere(),
+		admin + "BrokerService/CreateJoinToken":                   rule{roles: []string{Operator}}.anywhere(),
 		admin + "FleetAuthorityService/GetFleetAuthority":         rule{roles: []string{Operator}}.anywhere(),
 		admin + "FleetAuthorityService/RotateFleetAuthority":      rule{roles: []string{Operator}}.anywhere(),
 		admin + "FleetAuthorityService/RetireFleetAuthority":      rule{roles: []string{Operator}}.anywhere(),

@@ -27,15 +27,13 @@ func (a *App) apiKeyCommand() *cobra.Command {
 
 // newKey is the flags of a command that makes a key.
 type newKey struct {
-	ttl   time.Duration
-	out   string
-	force bool
+	ttl time.Duration
+	secretOut
 }
 
 func (k *newKey) flags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&k.ttl, "ttl", 0, "how long the key lives (default 2160h, at most 8784h)")
-	cmd.Flags().StringVar(&k.out, "out", "", "write the key to this file, 0600, instead of printing it")
-	cmd.Flags().BoolVar(&k.force, "force", false, "replace a file that exists")
+	k.secretOut.flags(cmd, "key")
 }
 
 // prepare checks the flags and makes sure of the place for the secret before
@@ -44,31 +42,15 @@ func (k *newKey) prepare(a *App) (*reserved, error) {
 	if k.ttl < 0 || k.ttl%time.Second != 0 {
 		return nil, term.Usagef("for example 2160h", "--ttl %s is not a number of whole seconds", k.ttl)
 	}
-	if k.out == "" {
-		return &reserved{}, nil
-	}
-	if !k.force {
-		if err := refuseExisting(k.out); err != nil {
-			return nil, err
-		}
-	}
-	store, err := a.Store()
-	if err != nil {
-		return nil, err
-	}
-	return reserve(store, k.out)
+	return k.secretOut.prepare(a)
 }
 
 // report prints a new key, or writes it and says where.
 func (k *newKey) report(a *App, place *reserved, key *apiv1.APIKey, secret string) error {
-	path := ""
-	if k.out != "" {
-		written, err := place.write(k.out, secret+"\n", k.force)
-		if err != nil {
-			return term.Partialf("the key is of no use now: `covey apikey delete "+key.GetName()+"`, and make another once the cause is gone",
-				"write the key: %w", err)
-		}
-		path, secret = written, ""
+	path, secret, err := k.put(place, secret)
+	if err != nil {
+		return term.Partialf("the key is of no use now: `covey apikey delete "+key.GetName()+"`, and make another once the cause is gone",
+			"write the key: %w", err)
 	}
 	if a.streams.JSON {
 		raw, err := messageJSON(key)

@@ -17,7 +17,7 @@ const brokerArg = "BROKER"
 
 func (a *App) adminBroker() *cobra.Command {
 	cmd := &cobra.Command{Use: "broker", Short: "See the fleet and steer it"}
-	cmd.AddCommand(a.brokerList(), a.brokerGet(),
+	cmd.AddCommand(a.brokerList(), a.brokerGet(), a.brokerJoinToken(),
 		a.brokerChange("drain", "Have a broker take no new clients and let go of those it has",
 			"The broker stays in the fleet. Clients go within half a minute, and their libraries connect to another broker of the cluster.",
 			func(ctx context.Context, s *session, name, reason, id string, dry bool) (*adminv1.Broker, error) {

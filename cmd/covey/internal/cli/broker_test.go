@@ -2,13 +2,17 @@ package cli_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	adminv1 "github.com/coveymq/covey/proto/covey/admin/v1"
@@ -58,6 +62,17 @@ func (f *fakeFleet) UndrainBroker(_ context.Context, r *adminv1.UndrainBrokerReq
 func (f *fakeFleet) RevokeBroker(_ context.Context, r *adminv1.RevokeBrokerRequest) (*adminv1.RevokeBrokerResponse, error) {
 	b, err := f.find(r.GetName(), r, adminv1.Broker_STATE_REVOKED)
 	return &adminv1.RevokeBrokerResponse{Broker: b}, err
+}
+
+func (f *fakeFleet) CreateJoinToken(_ context.Context, r *adminv1.CreateJoinTokenRequest) (*adminv1.CreateJoinTokenResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, r)
+	resp := &adminv1.CreateJoinTokenResponse{ExpireTime: timestamppb.New(testTime)}
+	if !r.GetValidateOnly() {
+		resp.JoinToken = "coveyjoin_made"
+	}
+	return resp, nil
 }
 
 func (f *fakeFleet) find(name string, change proto.Message, state adminv1.Broker_State) (*adminv1.Broker, error) {
@@ -137,5 +152,35 @@ func TestBrokerNamesThatNameNoneOrTwo(t *testing.T) {
 	}
 	if code, _, _ := u.run("admin", "broker", "drain"); code != 2 {
 		t.Errorf("no broker named: exit code %d", code)
+	}
+}
+
+func TestAJoinTokenIsShownOnceOrWritten(t *testing.T) {
+	u := newUser(t).withOperator()
+	if out := u.mustRun("admin", "broker", "join-token", "--ttl", "30m", "--reason", "nats-4"); out != "coveyjoin_made\n" {
+		t.Errorf("printed: %q", out)
+	}
+	if out := u.mustRun("admin", "broker", "join-token", "--json"); !strings.Contains(out, `"coveyjoin_made"`) {
+		t.Errorf("as JSON: %s", out)
+	}
+	file := filepath.Join(u.dir, "token")
+	out := u.mustRun("admin", "broker", "join-token", "--out", file, "--json")
+	text, err := os.ReadFile(file)
+	if err != nil || string(text) != "coveyjoin_made\n" || strings.Contains(out, "coveyjoin_made") || !strings.Contains(out, "expire_time") {
+		t.Errorf("written: %q (%v), printed %s", text, err, out)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file is %v (%v)", info, err)
+	}
+	asked := len(u.api.fleet.changes())
+	if code, _, stderr := u.run("admin", "broker", "join-token", "--out", file); code == 0 || !strings.Contains(stderr, "exists") || len(u.api.fleet.changes()) != asked {
+		t.Errorf("over a file: exit code %d, %s", code, stderr)
+	}
+	if out := u.mustRun("admin", "broker", "join-token", "--dry-run"); strings.Contains(out, "coveyjoin") || !strings.Contains(out, "expires") {
+		t.Errorf("a dry run: %s", out)
+	}
+	want := &adminv1.CreateJoinTokenRequest{Ttl: durationpb.New(30 * time.Minute), Reason: "nats-4"}
+	if got := u.api.fleet.changes()[0]; !proto.Equal(got, want) {
+		t.Errorf("asked for %v, want %v", got, want)
 	}
 }

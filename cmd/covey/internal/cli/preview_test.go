@@ -202,7 +202,7 @@ func tries() map[string][]string {
 		"admin plan create": {"starter"}, "admin plan update": {"starter", "--max-accounts", "2"}, "admin plan delete": {"starter"}, "admin plan assign": {"acme", "starter"},
 		"admin quota set": {"acme", "connections", "3", "--reason", "test"}, "admin quota delete": {"acme", "connections"},
 		"admin org suspend": {"acme", "--reason", "test"}, "admin org resume": {"acme"},
-		"admin broker drain": {"brk_1"}, "admin broker undrain": {"brk_1"}, "admin broker revoke": {"brk_1"},
+		"admin broker drain": {"brk_1"}, "admin broker undrain": {"brk_1"}, "admin broker revoke": {"brk_1"}, "admin broker join-token": {},
 		"admin operator stage": {}, "admin operator promote": {}, "admin operator retire": {"OKEY"},
 		"admin cluster add": {"old", "--url", "nats://127.0.0.1:1"}, "admin cluster remove": {"old"}, "admin cluster resync": {"old"},
 		"admin fleet-ca rotate": {}, "admin fleet-ca retire": {"ca_1"},

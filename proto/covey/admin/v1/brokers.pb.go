@@ -11,6 +11,7 @@ import (
 	v1 "github.com/coveymq/covey/proto/covey/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -745,11 +746,133 @@ func (x *RevokeBrokerResponse) GetImpact() *v1.Impact {
 	return nil
 }
 
+type CreateJoinTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For how long the token is good; an hour if it is not set.
+	Ttl           *durationpb.Duration `protobuf:"bytes,1,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	Reason        string               `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId     string               `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ValidateOnly  bool                 `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateJoinTokenRequest) Reset() {
+	*x = CreateJoinTokenRequest{}
+	mi := &file_covey_admin_v1_brokers_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateJoinTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateJoinTokenRequest) ProtoMessage() {}
+
+func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_admin_v1_brokers_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
+func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
+	return file_covey_admin_v1_brokers_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CreateJoinTokenRequest) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *CreateJoinTokenRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *CreateJoinTokenRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *CreateJoinTokenRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type CreateJoinTokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the broker's join_token_file is to hold. It is shown once.
+	JoinToken     string                 `protobuf:"bytes,1,opt,name=join_token,json=joinToken,proto3" json:"join_token,omitempty"`
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateJoinTokenResponse) Reset() {
+	*x = CreateJoinTokenResponse{}
+	mi := &file_covey_admin_v1_brokers_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateJoinTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateJoinTokenResponse) ProtoMessage() {}
+
+func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_admin_v1_brokers_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateJoinTokenResponse.ProtoReflect.Descriptor instead.
+func (*CreateJoinTokenResponse) Descriptor() ([]byte, []int) {
+	return file_covey_admin_v1_brokers_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CreateJoinTokenResponse) GetJoinToken() string {
+	if x != nil {
+		return x.JoinToken
+	}
+	return ""
+}
+
+func (x *CreateJoinTokenResponse) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
 var File_covey_admin_v1_brokers_proto protoreflect.FileDescriptor
 
 const file_covey_admin_v1_brokers_proto_rawDesc = "" +
 	"\n" +
-	"\x1ccovey/admin/v1/brokers.proto\x12\x0ecovey.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x05\n" +
+	"\x1ccovey/admin/v1/brokers.proto\x12\x0ecovey.admin.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19covey/api/v1/common.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x05\n" +
 	"\x06Broker\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
 	"\vserver_name\x18\x02 \x01(\tR\n" +
@@ -806,13 +929,27 @@ const file_covey_admin_v1_brokers_proto_rawDesc = "" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"t\n" +
 	"\x14RevokeBrokerResponse\x12.\n" +
 	"\x06broker\x18\x01 \x01(\v2\x16.covey.admin.v1.BrokerR\x06broker\x12,\n" +
-	"\x06impact\x18\x02 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact2\xca\x03\n" +
+	"\x06impact\x18\x02 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xc6\x01\n" +
+	"\x16CreateJoinTokenRequest\x12=\n" +
+	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n" +
+	"\"\x04\b\x80\xa3\x052\x02\b\n" +
+	"R\x03ttl\x12 \n" +
+	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x06reason\x12&\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"u\n" +
+	"\x17CreateJoinTokenResponse\x12\x1d\n" +
+	"\n" +
+	"join_token\x18\x01 \x01(\tR\tjoinToken\x12;\n" +
+	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime2\xae\x04\n" +
 	"\rBrokerService\x12V\n" +
 	"\vListBrokers\x12\".covey.admin.v1.ListBrokersRequest\x1a#.covey.admin.v1.ListBrokersResponse\x12P\n" +
 	"\tGetBroker\x12 .covey.admin.v1.GetBrokerRequest\x1a!.covey.admin.v1.GetBrokerResponse\x12V\n" +
 	"\vDrainBroker\x12\".covey.admin.v1.DrainBrokerRequest\x1a#.covey.admin.v1.DrainBrokerResponse\x12\\\n" +
 	"\rUndrainBroker\x12$.covey.admin.v1.UndrainBrokerRequest\x1a%.covey.admin.v1.UndrainBrokerResponse\x12Y\n" +
-	"\fRevokeBroker\x12#.covey.admin.v1.RevokeBrokerRequest\x1a$.covey.admin.v1.RevokeBrokerResponseB7Z5github.com/coveymq/covey/proto/covey/admin/v1;adminv1b\x06proto3"
+	"\fRevokeBroker\x12#.covey.admin.v1.RevokeBrokerRequest\x1a$.covey.admin.v1.RevokeBrokerResponse\x12b\n" +
+	"\x0fCreateJoinToken\x12&.covey.admin.v1.CreateJoinTokenRequest\x1a'.covey.admin.v1.CreateJoinTokenResponseB7Z5github.com/coveymq/covey/proto/covey/admin/v1;adminv1b\x06proto3"
 
 var (
 	file_covey_admin_v1_brokers_proto_rawDescOnce sync.Once
@@ -827,51 +964,58 @@ func file_covey_admin_v1_brokers_proto_rawDescGZIP() []byte {
 }
 
 var file_covey_admin_v1_brokers_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_covey_admin_v1_brokers_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_covey_admin_v1_brokers_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_covey_admin_v1_brokers_proto_goTypes = []any{
-	(Broker_State)(0),             // 0: covey.admin.v1.Broker.State
-	(*Broker)(nil),                // 1: covey.admin.v1.Broker
-	(*ListBrokersRequest)(nil),    // 2: covey.admin.v1.ListBrokersRequest
-	(*ListBrokersResponse)(nil),   // 3: covey.admin.v1.ListBrokersResponse
-	(*GetBrokerRequest)(nil),      // 4: covey.admin.v1.GetBrokerRequest
-	(*GetBrokerResponse)(nil),     // 5: covey.admin.v1.GetBrokerResponse
-	(*DrainBrokerRequest)(nil),    // 6: covey.admin.v1.DrainBrokerRequest
-	(*DrainBrokerResponse)(nil),   // 7: covey.admin.v1.DrainBrokerResponse
-	(*UndrainBrokerRequest)(nil),  // 8: covey.admin.v1.UndrainBrokerRequest
-	(*UndrainBrokerResponse)(nil), // 9: covey.admin.v1.UndrainBrokerResponse
-	(*RevokeBrokerRequest)(nil),   // 10: covey.admin.v1.RevokeBrokerRequest
-	(*RevokeBrokerResponse)(nil),  // 11: covey.admin.v1.RevokeBrokerResponse
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*v1.Impact)(nil),             // 13: covey.api.v1.Impact
+	(Broker_State)(0),               // 0: covey.admin.v1.Broker.State
+	(*Broker)(nil),                  // 1: covey.admin.v1.Broker
+	(*ListBrokersRequest)(nil),      // 2: covey.admin.v1.ListBrokersRequest
+	(*ListBrokersResponse)(nil),     // 3: covey.admin.v1.ListBrokersResponse
+	(*GetBrokerRequest)(nil),        // 4: covey.admin.v1.GetBrokerRequest
+	(*GetBrokerResponse)(nil),       // 5: covey.admin.v1.GetBrokerResponse
+	(*DrainBrokerRequest)(nil),      // 6: covey.admin.v1.DrainBrokerRequest
+	(*DrainBrokerResponse)(nil),     // 7: covey.admin.v1.DrainBrokerResponse
+	(*UndrainBrokerRequest)(nil),    // 8: covey.admin.v1.UndrainBrokerRequest
+	(*UndrainBrokerResponse)(nil),   // 9: covey.admin.v1.UndrainBrokerResponse
+	(*RevokeBrokerRequest)(nil),     // 10: covey.admin.v1.RevokeBrokerRequest
+	(*RevokeBrokerResponse)(nil),    // 11: covey.admin.v1.RevokeBrokerResponse
+	(*CreateJoinTokenRequest)(nil),  // 12: covey.admin.v1.CreateJoinTokenRequest
+	(*CreateJoinTokenResponse)(nil), // 13: covey.admin.v1.CreateJoinTokenResponse
+	(*timestamppb.Timestamp)(nil),   // 14: google.protobuf.Timestamp
+	(*v1.Impact)(nil),               // 15: covey.api.v1.Impact
+	(*durationpb.Duration)(nil),     // 16: google.protobuf.Duration
 }
 var file_covey_admin_v1_brokers_proto_depIdxs = []int32{
 	0,  // 0: covey.admin.v1.Broker.state:type_name -> covey.admin.v1.Broker.State
-	12, // 1: covey.admin.v1.Broker.acknowledge_time:type_name -> google.protobuf.Timestamp
-	12, // 2: covey.admin.v1.Broker.enrol_time:type_name -> google.protobuf.Timestamp
-	12, // 3: covey.admin.v1.Broker.last_contact_time:type_name -> google.protobuf.Timestamp
-	12, // 4: covey.admin.v1.Broker.serve_until_time:type_name -> google.protobuf.Timestamp
+	14, // 1: covey.admin.v1.Broker.acknowledge_time:type_name -> google.protobuf.Timestamp
+	14, // 2: covey.admin.v1.Broker.enrol_time:type_name -> google.protobuf.Timestamp
+	14, // 3: covey.admin.v1.Broker.last_contact_time:type_name -> google.protobuf.Timestamp
+	14, // 4: covey.admin.v1.Broker.serve_until_time:type_name -> google.protobuf.Timestamp
 	1,  // 5: covey.admin.v1.ListBrokersResponse.brokers:type_name -> covey.admin.v1.Broker
 	1,  // 6: covey.admin.v1.GetBrokerResponse.broker:type_name -> covey.admin.v1.Broker
 	1,  // 7: covey.admin.v1.DrainBrokerResponse.broker:type_name -> covey.admin.v1.Broker
-	13, // 8: covey.admin.v1.DrainBrokerResponse.impact:type_name -> covey.api.v1.Impact
+	15, // 8: covey.admin.v1.DrainBrokerResponse.impact:type_name -> covey.api.v1.Impact
 	1,  // 9: covey.admin.v1.UndrainBrokerResponse.broker:type_name -> covey.admin.v1.Broker
 	1,  // 10: covey.admin.v1.RevokeBrokerResponse.broker:type_name -> covey.admin.v1.Broker
-	13, // 11: covey.admin.v1.RevokeBrokerResponse.impact:type_name -> covey.api.v1.Impact
-	2,  // 12: covey.admin.v1.BrokerService.ListBrokers:input_type -> covey.admin.v1.ListBrokersRequest
-	4,  // 13: covey.admin.v1.BrokerService.GetBroker:input_type -> covey.admin.v1.GetBrokerRequest
-	6,  // 14: covey.admin.v1.BrokerService.DrainBroker:input_type -> covey.admin.v1.DrainBrokerRequest
-	8,  // 15: covey.admin.v1.BrokerService.UndrainBroker:input_type -> covey.admin.v1.UndrainBrokerRequest
-	10, // 16: covey.admin.v1.BrokerService.RevokeBroker:input_type -> covey.admin.v1.RevokeBrokerRequest
-	3,  // 17: covey.admin.v1.BrokerService.ListBrokers:output_type -> covey.admin.v1.ListBrokersResponse
-	5,  // 18: covey.admin.v1.BrokerService.GetBroker:output_type -> covey.admin.v1.GetBrokerResponse
-	7,  // 19: covey.admin.v1.BrokerService.DrainBroker:output_type -> covey.admin.v1.DrainBrokerResponse
-	9,  // 20: covey.admin.v1.BrokerService.UndrainBroker:output_type -> covey.admin.v1.UndrainBrokerResponse
-	11, // 21: covey.admin.v1.BrokerService.RevokeBroker:output_type -> covey.admin.v1.RevokeBrokerResponse
-	17, // [17:22] is the sub-list for method output_type
-	12, // [12:17] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	15, // 11: covey.admin.v1.RevokeBrokerResponse.impact:type_name -> covey.api.v1.Impact
+	16, // 12: covey.admin.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
+	14, // 13: covey.admin.v1.CreateJoinTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	2,  // 14: covey.admin.v1.BrokerService.ListBrokers:input_type -> covey.admin.v1.ListBrokersRequest
+	4,  // 15: covey.admin.v1.BrokerService.GetBroker:input_type -> covey.admin.v1.GetBrokerRequest
+	6,  // 16: covey.admin.v1.BrokerService.DrainBroker:input_type -> covey.admin.v1.DrainBrokerRequest
+	8,  // 17: covey.admin.v1.BrokerService.UndrainBroker:input_type -> covey.admin.v1.UndrainBrokerRequest
+	10, // 18: covey.admin.v1.BrokerService.RevokeBroker:input_type -> covey.admin.v1.RevokeBrokerRequest
+	12, // 19: covey.admin.v1.BrokerService.CreateJoinToken:input_type -> covey.admin.v1.CreateJoinTokenRequest
+	3,  // 20: covey.admin.v1.BrokerService.ListBrokers:output_type -> covey.admin.v1.ListBrokersResponse
+	5,  // 21: covey.admin.v1.BrokerService.GetBroker:output_type -> covey.admin.v1.GetBrokerResponse
+	7,  // 22: covey.admin.v1.BrokerService.DrainBroker:output_type -> covey.admin.v1.DrainBrokerResponse
+	9,  // 23: covey.admin.v1.BrokerService.UndrainBroker:output_type -> covey.admin.v1.UndrainBrokerResponse
+	11, // 24: covey.admin.v1.BrokerService.RevokeBroker:output_type -> covey.admin.v1.RevokeBrokerResponse
+	13, // 25: covey.admin.v1.BrokerService.CreateJoinToken:output_type -> covey.admin.v1.CreateJoinTokenResponse
+	20, // [20:26] is the sub-list for method output_type
+	14, // [14:20] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_covey_admin_v1_brokers_proto_init() }
@@ -885,7 +1029,7 @@ func file_covey_admin_v1_brokers_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_admin_v1_brokers_proto_rawDesc), len(file_covey_admin_v1_brokers_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,11 +19,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	BrokerService_ListBrokers_FullMethodName   = "/covey.admin.v1.BrokerService/ListBrokers"
-	BrokerService_GetBroker_FullMethodName     = "/covey.admin.v1.BrokerService/GetBroker"
-	BrokerService_DrainBroker_FullMethodName   = "/covey.admin.v1.BrokerService/DrainBroker"
-	BrokerService_UndrainBroker_FullMethodName = "/covey.admin.v1.BrokerService/UndrainBroker"
-	BrokerService_RevokeBroker_FullMethodName  = "/covey.admin.v1.BrokerService/RevokeBroker"
+	BrokerService_ListBrokers_FullMethodName     = "/covey.admin.v1.BrokerService/ListBrokers"
+	BrokerService_GetBroker_FullMethodName       = "/covey.admin.v1.BrokerService/GetBroker"
+	BrokerService_DrainBroker_FullMethodName     = "/covey.admin.v1.BrokerService/DrainBroker"
+	BrokerService_UndrainBroker_FullMethodName   = "/covey.admin.v1.BrokerService/UndrainBroker"
+	BrokerService_RevokeBroker_FullMethodName    = "/covey.admin.v1.BrokerService/RevokeBroker"
+	BrokerService_CreateJoinToken_FullMethodName = "/covey.admin.v1.BrokerService/CreateJoinToken"
 )
 
 // BrokerServiceClient is the client API for BrokerService service.
@@ -44,6 +45,8 @@ type BrokerServiceClient interface {
 	// RevokeBroker has every control plane refuse a broker's certificates, at once
 	// and for good. Until its serve_until_time it may still serve what it knows.
 	RevokeBroker(ctx context.Context, in *RevokeBrokerRequest, opts ...grpc.CallOption) (*RevokeBrokerResponse, error)
+	// CreateJoinToken makes a secret with which one broker may join the fleet.
+	CreateJoinToken(ctx context.Context, in *CreateJoinTokenRequest, opts ...grpc.CallOption) (*CreateJoinTokenResponse, error)
 }
 
 type brokerServiceClient struct {
@@ -104,6 +107,16 @@ func (c *brokerServiceClient) RevokeBroker(ctx context.Context, in *RevokeBroker
 	return out, nil
 }
 
+func (c *brokerServiceClient) CreateJoinToken(ctx context.Context, in *CreateJoinTokenRequest, opts ...grpc.CallOption) (*CreateJoinTokenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateJoinTokenResponse)
+	err := c.cc.Invoke(ctx, BrokerService_CreateJoinToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // BrokerServiceServer is the server API for BrokerService service.
 // All implementations must embed UnimplementedBrokerServiceServer
 // for forward compatibility.
@@ -122,6 +135,8 @@ type BrokerServiceServer interface {
 	// RevokeBroker has every control plane refuse a broker's certificates, at once
 	// and for good. Until its serve_until_time it may still serve what it knows.
 	RevokeBroker(context.Context, *RevokeBrokerRequest) (*RevokeBrokerResponse, error)
+	// CreateJoinToken makes a secret with which one broker may join the fleet.
+	CreateJoinToken(context.Context, *CreateJoinTokenRequest) (*CreateJoinTokenResponse, error)
 	mustEmbedUnimplementedBrokerServiceServer()
 }
 
@@ -146,6 +161,9 @@ func (UnimplementedBrokerServiceServer) UndrainBroker(context.Context, *UndrainB
 }
 func (UnimplementedBrokerServiceServer) RevokeBroker(context.Context, *RevokeBrokerRequest) (*RevokeBrokerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevokeBroker not implemented")
+}
+func (UnimplementedBrokerServiceServer) CreateJoinToken(context.Context, *CreateJoinTokenRequest) (*CreateJoinTokenResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateJoinToken not implemented")
 }
 func (UnimplementedBrokerServiceServer) mustEmbedUnimplementedBrokerServiceServer() {}
 func (UnimplementedBrokerServiceServer) testEmbeddedByValue()                       {}
@@ -258,6 +276,24 @@ func _BrokerService_RevokeBroker_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BrokerService_CreateJoinToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateJoinTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BrokerServiceServer).CreateJoinToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BrokerService_CreateJoinToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BrokerServiceServer).CreateJoinToken(ctx, req.(*CreateJoinTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // BrokerService_ServiceDesc is the grpc.ServiceDesc for BrokerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -284,6 +320,10 @@ var BrokerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RevokeBroker",
 			Handler:    _BrokerService_RevokeBroker_Handler,
+		},
+		{
+			MethodName: "CreateJoinToken",
+			Handler:    _BrokerService_CreateJoinToken_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
