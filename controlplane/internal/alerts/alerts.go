@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/coveymq/covey/billing"
@@ -59,8 +60,7 @@ type Config struct {
 	Logger  *slog.Logger
 }
 
-// Engine looks, and tells. Turn and Deliver are each for one goroutine, and Test for
-// any.
+// Engine looks, and tells. Deliver is for one goroutine, all else for any.
 type Engine struct {
 	store   *store.Store
 	tenancy *tenancy.Service
@@ -70,8 +70,8 @@ type Engine struct {
 	log     *slog.Logger
 	woken   chan struct{} // something is to be told
 
-	// Owned by who calls Turn.
-	usage *usage
+	turn  sync.Mutex
+	usage *usage // guarded by turn, as is what follows
 	known map[string]*organization
 	swept time.Time
 
@@ -108,6 +108,8 @@ func (e *Engine) Run(ctx context.Context) error {
 // Turn looks at everything once. What fails of one organization does not hold up
 // the others.
 func (e *Engine) Turn(ctx context.Context, now time.Time) error {
+	e.turn.Lock()
+	defer e.turn.Unlock()
 	names, err := e.store.AlertingOrganizations(ctx)
 	if err != nil {
 		return err

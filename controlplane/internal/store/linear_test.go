@@ -178,11 +178,16 @@ func TestChangesAreLinearizable(t *testing.T) {
 		}
 		c.Await(t)
 	}
+	const enough = 20 // operations: a slow machine needs time for them
+	done := func() int { mu.Lock(); defer mu.Unlock(); return len(history) }
+	for deadline := time.Now().Add(time.Minute); done() < enough && time.Now().Before(deadline); {
+		pass(t, 50*time.Millisecond)
+	}
 	stop()
 	all.Wait()
 	result, _ := porcupine.CheckOperationsVerbose(register(), history, time.Minute)
 	t.Logf("%d operations: %s", len(history), result)
-	if result != porcupine.Ok || len(history) < 20 {
+	if result != porcupine.Ok || len(history) < enough {
 		t.Errorf("%d operations: %s (seed %d)", len(history), result, seed)
 	}
 }
