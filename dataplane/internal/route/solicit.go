@@ -206,13 +206,16 @@ func gossipMode(l, r *link) int {
 	return gossipDefault
 }
 
-// heard connects to a broker that a peer told us of, unless we have it.
+// heard connects to a broker that a peer told us of, unless we have it. One that
+// has come with the connection of an account alone was told of us for that one, and
+// may not hear of us again.
 func (m *Mesh) heard(i *info) {
 	if i.ID == m.config().ServerID || i.Account != "" {
 		return // the slot of an account is filled by who fills the others
 	}
 	m.mu.Lock()
-	_, known := m.peers[i.ID]
+	p := m.peers[i.ID]
+	known := p != nil && p.pool()
 	m.mu.Unlock()
 	if known {
 		return
