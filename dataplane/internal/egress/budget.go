@@ -120,25 +120,6 @@ func (c *Conn) fill() {
 	}
 }
 
-// nearly is from which backlog on publishers wait for a connection, or do not
-// and it loses what they publish.
-func (l *Limits) nearly() int64 { return l.MaxPending / 4 * 3 }
-
-// skip keeps what is published away from a connection that has nearly too much,
-// until it has less. It reports false if publishers are to wait instead.
-func (c *Conn) skip() bool {
-	if s := c.limits.NoStall; s == nil || !s.Load() {
-		return false
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.slow && c.charged.Load() > c.limits.nearly() {
-		c.slow = true
-		c.Flags.Or(Slow)
-	}
-	return true
-}
-
 // largest returns the connection with the largest backlog of those that have not
 // given way; nil if those that have will free enough.
 func (b *Budget) largest() (victim *Conn) {

@@ -477,36 +477,6 @@ func (c *Conn) count(messages, bytes uint64) {
 	c.OutBytes.Add(bytes)
 }
 
-// waitForRoom waits until half of the allowed backlog is free, at most for d.
-// It returns the time it may have taken.
-func (c *Conn) waitForRoom(d time.Duration) time.Duration {
-	c.mu.Lock()
-	if c.closed || c.pending <= c.limits.MaxPending/2 {
-		c.mu.Unlock()
-		return 0
-	}
-	if c.room == nil {
-		c.room = make(chan struct{})
-	}
-	room := c.room
-	c.mu.Unlock()
-	c.stalls.Add(1)
-	await(room, d)
-	return d
-}
-
-func await(done <-chan struct{}, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-done:
-	case <-t.C:
-	}
-}
-
-// Stalls returns how often a publisher waited for this connection.
-func (c *Conn) Stalls() uint64 { return c.stalls.Load() }
-
 func discard(segs []segment) {
 	for i := range segs {
 		segs[i].release()
