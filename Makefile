@@ -17,8 +17,16 @@ PKG      ?= ./...
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
 TESTENV  := COVEY_BIN=$(BIN) COVEY_JUDGE_SERVER=$(BIN)/nats-server COVEY_CONFORMANCE_SUBJECT=$(BIN)/covey-broker
+RERUNS   ?= 0
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/arm64
+
+# gotest runs the tests with the flags that it is given. With RERUNS=1 a test that
+# failed is run once more by itself, and named in bin/unstable-*.txt; after a data
+# race, a panic or more than six failures nothing is run again.
+gotest = $(if $(filter-out 0,$(RERUNS)),$(TOOL) gotestsum --format standard-quiet --rerun-fails=$(RERUNS) --rerun-fails-max-failures=6 \
+	--rerun-fails-run-root-test --rerun-fails-abort-on-data-race --rerun-fails-report=$(BIN)/unstable-$@.txt \
+	--packages='$(PKG)' -- $(1),$(GO) test $(1) $(PKG))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -38,14 +46,14 @@ build: ## Build the programs into bin/
 
 .PHONY: test
 test: build judges ## The whole suite, end-to-end tests included
-	$(TESTENV) $(GO) test -timeout 20m $(PKG)
+	$(TESTENV) $(call gotest,-timeout 20m)
 
 .PHONY: check
 check: check-format check-generated check-proto vet lint archtest check-short ## The one gate before a push: 8 minutes on two cores
 
 .PHONY: race
 race: build judges ## The whole suite under the race detector
-	$(TESTENV) $(GO) test -race -timeout 30m $(PKG)
+	$(TESTENV) $(call gotest,-race -timeout 30m)
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (default 10s)
@@ -139,7 +147,8 @@ archtest: ## Only the architecture test
 
 .PHONY: check-short
 check-short:
-	$(GO) test -race -short $(PKG)
+	@mkdir -p $(BIN)
+	$(call gotest,-race -short)
 
 # The stock programs that our tests take as judges.
 
