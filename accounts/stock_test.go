@@ -59,7 +59,7 @@ func startStock(t *testing.T) *stock {
 	}
 	s.server.Start()
 	t.Cleanup(func() { s.server.Shutdown(); s.server.WaitForShutdown() })
-	if !s.server.ReadyForConnections(10 * time.Second) {
+	if !s.server.ReadyForConnections(time.Minute) {
 		t.Fatal("stock nats-server does not start")
 	}
 	return s
@@ -88,7 +88,7 @@ func (s *stock) connect(t *testing.T, spec accounts.UserSpec, signer accounts.Si
 	if _, err := accounts.FormatCreds(token.JWT, seed); err != nil {
 		t.Fatal(err)
 	}
-	c, err := nats.Connect(s.server.ClientURL(), nats.MaxReconnects(0),
+	c, err := nats.Connect(s.server.ClientURL(), nats.MaxReconnects(0), nats.Timeout(time.Minute),
 		nats.UserJWT(func() (string, error) { return token.JWT, nil }, pair.Sign))
 	if err == nil {
 		t.Cleanup(c.Close)
@@ -113,7 +113,7 @@ func TestStockServerAcceptsWhatWeIssue(t *testing.T) {
 	if err := direct.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	answer, err := scoped.Request("ask", nil, 5*time.Second)
+	answer, err := scoped.Request("ask", nil, time.Minute)
 	if err != nil || string(answer.Data) != "answer" {
 		t.Errorf("request = %v, %v", answer, err)
 	}
@@ -133,7 +133,7 @@ func TestStockServerLetsEverythingThroughBesideResponses(t *testing.T) {
 	if err := c.Publish("anything", nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := sub.NextMsg(5 * time.Second); err != nil {
+	if _, err := sub.NextMsg(time.Minute); err != nil {
 		t.Errorf("an empty allow list with responses refuses publishing: %v", err)
 	}
 }
@@ -163,7 +163,7 @@ func TestStockServerRefusesSuspendedAndForeign(t *testing.T) {
 	s.server.UpdateAccountClaims(account, claims)
 	select {
 	case <-closed:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("suspension does not disconnect")
 	}
 	if _, err := s.connect(t, accounts.UserSpec{}, s.role); err == nil {

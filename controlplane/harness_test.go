@@ -7,7 +7,6 @@ import (
 	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
@@ -16,13 +15,14 @@ import (
 	"github.com/coveymq/covey/internal/errs"
 	"github.com/coveymq/covey/internal/grpcerr"
 	"github.com/coveymq/covey/internal/testetcd"
+	"github.com/coveymq/covey/internal/testleak"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
 
 func TestMain(m *testing.M) {
 	stockMain()
 	testetcd.Main()
-	goleak.VerifyTestMain(m)
+	testleak.Main(m)
 }
 
 // logBuffer collects what the control plane logs.

@@ -62,7 +62,7 @@ func (p *plane) stock(t *testing.T) judge {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		t.Fatal("stock nats-server does not start")
 	}
 	count := func(t *testing.T, account string) int {
@@ -150,7 +150,7 @@ func (j judge) connect(t *testing.T, creds string) (*client, error) {
 		t.Fatal(err)
 	}
 	c := &client{closed: make(chan struct{})}
-	nc, err := nats.Connect(j.url, nats.UserCredentials(file), nats.NoReconnect(), nats.Timeout(10*time.Second),
+	nc, err := nats.Connect(j.url, nats.UserCredentials(file), nats.NoReconnect(), nats.Timeout(time.Minute),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // read from LastError
 		nats.ClosedHandler(func(*nats.Conn) { close(c.closed) }))
 	if err != nil {
@@ -173,7 +173,7 @@ func (j judge) mustConnect(t *testing.T, creds string) *client {
 // wantAlive checks that a client is connected and served.
 func (c *client) wantAlive(t *testing.T, when string) {
 	t.Helper()
-	if err := c.FlushTimeout(10 * time.Second); err != nil {
+	if err := c.FlushTimeout(time.Minute); err != nil {
 		t.Errorf("%s the client is gone: %v", when, err)
 	}
 }
@@ -183,7 +183,7 @@ func (c *client) wantGone(t *testing.T, when string) {
 	t.Helper()
 	select {
 	case <-c.closed:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Errorf("%s the client stays", when)
 	}
 }

@@ -46,7 +46,7 @@ func operatorKeys(o *adminv1.Operator, state adminv1.OperatorSigningKey_State) (
 // resigned waits until a key signs and every account is signed by it.
 func (p *plane) resigned(t *testing.T, key string) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; {
+	for end := time.Now().Add(time.Minute); ; {
 		o := p.operator(t, "")
 		if r := o.GetResigning(); r.GetPublicKey() == key && r.GetFinishTime() != nil {
 			return
@@ -77,7 +77,7 @@ func (p *plane) stockTrusting(t *testing.T, operator string) judge {
 	}))
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		t.Fatal("stock nats-server does not start")
 	}
 	return judge{url: s.ClientURL()}

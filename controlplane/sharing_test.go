@@ -136,7 +136,7 @@ func sharingInsideAnOrganization(t *testing.T, open func(*plane, *testing.T) jud
 			t.Fatal(err)
 		}
 	}
-	if m, err := sub.NextMsg(10 * time.Second); err != nil || m.Subject != "eu.1" || string(m.Data) != "orders.eu.1" {
+	if m, err := sub.NextMsg(time.Minute); err != nil || m.Subject != "eu.1" || string(m.Data) != "orders.eu.1" {
 		t.Errorf("received %v, %v", m, err)
 	}
 

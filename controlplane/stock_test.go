@@ -160,7 +160,7 @@ func (n *stockNode) forget(t *testing.T, p *plane, account string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc, err := nats.Connect(n.url, nats.UserJWT(func() (string, error) { return user.JWT, nil }, user.Signer.Sign))
+	nc, err := nats.Connect(n.url, nats.Timeout(time.Minute), nats.UserJWT(func() (string, error) { return user.JWT, nil }, user.Signer.Sign))
 	if err != nil {
 		t.Fatal(err)
 	}

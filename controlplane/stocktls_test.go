@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -95,6 +96,7 @@ func TestStockClustersFollowOverTLS(t *testing.T) {
 	var closed []chan struct{}
 	connect := func(n *stockNode, options ...nats.Option) error {
 		nc, err := nats.Connect(n.url, append([]nats.Option{
+			nats.Timeout(time.Minute),
 			nats.RootCAs(files.CA), nats.ClientCert(files.ClientCert, files.ClientKey), nats.NoReconnect(), nats.UserCredentialBytes([]byte(leaked.GetCredsFile())),
 		}, options...)...)
 		if err == nil {

@@ -155,7 +155,7 @@ func TestAnEmptyListIsNotEverybody(t *testing.T) {
 	}
 	p.reload(t, `authorization { users: [ {user: a, password: a, permissions: { publish: { allow: [] }, subscribe: { allow: [] } } } ] }`,
 		"Reloaded server configuration")
-	nc, err := nats.Connect(p.url, nats.UserInfo("a", "a"))
+	nc, err := natsConnect(p.url, nats.UserInfo("a", "a"))
 	must(t, err)
 	defer nc.Close()
 	sub, err := nc.SubscribeSync("x")

@@ -11,14 +11,14 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"go.uber.org/goleak"
 
 	"github.com/coveymq/covey/dataplane"
 	"github.com/coveymq/covey/internal/lifecycle"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
+	testleak.Main(m)
 }
 
 // start runs a stand-alone broker until the test ends.
@@ -43,9 +43,15 @@ func start(t *testing.T) *dataplane.Broker {
 	return b
 }
 
+// natsConnect is nats.Connect with more than its two seconds: other tests may keep
+// the processors busy.
+func natsConnect(url string, opts ...nats.Option) (*nats.Conn, error) {
+	return nats.Connect(url, append([]nats.Option{nats.Timeout(time.Minute)}, opts...)...)
+}
+
 func dial(t *testing.T, b *dataplane.Broker, opts ...nats.Option) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(b.ClientURL(), append([]nats.Option{nats.Timeout(time.Minute)}, opts...)...)
+	nc, err := natsConnect(b.ClientURL(), opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -212,7 +212,7 @@ func (s *schedule) kill(i int) {
 }
 
 func (s *schedule) connect(i int, acct string) *nats.Conn {
-	nc, err := nats.Connect(s.brokers[i].ClientURL(), nats.UserInfo(acct, acct), nats.NoReconnect(), nats.IgnoreDiscoveredServers(), nats.Timeout(time.Minute))
+	nc, err := natsConnect(s.brokers[i].ClientURL(), nats.UserInfo(acct, acct), nats.NoReconnect(), nats.IgnoreDiscoveredServers())
 	must(s.t, err)
 	s.t.Cleanup(nc.Close)
 	return nc
@@ -367,7 +367,7 @@ func TestInterestEndsWithItsBroker(t *testing.T) {
 	a := covey(t, 3)
 	b := covey(t, 3, a)
 	nc := dialURL(t, a)
-	far, err := nats.Connect(b.ClientURL())
+	far, err := natsConnect(b.ClientURL())
 	must(t, err)
 	_, err = far.Subscribe("there", func(*nats.Msg) {})
 	must(t, err)
@@ -378,7 +378,7 @@ func TestInterestEndsWithItsBroker(t *testing.T) {
 		return errors.Is(err, nats.ErrNoResponders)
 	}
 	eventually(t, "nobody is interested", gone)
-	far, err = nats.Connect(b.ClientURL(), nats.NoReconnect())
+	far, err = natsConnect(b.ClientURL(), nats.NoReconnect())
 	must(t, err)
 	defer far.Close()
 	_, err = far.Subscribe("there", func(*nats.Msg) {})

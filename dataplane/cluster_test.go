@@ -138,7 +138,7 @@ func stock(t *testing.T, pool int, seeds ...member) stockServer {
 
 func dialURL(t *testing.T, m member, opts ...nats.Option) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(m.ClientURL(), append([]nats.Option{nats.Timeout(time.Minute), nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond)}, opts...)...)
+	nc, err := natsConnect(m.ClientURL(), append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond)}, opts...)...)
 	must(t, err)
 	t.Cleanup(nc.Close)
 	return nc
@@ -157,7 +157,7 @@ func meshedAs(t *testing.T, user nats.Option, members ...member) {
 	heard := make([]map[string]bool, len(members))
 	subs := make([]*nats.Subscription, len(members))
 	for i, m := range members {
-		nc, err := nats.Connect(m.ClientURL(), nats.Timeout(time.Minute), user)
+		nc, err := natsConnect(m.ClientURL(), user)
 		must(t, err)
 		conns[i] = nc
 		heard[i] = make(map[string]bool)

@@ -28,7 +28,7 @@ func TestConnectionsAreLimitedInTheWholeCluster(t *testing.T) {
 	other := stockFile(t, clustered("", first)+common)
 	all := []member{first, second, other}
 	enter := func(m member) (*nats.Conn, error) {
-		return nats.Connect(m.ClientURL(), asA, nats.NoReconnect(), nats.IgnoreDiscoveredServers())
+		return natsConnect(m.ClientURL(), asA, nats.NoReconnect(), nats.IgnoreDiscoveredServers())
 	}
 	var conns [3][]*nats.Conn
 	for i, m := range all {

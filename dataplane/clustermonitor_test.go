@@ -51,10 +51,10 @@ func TestMonitoringOfRoutesIsNatsServers(t *testing.T) {
 // bytes back.
 func crossRoutes(t *testing.T, r, peer rival) {
 	t.Helper()
-	here, err := nats.Connect("nats://"+r.client, nats.UserInfo("a", "a"))
+	here, err := natsConnect("nats://"+r.client, nats.UserInfo("a", "a"))
 	must(t, err)
 	defer here.Close()
-	there, err := nats.Connect("nats://"+peer.client, nats.UserInfo("a", "a"))
+	there, err := natsConnect("nats://"+peer.client, nats.UserInfo("a", "a"))
 	must(t, err)
 	defer there.Close()
 	away, err := there.SubscribeSync("away")

@@ -134,7 +134,7 @@ func (p *program) reload(t *testing.T, conf, outcome string) {
 }
 
 func (p *program) try(opts ...nats.Option) error {
-	nc, err := nats.Connect(p.url, append(opts, nats.MaxReconnects(0))...)
+	nc, err := natsConnect(p.url, append(opts, nats.MaxReconnects(0))...)
 	if err == nil {
 		nc.Close()
 	}
@@ -168,7 +168,7 @@ func TestTheProgramSaysWhereItIs(t *testing.T) {
 func TestTerminateDoesNotWaitForClients(t *testing.T) {
 	p := launch(t, "")
 	closed := make(chan error, 1)
-	nc, err := nats.Connect(p.url, nats.NoReconnect(), nats.ClosedHandler(func(nc *nats.Conn) { closed <- nc.LastError() }))
+	nc, err := natsConnect(p.url, nats.NoReconnect(), nats.ClosedHandler(func(nc *nats.Conn) { closed <- nc.LastError() }))
 	must(t, err)
 	defer nc.Close()
 	p.signal(t, syscall.SIGTERM)
@@ -179,7 +179,7 @@ func TestTerminateDoesNotWaitForClients(t *testing.T) {
 func TestInterruptEndsALameDuck(t *testing.T) {
 	p := launch(t, "lame_duck_duration: \"10m\", lame_duck_grace_period: \"5m\"")
 	ducks := make(chan struct{}, 1)
-	nc, err := nats.Connect(p.url, nats.NoReconnect(), nats.LameDuckModeHandler(func(*nats.Conn) { ducks <- struct{}{} }))
+	nc, err := natsConnect(p.url, nats.NoReconnect(), nats.LameDuckModeHandler(func(*nats.Conn) { ducks <- struct{}{} }))
 	must(t, err)
 	defer nc.Close()
 	must(t, nc.Flush())
@@ -205,7 +205,7 @@ func TestReloadChangesWhoMayConnect(t *testing.T) {
 	p := launch(t, users)
 	gone := make(chan string, 3)
 	as := func(name string) *nats.Conn {
-		nc, err := nats.Connect(p.url, nats.UserInfo(name, name), nats.NoReconnect(),
+		nc, err := natsConnect(p.url, nats.UserInfo(name, name), nats.NoReconnect(),
 			nats.ClosedHandler(func(*nats.Conn) { gone <- name }))
 		must(t, err)
 		t.Cleanup(nc.Close)
@@ -259,7 +259,7 @@ func TestABadReloadLeavesWhatRuns(t *testing.T) {
 func TestReloadChangesLimitsAndLevels(t *testing.T) {
 	p := launch(t, "max_payload: 1000")
 	payload := func() int64 {
-		nc, err := nats.Connect(p.url)
+		nc, err := natsConnect(p.url)
 		must(t, err)
 		defer nc.Close()
 		return nc.MaxPayload()
@@ -271,7 +271,7 @@ func TestReloadChangesLimitsAndLevels(t *testing.T) {
 	var nc *nats.Conn
 	eventually(t, "the first connection is gone", func() (ok bool) {
 		var err error
-		nc, err = nats.Connect(p.url)
+		nc, err = natsConnect(p.url)
 		return err == nil
 	})
 	defer nc.Close()
@@ -285,10 +285,10 @@ func TestReloadChangesLimitsAndLevels(t *testing.T) {
 
 func TestAccountsAreApart(t *testing.T) {
 	p := launch(t, `accounts { A { users: [ {user: a, password: a} ] }, B { users: [ {user: b, password: b} ] } }`)
-	a, err := nats.Connect(p.url, nats.UserInfo("a", "a"))
+	a, err := natsConnect(p.url, nats.UserInfo("a", "a"))
 	must(t, err)
 	defer a.Close()
-	b, err := nats.Connect(p.url, nats.UserInfo("b", "b"))
+	b, err := natsConnect(p.url, nats.UserInfo("b", "b"))
 	must(t, err)
 	defer b.Close()
 	sub, err := b.SubscribeSync(">")

@@ -55,7 +55,7 @@ func TestAccountsFromADirectory(t *testing.T) {
 		t.Errorf("the preloaded account: %v", err)
 	}
 	closed := make(chan struct{})
-	nc, err := nats.Connect(p.url, asA, nats.NoReconnect(), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
+	nc, err := natsConnect(p.url, asA, nats.NoReconnect(), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	must(t, err)
 	defer nc.Close()
 	must(t, os.WriteFile(filepath.Join(dir, b+".jwt"), []byte(bToken), 0o600))

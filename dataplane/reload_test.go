@@ -55,7 +55,7 @@ func TestReloadChangesLabelsAndAddresses(t *testing.T) {
 	if _, err := os.Stat(pid); err != nil {
 		t.Errorf("pid file: %v", err)
 	}
-	nc, err := nats.Connect(p.url)
+	nc, err := natsConnect(p.url)
 	must(t, err)
 	defer nc.Close()
 	if got := connectedInfo(t, p.url)["host"]; got != "example.com" {
@@ -93,7 +93,7 @@ func TestReloadReachesConnectionsThatStand(t *testing.T) {
 	var all []*nats.Conn
 	closed := make(chan error, 3)
 	for range 3 {
-		nc, err := nats.Connect(p.url, nats.NoReconnect(), nats.ClosedHandler(func(nc *nats.Conn) { closed <- nc.LastError() }))
+		nc, err := natsConnect(p.url, nats.NoReconnect(), nats.ClosedHandler(func(nc *nats.Conn) { closed <- nc.LastError() }))
 		must(t, err)
 		defer nc.Close()
 		all = append(all, nc)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -49,7 +50,7 @@ func flood(t *testing.T, m member, subject string) {
 	for range flooded / (64 << 10) {
 		must(t, nc.Publish(subject, make([]byte, 64<<10)))
 	}
-	must(t, nc.Flush())
+	must(t, nc.FlushTimeout(time.Minute))
 }
 
 // What a peer does not take in time ends the connection: with the policy `close`
@@ -81,12 +82,19 @@ func TestPeersThatReadSlowlyAreTreatedAsByStock(t *testing.T) {
 				t.Parallel()
 				m, _ := start(t)
 				p := joinAs(t, m, "flood")
-				flood(t, m, "flood")
 				pace := 20 * time.Millisecond // never so slow that nothing goes out for that long
 				if policy == "close" {
 					pace = 100 * time.Millisecond // 20 seconds for all of it
 				}
-				if got, all := p.trickle(pace); all != (policy != "close") {
+				// It reads from the beginning: publishing may take longer than the deadline.
+				var got int64
+				var all bool
+				var reading sync.WaitGroup
+				reading.Go(func() { got, all = p.trickle(pace) })
+				defer reading.Wait()
+				flood(t, m, "flood")
+				reading.Wait()
+				if all != (policy != "close") {
 					t.Errorf("the peer got %d bytes of %d or more", got, flooded)
 				}
 			})

@@ -76,10 +76,13 @@ func TestMicroServicesAcrossAccounts(t *testing.T) {
 		var info micro.Info
 		must(t, json.Unmarshal(r.Data, &info))
 		out = append(out, info.Name, info.Version, info.Endpoints[0].Subject)
-		r, err = c.Request("$SRV.STATS.sum."+svc.Info().ID, nil, time.Minute)
-		must(t, err)
 		var stats micro.Stats
-		must(t, json.Unmarshal(r.Data, &stats))
+		eventually(t, "three requests are counted, each a moment after it is answered", func() bool {
+			r, err := c.Request("$SRV.STATS.sum."+svc.Info().ID, nil, time.Minute)
+			must(t, err)
+			must(t, json.Unmarshal(r.Data, &stats))
+			return stats.Endpoints[0].NumRequests >= 3
+		})
 		return append(out, fmt.Sprint(stats.Endpoints[0].NumRequests))
 	})
 }

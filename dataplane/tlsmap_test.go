@@ -97,7 +97,7 @@ func TestVerifyAndMapIsStock(t *testing.T) {
 // user connects and returns who the server takes the client for.
 func user(t *testing.T, address string, config nats.Option, ask func() string) string {
 	t.Helper()
-	nc, err := nats.Connect(address, config, nats.Timeout(5*time.Second))
+	nc, err := natsConnect(address, config)
 	if err != nil {
 		return fmt.Sprintf("(%v)", err)
 	}
@@ -163,7 +163,7 @@ func TestMonitoringOfTLSIsStock(t *testing.T) {
 	b := startMap(t, ca, pair, []string{"ann@example.com"})
 	config := ca.Config(t, shown)
 	for _, address := range []string{stock.ClientURL(), b.ClientURL()} {
-		nc, err := nats.Connect(address, nats.Secure(config))
+		nc, err := natsConnect(address, nats.Secure(config))
 		must(t, err)
 		defer nc.Close()
 		must(t, nc.Flush())
@@ -200,7 +200,7 @@ func TestMapWithPassword(t *testing.T) {
 	b := startWith(t, dataplane.Config{Access: a, Clients: limits(t, o)})
 	config := nats.Secure(ca.Config(t, shown))
 	dial(t, b, config, nats.UserInfo("whoever", "secret"))
-	if _, err := nats.Connect(b.ClientURL(), config); err == nil {
+	if _, err := natsConnect(b.ClientURL(), config); err == nil {
 		t.Error("the certificate alone was enough")
 	}
 }

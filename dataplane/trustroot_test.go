@@ -35,7 +35,7 @@ func TestTrustedKeys(t *testing.T) {
 			as   nats.Option
 			want error
 		}{{asA, nil}, {asB, bAlike}, {asC, nats.ErrAuthorization}} {
-			nc, err := nats.Connect(url, one.as)
+			nc, err := natsConnect(url, one.as)
 			if !errors.Is(err, one.want) {
 				t.Errorf("%s: %v, not %v", url, err, one.want)
 			}
@@ -76,7 +76,7 @@ func TestAccountsFromASecureWebServer(t *testing.T) {
 	conf := fmt.Sprintf("operator: %s\nresolver: URL(%s/accounts)\n", operatorToken(t, operator, system, false), web.URL)
 	secured := conf + fmt.Sprintf("resolver_tls { ca_file: %q, cert_file: %q, key_file: %q }\n", authority.CAFile, shows.CertFile, shows.KeyFile)
 	for _, url := range []string{natsServer(t, secured, nil).ClientURL(), launch(t, secured, "-m", "-1").url} {
-		nc, err := nats.Connect(url, asA)
+		nc, err := natsConnect(url, asA)
 		must(t, err)
 		nc.Close()
 	}

@@ -9,15 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/coveymq/covey/billing"
 	"github.com/coveymq/covey/billing/ledger"
 	"github.com/coveymq/covey/billing/ledger/ledgertest"
 	"github.com/coveymq/covey/internal/errs"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testleak.Main(m) }
 
 func open(tb testing.TB, path string) *ledger.Ledger {
 	tb.Helper()

@@ -217,15 +217,15 @@ func (cp *ControlPlane) Progress(revision int64) []Progress {
 	return p
 }
 
-// Await polls until ok, or fails the test after ten seconds.
+// Await polls until ok, or fails the test after a minute.
 func Await(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		if time.Now().After(deadline) {
-			tb.Fatalf("not within 10 s: %s", what)
+			tb.Fatalf("not within a minute: %s", what)
 		}
 		<-tick.C
 	}

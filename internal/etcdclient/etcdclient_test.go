@@ -7,16 +7,16 @@ import (
 	"testing"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/goleak"
 
 	"github.com/coveymq/covey/internal/errs"
 	"github.com/coveymq/covey/internal/etcdclient"
 	"github.com/coveymq/covey/internal/testetcd"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
 func TestMain(m *testing.M) {
 	testetcd.Main()
-	goleak.VerifyTestMain(m)
+	testleak.Main(m)
 }
 
 func dial(t *testing.T, cfg etcdclient.Config) *clientv3.Client {

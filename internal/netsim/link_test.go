@@ -11,14 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/coveymq/covey/internal/netsim"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testleak.Main(m) }
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // echo is a target that sends back what it gets.
 func echo(t *testing.T) string {

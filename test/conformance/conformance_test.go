@@ -7,8 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"github.com/coveymq/covey/internal/testleak"
 	"github.com/coveymq/covey/test/conformance"
 	"github.com/coveymq/covey/test/conformance/proc"
 )
@@ -25,7 +24,7 @@ var (
 	verboseFlag  = flag.Bool("transcripts", false, "log the judge's transcripts")
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testleak.Main(m) }
 
 // suite is what the conformance test plays with.
 type suite struct {

@@ -25,7 +25,7 @@ import (
 func dialed(t *testing.T, at, creds string, opts ...nats.Option) *nats.Conn {
 	t.Helper()
 	nc, err := nats.Connect(at, append([]nats.Option{
-		nats.UserCredentials(creds), nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond),
+		nats.UserCredentials(creds), nats.Timeout(patience), nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond),
 	}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func limitedTogether(t *testing.T, b *box, who tenant, limit int) {
 	b.covey("--context", who.Context, "account", "update", lastID(who.Account), "--connections", strconv.Itoa(limit))
 	for _, at := range b.Brokers {
 		eventually(t, "one connection too many is refused at "+at.Name, func() bool {
-			nc, err := nats.Connect(at.NATSURL, nats.UserCredentials(who.CredsFile), nats.NoReconnect())
+			nc, err := nats.Connect(at.NATSURL, nats.UserCredentials(who.CredsFile), nats.NoReconnect(), nats.Timeout(patience))
 			if err == nil {
 				nc.Close()
 			}

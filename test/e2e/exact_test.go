@@ -62,7 +62,7 @@ const (
 // flood publishes from two connections of one account and checks that one
 // subscriber gets all of it, in each publisher's order.
 func (b *box) flood(who tenant) error {
-	sub, err := nats.Connect(b.NATSURL, nats.UserCredentials(who.CredsFile))
+	sub, err := nats.Connect(b.NATSURL, nats.UserCredentials(who.CredsFile), nats.Timeout(patience))
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (b *box) flood(who tenant) error {
 }
 
 func (b *box) publishFlood(who tenant, publisher byte) error {
-	nc, err := nats.Connect(b.NATSURL, nats.UserCredentials(who.CredsFile))
+	nc, err := nats.Connect(b.NATSURL, nats.UserCredentials(who.CredsFile), nats.Timeout(patience))
 	if err != nil {
 		return err
 	}

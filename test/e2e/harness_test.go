@@ -18,14 +18,14 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"go.uber.org/goleak"
 
 	"github.com/coveymq/covey/internal/testetcd"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
 func TestMain(m *testing.M) {
 	testetcd.Main()
-	goleak.VerifyTestMain(m)
+	testleak.Main(m)
 }
 
 const (
@@ -314,7 +314,7 @@ func (h *home) signUp(org string) tenant {
 // connect is nats.go with a credentials file.
 func (b *box) connect(creds string, opts ...nats.Option) *nats.Conn {
 	b.t.Helper()
-	nc, err := nats.Connect(b.NATSURL, append([]nats.Option{nats.UserCredentials(creds)}, opts...)...)
+	nc, err := nats.Connect(b.NATSURL, append([]nats.Option{nats.UserCredentials(creds), nats.Timeout(patience)}, opts...)...)
 	if err != nil {
 		b.t.Fatalf("connect: %v", err)
 	}

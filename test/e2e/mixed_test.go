@@ -181,7 +181,7 @@ func TestOperatorModeInAMixedMesh(t *testing.T) {
 		n.knows(3)
 	}
 	connect := func(n *node, who keyed) *nats.Conn {
-		nc, err := nats.Connect(n.url, who.user)
+		nc, err := nats.Connect(n.url, who.user, nats.Timeout(patience))
 		if err != nil {
 			t.Fatal(err)
 		}

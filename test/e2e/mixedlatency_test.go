@@ -24,7 +24,7 @@ func TestLatencyInAMixedMesh(t *testing.T) {
 		n.knows(2)
 	}
 	connect := func(n *node, user string) *nats.Conn {
-		nc, err := nats.Connect(n.url, nats.UserInfo(user, user))
+		nc, err := nats.Connect(n.url, nats.UserInfo(user, user), nats.Timeout(patience))
 		if err != nil {
 			t.Fatal(err)
 		}

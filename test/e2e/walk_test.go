@@ -33,7 +33,7 @@ func newWitness(t *testing.T, step int, n *node) *witness {
 	w := &witness{t: t, name: fmt.Sprintf("walk.%d.%s", step, nats.NewInbox()[7:]), next: make(map[string]int)}
 	var err error
 	// Whoever stays must not even notice.
-	w.nc, err = nats.Connect(n.url, nats.NoReconnect(), nats.ClosedHandler(func(*nats.Conn) { w.lost.Store(true) }))
+	w.nc, err = nats.Connect(n.url, nats.Timeout(patience), nats.NoReconnect(), nats.ClosedHandler(func(*nats.Conn) { w.lost.Store(true) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestWalkFromStockToCovey(t *testing.T) {
 // place. A client that was there must be reached again at another node.
 func replace(t *testing.T, nodes []*node, leaving *node, other *nats.Conn) {
 	t.Helper()
-	moving, err := nats.Connect(leaving.url, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	moving, err := nats.Connect(leaving.url, nats.Timeout(patience), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func replace(t *testing.T, nodes []*node, leaving *node, other *nats.Conn) {
 	for _, n := range nodes {
 		n.knows(len(nodes) - 1)
 	}
-	back, err := nats.Connect(leaving.url)
+	back, err := nats.Connect(leaving.url, nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,12 +19,12 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"go.uber.org/goleak"
 
+	"github.com/coveymq/covey/internal/testleak"
 	"github.com/coveymq/covey/test/conformance/proc"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testleak.Main(m) }
 
 const patience = 30 * time.Second
 

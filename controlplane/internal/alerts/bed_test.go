@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/coveymq/covey/accounts"
 	"github.com/coveymq/covey/billing"
 	"github.com/coveymq/covey/controlplane/internal/custody"
@@ -23,9 +21,10 @@ import (
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
 	"github.com/coveymq/covey/internal/testetcd"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testleak.Main(m) }
 
 const hookSecret = "a secret of sixteen"
 

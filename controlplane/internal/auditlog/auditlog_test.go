@@ -21,7 +21,6 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	logsv1 "go.opentelemetry.io/proto/otlp/collector/logs/v1"
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 
 	"github.com/coveymq/covey/billing/ledger"
@@ -29,9 +28,10 @@ import (
 	"github.com/coveymq/covey/controlplane/internal/auditlog"
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/internal/testetcd"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testleak.Main(m) }
 
 type bed struct {
 	etcd   *clientv3.Client

@@ -39,7 +39,7 @@ func untilDraining(t *testing.T, stream fleetv1.FleetService_AttendClient, want 
 }
 
 func TestABrokerHearsThatItIsToDrain(t *testing.T) {
-	cp := fleettest.Start(t)
+	cp := fleettest.StartLeased(t, silence)
 	p := enrol(t, cp)
 	stream, _, _ := p.attend(t)
 	order(t, cp, "brk_other", `{"draining":true}`)
@@ -68,7 +68,7 @@ func TestABrokerHearsThatItIsToDrain(t *testing.T) {
 }
 
 func TestARevokedBrokerIsRefusedAtOnce(t *testing.T) {
-	cp := fleettest.Start(t)
+	cp := fleettest.StartLeased(t, silence)
 	p, other := enrol(t, cp), enrol(t, cp)
 	stream, _, _ := p.attend(t)
 	order(t, cp, p.id, `{"revoked":true}`)

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -28,10 +27,14 @@ import (
 	"github.com/coveymq/covey/controlplane/fleettest"
 	"github.com/coveymq/covey/controlplane/internal/fleet"
 	"github.com/coveymq/covey/internal/testetcd"
+	"github.com/coveymq/covey/internal/testleak"
 	fleetv1 "github.com/coveymq/covey/proto/covey/fleet/v1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testleak.Main(m) }
+
+// silence is for how long a peer may say nothing: it sends no heartbeats.
+const silence = time.Minute
 
 // peer speaks the protocol by hand.
 type peer struct {
@@ -169,7 +172,7 @@ func streamError(stream fleetv1.FleetService_AttendClient) error {
 }
 
 func TestOnlyBrokersMayCall(t *testing.T) {
-	cp := fleettest.Start(t)
+	cp := fleettest.StartLeased(t, silence)
 	stranger := dial(t, cp, nil)
 	if _, err := stranger.LookupAccount(t.Context(), &fleetv1.LookupAccountRequest{AccountPublicKey: cp.NewAccount()}); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("LookupAccount without a certificate = %v, want Unauthenticated", err)
@@ -190,7 +193,7 @@ func TestOnlyBrokersMayCall(t *testing.T) {
 }
 
 func TestLookupNeverGuesses(t *testing.T) {
-	cp := fleettest.Start(t)
+	cp := fleettest.StartLeased(t, silence)
 	p := enrol(t, cp)
 	account := cp.NewAccount()
 	ask := func() error {
@@ -215,7 +218,7 @@ func TestLookupNeverGuesses(t *testing.T) {
 }
 
 func TestEnrolMayBeAskedAgainWithTheSameKeyOnly(t *testing.T) {
-	cp := fleettest.Start(t)
+	cp := fleettest.StartLeased(t, silence)
 	anonymous := dial(t, cp, nil)
 	key, token := newKey(t), cp.JoinToken()
 	ask := func(key *ecdsa.PrivateKey) (string, error) {
@@ -257,7 +260,7 @@ func TestEnrolMayBeAskedAgainWithTheSameKeyOnly(t *testing.T) {
 }
 
 func TestAttendSendsWhatDiffersFromWhatIsHeld(t *testing.T) {
-	cp := fleettest.Start(t)
+	cp := fleettest.StartLeased(t, silence)
 	p := enrol(t, cp)
 	same, old, gone, ahead := cp.NewAccount(), cp.NewAccount(), cp.NewAccount(), cp.NewAccount()
 	_, sameAt := cp.PutAccount(same, "same")
@@ -295,7 +298,7 @@ func TestAttendSendsWhatDiffersFromWhatIsHeld(t *testing.T) {
 }
 
 func TestHoldSendsTheClaimsOnceAndChangesAfter(t *testing.T) {
-	cp := fleettest.Start(t)
+	cp := fleettest.StartLeased(t, silence)
 	p := enrol(t, cp)
 	stream, _, _ := p.attend(t)
 	held, other := cp.NewAccount(), cp.NewAccount()
@@ -324,7 +327,7 @@ func TestHoldSendsTheClaimsOnceAndChangesAfter(t *testing.T) {
 }
 
 func TestAttendRefusals(t *testing.T) {
-	cp := fleettest.Start(t)
+	cp := fleettest.StartLeased(t, silence)
 	p := enrol(t, cp)
 	t.Run("acknowledging what was never sent", func(t *testing.T) {
 		stream, _, watermark := p.attend(t)
@@ -366,7 +369,7 @@ func TestAttendRefusals(t *testing.T) {
 }
 
 func TestAcknowledgementsAreOfOneIncarnation(t *testing.T) {
-	cp := fleettest.Start(t)
+	cp := fleettest.StartLeased(t, silence)
 	p := enrol(t, cp)
 	stream, _, watermark := p.attendAs(t, "i1")
 	send(t, stream, acknowledge(watermark))
@@ -384,7 +387,7 @@ func TestAcknowledgementsAreOfOneIncarnation(t *testing.T) {
 // A session at one control plane must not write after the broker has gone to
 // another one.
 func TestOnlyTheSessionOfTheLeaseMayWrite(t *testing.T) {
-	cp := fleettest.Start(t)
+	cp := fleettest.StartLeased(t, silence)
 	p := enrol(t, cp)
 	stream, _, watermark := p.attend(t)
 	if _, err := cp.Etcd.Put(t.Context(), "/covey/v1/fleet/lease/"+p.id, "a session elsewhere"); err != nil {
@@ -402,7 +405,7 @@ func TestOnlyTheSessionOfTheLeaseMayWrite(t *testing.T) {
 // What a change costs the store does not grow with the brokers: their records
 // stay as they are, and one key says what all of them acknowledged.
 func TestAcknowledgementsOfAllBrokersAreInOneKey(t *testing.T) {
-	cp := fleettest.Start(t)
+	cp := fleettest.StartLeased(t, silence)
 	const brokers = 5
 	var streams []fleetv1.FleetService_AttendClient
 	for range brokers {
@@ -442,7 +445,7 @@ func TestAcknowledgementsOfAllBrokersAreInOneKey(t *testing.T) {
 // What a broker acknowledged at a control plane that is gone counts on, until
 // the broker attends at another one; then its table goes.
 func TestAcknowledgementsOutliveTheControlPlane(t *testing.T) {
-	cp := fleettest.Start(t)
+	cp := fleettest.StartLeased(t, silence)
 	p := enrol(t, cp)
 	stream, _, watermark := p.attend(t)
 	send(t, stream, acknowledge(watermark))
@@ -471,7 +474,7 @@ func TestAcknowledgementsOutliveTheControlPlane(t *testing.T) {
 }
 
 func TestOldBrokersAreForgotten(t *testing.T) {
-	cp := fleettest.Start(t)
+	cp := fleettest.StartLeased(t, silence)
 	gone, present := enrol(t, cp), enrol(t, cp)
 	present.attend(t)
 	for _, tt := range []struct {
@@ -542,7 +545,7 @@ func TestControlPlanesThatStartAtOnceShareOneCA(t *testing.T) {
 }
 
 func TestJoinTokenIsStoredHashedAndPrintsRedacted(t *testing.T) {
-	cp := fleettest.Start(t)
+	cp := fleettest.StartLeased(t, silence)
 	token, err := cp.Service.JoinToken(t.Context(), time.Minute)
 	if err != nil {
 		t.Fatal(err)

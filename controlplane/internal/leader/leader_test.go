@@ -9,16 +9,16 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
 	"github.com/coveymq/covey/controlplane/internal/leader"
 	"github.com/coveymq/covey/internal/testetcd"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
 func TestMain(m *testing.M) {
 	testetcd.Main()
-	goleak.VerifyTestMain(m)
+	testleak.Main(m)
 }
 
 // candidate is one control plane that stands for election.
@@ -52,7 +52,7 @@ func elected(t *testing.T, leads chan string) string {
 	select {
 	case name := <-leads:
 		return name
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("nobody is elected")
 		return ""
 	}

@@ -81,14 +81,14 @@ func TestStockServerResolves(t *testing.T) {
 	}
 	srv.Start()
 	defer func() { srv.Shutdown(); srv.WaitForShutdown() }()
-	if !srv.ReadyForConnections(10 * time.Second) {
+	if !srv.ReadyForConnections(time.Minute) {
 		t.Fatal("stock nats-server does not start")
 	}
 	token, err := accounts.SignUser(accounts.UserSpec{PublicKey: user.public, Name: "u", AccountKey: account.public}, role.signer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := nats.Connect(srv.ClientURL(), nats.UserJWT(func() (string, error) { return token.JWT, nil }, user.signer.Sign))
+	c, err := nats.Connect(srv.ClientURL(), nats.Timeout(time.Minute), nats.UserJWT(func() (string, error) { return token.JWT, nil }, user.signer.Sign))
 	if err != nil {
 		t.Fatalf("connect: %v", err)
 	}

@@ -7,17 +7,16 @@ import (
 	"log/slog"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/controlplane/internal/store/storetest"
 	"github.com/coveymq/covey/internal/errs"
 	"github.com/coveymq/covey/internal/testetcd"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
 func TestMain(m *testing.M) {
 	testetcd.Main()
-	goleak.VerifyTestMain(m)
+	testleak.Main(m)
 }
 
 func open(t *testing.T) (*store.Store, *storetest.KV) {

@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/coveymq/covey/accounts"
 	"github.com/coveymq/covey/controlplane/internal/custody"
 	"github.com/coveymq/covey/controlplane/internal/store"
@@ -16,9 +14,10 @@ import (
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
 	"github.com/coveymq/covey/internal/errs"
 	"github.com/coveymq/covey/internal/testetcd"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testleak.Main(m) }
 
 // world is one organization, acme, as sign-up makes it.
 type world struct {

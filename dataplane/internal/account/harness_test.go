@@ -8,14 +8,14 @@ import (
 	"time"
 
 	"github.com/nats-io/jwt/v2"
-	"go.uber.org/goleak"
 
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/operatortest"
 	"github.com/coveymq/covey/dataplane/internal/permission"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testleak.Main(m) }
 
 // usage counts how often it was given back.
 type usage struct {

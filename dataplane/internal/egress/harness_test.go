@@ -10,15 +10,14 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/coveymq/covey/dataplane/internal/egress"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testleak.Main(m) }
 
 // patience bounds what must happen; no test measures time by it.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // meter checks how it is called, and counts.
 type meter struct {

@@ -136,7 +136,7 @@ func TestNewOperatorSigningKeyTakesEffectInSession(t *testing.T) {
 }
 
 func TestSilentBrokerBlocksDoneNotEnforced(t *testing.T) {
-	cp := fleettest.Start(t)
+	cp := fleettest.StartLeased(t, 5*time.Second) // longer than what is looked at before it ends takes
 	b := join(t, cp)
 	b.stop() // without goodbye
 	_, revision := cp.PutAccount(cp.NewAccount(), "acme")
@@ -357,6 +357,9 @@ func TestNothingOlderThanEnforcedIsLookedUp(t *testing.T) {
 		}
 		if err == nil && got < revision {
 			t.Fatalf("change %d: Lookup returned revision %d after %d was enforced", i, got, revision)
+		}
+		if i == 20 {
+			b.awaitLease(cp) // where it lost that meanwhile, all was enforced without it
 		}
 		b.Drop(account)
 	}

@@ -13,10 +13,11 @@ import (
 
 	"github.com/coveymq/covey/controlplane/fleettest"
 	"github.com/coveymq/covey/dataplane/internal/fleet"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
+	testleak.Main(m,
 		// Libraries that start a goroutine for the life of the process.
 		goleak.IgnoreTopFunction("github.com/golang/glog.(*fileSink).flushDaemon"),
 		goleak.IgnoreAnyFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"),

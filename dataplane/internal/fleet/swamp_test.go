@@ -148,7 +148,7 @@ func connected(t *testing.T, b *dataplane.Broker, a *tenant) *nats.Conn {
 	var nc *nats.Conn
 	fleettest.Await(t, "the broker lets the account in", func() (ok bool) {
 		var err error
-		nc, err = nats.Connect(b.ClientURL(), a.user, nats.NoReconnect())
+		nc, err = nats.Connect(b.ClientURL(), a.user, nats.NoReconnect(), nats.Timeout(time.Minute))
 		return err == nil
 	})
 	t.Cleanup(nc.Close)
@@ -167,7 +167,7 @@ func served(t *testing.T, nc *nats.Conn) (stop func() int) {
 				return
 			default:
 			}
-			if _, err := nc.Request("ask", nil, 10*time.Second); err != nil {
+			if _, err := nc.Request("ask", nil, time.Minute); err != nil {
 				t.Errorf("the bystander is not answered: %v", err)
 				return
 			}
@@ -232,10 +232,10 @@ func TestAWholeBrokerIsNotSwampedByChanges(t *testing.T) {
 		t.Error("the bystander was never answered")
 	}
 	for i, a := range all {
-		if err := held[i].FlushTimeout(10 * time.Second); err != nil {
+		if err := held[i].FlushTimeout(time.Minute); err != nil {
 			t.Errorf("a client that every state allowed is gone: %v", err)
 		}
-		second, err := nats.Connect(b.ClientURL(), a.user, nats.NoReconnect())
+		second, err := nats.Connect(b.ClientURL(), a.user, nats.NoReconnect(), nats.Timeout(time.Minute))
 		if err == nil {
 			second.Close()
 		}

@@ -113,9 +113,15 @@ func (s *subject) object(t *testing.T, path string) map[string]any {
 	return v
 }
 
+// natsConnect is nats.Connect with more than its two seconds: other tests may keep
+// the processors busy.
+func natsConnect(url string, opts ...nats.Option) (*nats.Conn, error) {
+	return nats.Connect(url, append([]nats.Option{nats.Timeout(time.Minute)}, opts...)...)
+}
+
 func (s *subject) connect(t *testing.T, name string, opts ...nats.Option) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(s.client, append(opts, nats.Name(name))...)
+	nc, err := natsConnect(s.client, append(opts, nats.Name(name))...)
 	must(t, err)
 	t.Cleanup(nc.Close)
 	return nc

@@ -38,7 +38,7 @@ func TestPollingBesideTraffic(t *testing.T) {
 		})
 		wg.Go(func() {
 			for !stopped() {
-				if nc, err := nats.Connect(s.client); err == nil {
+				if nc, err := natsConnect(s.client); err == nil {
 					_ = nc.Publish("x.z", make([]byte, 10))
 					nc.Close()
 				}

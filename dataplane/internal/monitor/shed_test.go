@@ -24,7 +24,7 @@ accounts {
 	a, o := s.connect(t, "a", nats.UserInfo("a", "a"), quiet), s.connect(t, "o", nats.UserInfo("o", "o"), quiet)
 	s.connect(t, "a2", nats.UserInfo("a", "a"))
 	s.connect(t, "b", nats.UserInfo("b", "b"))
-	if nc, err := nats.Connect(a.ConnectedUrl(), nats.UserInfo("a", "a"), nats.Timeout(10*time.Second)); err == nil {
+	if nc, err := natsConnect(a.ConnectedUrl(), nats.UserInfo("a", "a"), nats.Timeout(10*time.Second)); err == nil {
 		nc.Close()
 		t.Error("one connection too many")
 	}

@@ -9,14 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"github.com/coveymq/covey/accounts"
 	"github.com/coveymq/covey/dataplane/internal/limit"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testleak.Main(m) }
 
 var start = time.Unix(1_000_000, 0)
 

@@ -7,12 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/coveymq/covey/dataplane/internal/route"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testleak.Main(m) }
 
 func TestURLs(t *testing.T) {
 	u, err := route.ParseURL("nats-route://me:hidden@host:6222")

@@ -17,13 +17,12 @@ import (
 	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/coveymq/covey/dataplane/internal/secure"
 	"github.com/coveymq/covey/dataplane/internal/secure/securetest"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testleak.Main(m) }
 
 // sealer makes the client's records of TLS 1.3 by hand, because crypto/tls does
 // not ask for key updates.

@@ -181,7 +181,7 @@ func TestCalloutLikeNatsServers(t *testing.T) {
 		for _, s := range []*subject{stock(t, text), ours(t, text)} {
 			d.seen = nil
 			// Nobody is there to ask yet.
-			if _, err := nats.Connect(s.url, nats.UserInfo("good", "x")); err == nil {
+			if _, err := natsConnect(s.url, nats.UserInfo("good", "x")); err == nil {
 				t.Errorf("%s admits who nobody has decided about", s.name)
 			}
 			d.serve(s.as(t, "auth"), d.decide)
@@ -193,7 +193,7 @@ func TestCalloutLikeNatsServers(t *testing.T) {
 				if user == "far" && s.name != "ours" {
 					continue // nats-server does not look at where such a user may connect from
 				}
-				nc, err := nats.Connect(s.url, nats.UserInfo(user, user), nats.Name("mine"))
+				nc, err := natsConnect(s.url, nats.UserInfo(user, user), nats.Name("mine"))
 				if (err == nil) != want {
 					t.Errorf("%s, encrypted=%v: %q: %v", s.name, encrypted, user, err)
 				}
@@ -205,7 +205,7 @@ func TestCalloutLikeNatsServers(t *testing.T) {
 				}
 				nc.Close()
 			}
-			if _, err := nats.Connect(s.url, nats.UserInfo("auth", "wrong")); !errors.Is(err, nats.ErrAuthorization) {
+			if _, err := natsConnect(s.url, nats.UserInfo("auth", "wrong")); !errors.Is(err, nats.ErrAuthorization) {
 				t.Errorf("%s: the service's own user with a wrong password: %v", s.name, err)
 			}
 			d.check(s)
@@ -273,7 +273,7 @@ func TestWhoAServiceAdmits(t *testing.T) {
 		refused, err := auth.SubscribeSync("$SYS.ACCOUNT.CLIENT.AUTH.ERR")
 		must(t, err)
 		must(t, auth.Flush())
-		if _, err := nats.Connect(s.url, nats.UserInfo("denied", "denied")); err == nil {
+		if _, err := natsConnect(s.url, nats.UserInfo("denied", "denied")); err == nil {
 			t.Error("admitted")
 		}
 		m, err := refused.NextMsg(patience)
@@ -292,14 +292,14 @@ func TestUndecidedClientsAreToldSo(t *testing.T) {
 	d := newDecider(t, false)
 	s := ours(t, d.conf(""))
 	for _, user := range []string{"nobodyListens", "silent"} {
-		if _, err := nats.Connect(s.url, nats.UserInfo(user, user)); err == nil || !strings.Contains(err.Error(), "Authentication Timeout") {
+		if _, err := natsConnect(s.url, nats.UserInfo(user, user)); err == nil || !strings.Contains(err.Error(), "Authentication Timeout") {
 			t.Errorf("%s: %v", user, err)
 		}
 		if user != "silent" {
 			d.serve(s.as(t, "auth"), d.decide)
 		}
 	}
-	if _, err := nats.Connect(s.url, nats.UserInfo("expired", "x")); err == nil || !strings.Contains(err.Error(), "Expired") {
+	if _, err := natsConnect(s.url, nats.UserInfo("expired", "x")); err == nil || !strings.Contains(err.Error(), "Expired") {
 		t.Errorf("expired: %v", err)
 	}
 }

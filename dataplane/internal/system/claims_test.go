@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -40,7 +41,7 @@ func (r *realm) conf(kind, dir, more string) string {
 
 // by connects as a user with a JWT.
 func (s *subject) by(u *operatortest.User, opts ...nats.Option) (*nats.Conn, error) {
-	return nats.Connect(s.url, append(opts, nats.UserJWTAndSeed(u.Token, u.Seed()))...)
+	return natsConnect(s.url, append(opts, nats.UserJWTAndSeed(u.Token, u.Seed()))...)
 }
 
 func (s *subject) admin(t *testing.T, r *realm) *nats.Conn {
@@ -304,7 +305,7 @@ func TestTenantsAskAllBrokers(t *testing.T) {
 				must(t, here.PublishRequest(subj, inbox, []byte(`{"auth":true}`)))
 				ids := make(map[string]bool)
 				for len(ids) < 2 {
-					m, err := sub.NextMsg(patience / 20)
+					m, err := sub.NextMsg(time.Second)
 					if err != nil {
 						return false
 					}

@@ -88,7 +88,7 @@ func (s *subject) live(t *testing.T, leave func(bool)) (map[string]string, []str
 	app.Close()
 	found["disconnected"] = e.await(t, "$SYS.ACCOUNT.APP.DISCONNECT", containing(`"name":"tenant"`))
 	found["noConnections"] = e.await(t, "$SYS.ACCOUNT.APP.SERVER.CONNS", containing(`"conns":0`))
-	if _, err := nats.Connect(s.url, nats.UserInfo("app", "wrong"), nats.Name("stranger")); err == nil {
+	if _, err := natsConnect(s.url, nats.UserInfo("app", "wrong"), nats.Name("stranger")); err == nil {
 		t.Errorf("%s lets a stranger in", s.name)
 	}
 	found["refused"] = e.await(t, "$SYS.SERVER.ID.CLIENT.AUTH.ERR", anything)
@@ -192,7 +192,7 @@ system_account: SYS
 		sub, err := guest.SubscribeSync("$SYS.ACCOUNT.CLIENT.AUTH.ERR")
 		must(t, err)
 		must(t, guest.Flush())
-		if _, err := nats.Connect(s.url, nats.UserInfo("guest", "wrong")); err == nil {
+		if _, err := natsConnect(s.url, nats.UserInfo("guest", "wrong")); err == nil {
 			t.Errorf("%s lets a stranger in", s.name)
 		}
 		m, err := sub.NextMsg(patience)

@@ -18,16 +18,16 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
-	"go.uber.org/goleak"
 
 	"github.com/coveymq/covey/dataplane"
 	"github.com/coveymq/covey/dataplane/internal/config"
 	"github.com/coveymq/covey/internal/lifecycle"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testleak.Main(m) }
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // basic is a configuration with a system account and a tenant.
 const basic = `
@@ -133,10 +133,16 @@ func stoppable(t *testing.T, text string, routes ...string) (s *subject, leave f
 	return s, leave
 }
 
+// natsConnect is nats.Connect with more than its two seconds: other tests may keep
+// the processors busy.
+func natsConnect(url string, opts ...nats.Option) (*nats.Conn, error) {
+	return nats.Connect(url, append([]nats.Option{nats.Timeout(patience)}, opts...)...)
+}
+
 // as connects as a user whose password is its name.
 func (s *subject) as(t *testing.T, user string, opts ...nats.Option) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(s.url, append(opts, nats.UserInfo(user, user))...)
+	nc, err := natsConnect(s.url, append(opts, nats.UserInfo(user, user))...)
 	must(t, err)
 	t.Cleanup(nc.Close)
 	if s.id == "" {

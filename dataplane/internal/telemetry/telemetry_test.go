@@ -20,14 +20,14 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	collector "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 
 	"github.com/coveymq/covey/dataplane"
 	"github.com/coveymq/covey/internal/lifecycle"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testleak.Main(m) }
 
 var update = flag.Bool("update", false, "write the golden files")
 
@@ -72,7 +72,7 @@ func run(t *testing.T, cfg *dataplane.Config) (b *dataplane.Broker, stop func())
 		}
 	}
 	t.Cleanup(stop)
-	nc, err := nats.Connect(b.ClientURL())
+	nc, err := nats.Connect(b.ClientURL(), nats.Timeout(time.Minute))
 	must(t, err)
 	t.Cleanup(nc.Close)
 	sub, err := nc.SubscribeSync("x")
@@ -80,7 +80,7 @@ func run(t *testing.T, cfg *dataplane.Config) (b *dataplane.Broker, stop func())
 	must(t, nc.Publish("x", make([]byte, 100)))
 	_, err = sub.NextMsg(time.Minute)
 	must(t, err)
-	gone, err := nats.Connect(b.ClientURL())
+	gone, err := nats.Connect(b.ClientURL(), nats.Timeout(time.Minute))
 	must(t, err)
 	gone.Close()
 	return b, stop

@@ -7,11 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"pgregory.net/rapid"
+
+	"github.com/coveymq/covey/internal/testleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testleak.Main(m) }
 
 func TestReadCountsTheSameForAnySplit(t *testing.T) {
 	stream := []byte("INFO {}\r\nMSG a 1 5\r\nhello\r\nPONG\r\nHMSG a 1 b 2 4\r\n\r\nhi\r\n+OK\r\nMSG a 1 0\r\n\r\nMSG a 1 20000\r\n")

@@ -24,7 +24,7 @@ const (
 	// port that was free a moment ago may be taken by another test.
 	startTries = 5
 	// readyTimeout is generous because a loaded machine starts slowly.
-	readyTimeout = 10 * time.Second
+	readyTimeout = time.Minute
 	// readyPoll is short because a healthy server is ready in a few milliseconds.
 	readyPoll = 2 * time.Millisecond
 	// logMax bounds what is kept of a server's log.

@@ -10,14 +10,14 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 
 	"github.com/coveymq/covey/cmd/covey/internal/cli"
 	"github.com/coveymq/covey/cmd/covey/internal/contexts"
+	"github.com/coveymq/covey/internal/testleak"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testleak.Main(m) }
 
 var testTime = time.Date(2026, 11, 1, 8, 0, 0, 0, time.UTC)
 

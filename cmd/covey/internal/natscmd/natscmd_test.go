@@ -16,16 +16,16 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
-	"go.uber.org/goleak"
 
 	"github.com/coveymq/covey/cmd/covey/internal/contexts"
 	"github.com/coveymq/covey/cmd/covey/internal/natscmd"
 	"github.com/coveymq/covey/cmd/covey/internal/term"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testleak.Main(m) }
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // stock starts the stock server: these commands work with any.
 func stock(t *testing.T, change func(*server.Options)) string {
@@ -114,7 +114,7 @@ func run(t *testing.T, args ...string) result {
 
 func connect(t *testing.T, url string) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(url)
+	nc, err := nats.Connect(url, nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}

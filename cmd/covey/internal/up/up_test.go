@@ -15,14 +15,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/coveymq/covey/cmd/covey/internal/contexts"
 	"github.com/coveymq/covey/cmd/covey/internal/term"
 	"github.com/coveymq/covey/internal/errs"
+	"github.com/coveymq/covey/internal/testleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testleak.Main(m) }
 
 // journal notes the order of things.
 type journal struct {
