@@ -129,7 +129,7 @@ func TestAPlanHoldsAnOrganization(t *testing.T) {
 		t.Errorf("claims say %+v, %v", claims.Limits, claims.Tags)
 	}
 	_, err := owner.limitedAccount(t, "orders", &apiv1.Limits{Connections: proto.Int64(16)})
-	if e := wantError(t, err, errs.Exhausted, "PLAN_EXHAUSTED"); e.Field != "limits.connections" {
+	if e := wantError(t, err, errs.Exhausted, "PLAN_EXHAUSTED"); e.Field != "limits.connections" || e.QuotaCode() != "connections" {
 		t.Errorf("field %q", e.Field)
 	}
 	_, err = owner.limitedAccount(t, "orders", &apiv1.Limits{Connections: proto.Int64(21)})
@@ -153,7 +153,7 @@ func TestAPlanHoldsAnOrganization(t *testing.T) {
 	must[*apiv1.UpdateAccountResponse](t, "lower")(owner.limit(t, &apiv1.Limits{Connections: proto.Int64(0)}, "limits.connections"))
 	must[*apiv1.CreateAccountResponse](t, "third")(owner.limitedAccount(t, "third", nil))
 	_, err = owner.limitedAccount(t, "fourth", &apiv1.Limits{Connections: proto.Int64(0)})
-	if e := wantError(t, err, errs.Exhausted, "PLAN_EXHAUSTED"); e.Field != "accounts" {
+	if e := wantError(t, err, errs.Exhausted, "PLAN_EXHAUSTED"); e.Field != "accounts" || e.QuotaCode() != "accounts" {
 		t.Errorf("field %q", e.Field)
 	}
 	for i := range 4 {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/coveymq/covey/controlplane"
@@ -59,5 +60,9 @@ func run(args []string) error {
 	if err != nil {
 		return errors.Join(err, server.Close())
 	}
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { controlplane.BoundGarbage(ctx) })
+	defer stop() // before the wait: it may also have failed
 	return server.Run(ctx)
 }

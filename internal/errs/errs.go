@@ -9,6 +9,7 @@ package errs
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -51,6 +52,7 @@ type Error struct {
 	Next    string        // public: what to do about it; may be empty
 	Field   string        // the offending request field, if one is
 	Retry   time.Duration // when trying again is worth it; 0 if it is not known
+	Quota   string        // which quota is used up, where the reason does not say it
 	cause   error
 }
 
@@ -86,6 +88,22 @@ func (e *Error) WithRetry(d time.Duration) *Error {
 	c := *e
 	c.Retry = d
 	return &c
+}
+
+// WithQuota returns a copy of e that names the quota that is used up.
+func (e *Error) WithQuota(code string) *Error {
+	c := *e
+	c.Quota = code
+	return &c
+}
+
+// QuotaCode names the quota that is used up, "" if none is: what WithQuota said, or
+// what the reason does that is called for one, as ROLE_QUOTA is for role.
+func (e *Error) QuotaCode() string {
+	if what, ok := strings.CutSuffix(e.Reason, "_QUOTA"); e.Quota == "" && ok && e.Code == Exhausted {
+		return strings.ToLower(what)
+	}
+	return e.Quota
 }
 
 // Error returns message, advice and cause, for logs.

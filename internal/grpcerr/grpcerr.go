@@ -18,8 +18,12 @@ import (
 // Domain is the domain of our reasons in google.rpc.ErrorInfo.
 const Domain = "covey.dev"
 
-// nextKey is the metadata key of ErrorInfo that carries what to do next.
-const nextKey = "next"
+// The metadata keys of ErrorInfo that carry what to do next, and which quota is used
+// up.
+const (
+	nextKey  = "next"
+	quotaKey = "quota"
+)
 
 const internalMessage = "something went wrong on our side"
 
@@ -75,14 +79,23 @@ func ToStatus(err error, requestID string) *status.Status {
 		st = status.New(codes.Canceled, "the caller gave up")
 	}
 	info := &errdetails.ErrorInfo{Reason: e.Reason, Domain: Domain}
-	if e.Next != "" {
-		info.Metadata = map[string]string{nextKey: e.Next}
+	for key, text := range map[string]string{nextKey: e.Next, quotaKey: e.QuotaCode()} {
+		if text == "" {
+			continue
+		}
+		if info.Metadata == nil {
+			info.Metadata = map[string]string{}
+		}
+		info.Metadata[key] = text
 	}
 	details := []protoadapt.MessageV1{info, &errdetails.RequestInfo{RequestId: requestID}}
 	if e.Field != "" {
 		details = append(details, &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
 			{Field: e.Field, Description: e.Message, Reason: e.Reason},
 		}})
+	}
+	if quota := e.QuotaCode(); quota != "" {
+		details = append(details, &errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{Subject: quota, Description: e.Message}}})
 	}
 	if e.Retry > 0 {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(e.Retry)})
@@ -119,7 +132,7 @@ func FromStatus(err error) error {
 	for _, detail := range st.Details() {
 		switch d := detail.(type) {
 		case *errdetails.ErrorInfo:
-			e.Reason, e.Next = d.GetReason(), d.GetMetadata()[nextKey]
+			e.Reason, e.Next, e.Quota = d.GetReason(), d.GetMetadata()[nextKey], d.GetMetadata()[quotaKey]
 			if e.Next != "" {
 				e.Message = trimNext(e.Message, e.Next)
 			}

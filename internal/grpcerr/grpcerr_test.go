@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 
 	"github.com/coveymq/covey/internal/errs"
@@ -32,6 +33,34 @@ func TestErrorsCrossTheWireWhole(t *testing.T) {
 		if id := grpcerr.RequestID(st.Err()); id != "req_1" {
 			t.Errorf("request id %q", id)
 		}
+	}
+}
+
+// Whoever has used something up is told what, in the standard detail and beside the
+// reason, whether the error names it or its reason does.
+func TestTheQuotaIsNamed(t *testing.T) {
+	for want, sent := range map[string]*errs.Error{
+		"connections": errs.New(errs.Exhausted, "PLAN_EXHAUSTED", "m").WithQuota("connections"),
+		"api_key":     errs.New(errs.Exhausted, "API_KEY_QUOTA", "m"),
+		"":            errs.New(errs.Exhausted, "STORE_FULL", "m"),
+	} {
+		st := grpcerr.ToStatus(sent, "r")
+		got, subject := "", ""
+		for _, d := range st.Details() {
+			switch d := d.(type) {
+			case *errdetails.ErrorInfo:
+				got = d.GetMetadata()["quota"]
+			case *errdetails.QuotaFailure:
+				subject = d.GetViolations()[0].GetSubject()
+			}
+		}
+		var back *errs.Error
+		if !errors.As(grpcerr.FromStatus(st.Err()), &back) || back.QuotaCode() != want || got != want || subject != want {
+			t.Errorf("%s: quota %q, subject %q, back %+v", sent.Reason, got, subject, back)
+		}
+	}
+	if q := errs.New(errs.Invalid, "INVALID_QUOTA", "m").QuotaCode(); q != "" {
+		t.Errorf("a wrong quota is the quota %q", q)
 	}
 }
 

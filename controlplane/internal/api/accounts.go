@@ -182,11 +182,7 @@ func (s *accountService) SuspendAccount(ctx context.Context, req *apiv1.SuspendA
 			Account: accountProto(n.organization, out.Account), Operation: operationProto(n.organization, *out.Operation),
 		}, nil
 	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
-		a, err := tx.Account(ctx, n.account)
-		if err != nil {
-			return touched{}, err
-		}
-		return s.touchesAccount(ctx, tx.View, a)
+		return s.touchesAccountAndImporters(ctx, tx.View, n.account)
 	})
 }
 
@@ -226,11 +222,7 @@ func (s *accountService) DeleteAccount(ctx context.Context, req *apiv1.DeleteAcc
 			Account: accountProto(n.organization, out.Account), Operation: operationProto(n.organization, *out.Operation),
 		}, nil
 	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
-		a, err := tx.Account(ctx, n.account)
-		if err != nil {
-			return touched{}, err
-		}
-		return s.touchesAccount(ctx, tx.View, a)
+		return s.touchesAccountAndImporters(ctx, tx.View, n.account)
 	})
 }
 
@@ -275,10 +267,6 @@ func (s *accountService) PurgeAccount(ctx context.Context, req *apiv1.PurgeAccou
 		op, err := s.tenancy.PurgeAccount(ctx, tx, "PurgeAccount", n.account, etag)
 		return &apiv1.PurgeAccountResponse{Operation: operationProto(n.organization, op)}, err
 	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
-		a, err := tx.Account(ctx, n.account)
-		if err != nil {
-			return touched{}, err
-		}
-		return s.touchesAccount(ctx, tx.View, a)
+		return s.touchesAccountAndImporters(ctx, tx.View, n.account)
 	})
 }

@@ -15,6 +15,49 @@ func (s *Server) touchesAccount(ctx context.Context, v *store.View, a store.Acco
 	return touched{clients: []clients{allOf(v.Organization(), a)}, credentials: credentialNames(v.Organization(), all)}, err
 }
 
+// touchesAccountAndImporters is touchesAccount, and what others take from it: who
+// imports without an offer, and offers that are not over. An offer names who took
+// it; which account of another organization has which import, only the staff sees.
+func (s *Server) touchesAccountAndImporters(ctx context.Context, v *store.View, id string) (touched, error) {
+	a, err := v.Account(ctx, id)
+	if err != nil {
+		return touched{}, err
+	}
+	t, err := s.touchesAccount(ctx, v, a)
+	if err != nil {
+		return t, err
+	}
+	exports, err := v.AllExports(ctx, id)
+	if err != nil {
+		return t, err
+	}
+	for _, e := range exports {
+		refs, err := v.Importers(ctx, id, e.ID)
+		if err != nil {
+			return t, err
+		}
+		refs = slices.DeleteFunc(refs, func(r store.ImportRef) bool { return r.Account == id })
+		t.dependents = append(t.dependents, s.reachable(ctx, v.Organization(), refs)...)
+	}
+	offers, err := v.AllOffers(ctx, id)
+	if err != nil {
+		return t, err
+	}
+	staff := callOf(ctx).principal.Scope().Covers("")
+	for _, o := range offers {
+		if life := tenancy.ShareLifeOf(o, time.Now()); life != tenancy.ShareOffered && life != tenancy.ShareAccepted {
+			continue
+		}
+		t.dependents = append(t.dependents, tenancy.OfferName(o))
+		for _, i := range o.Imports {
+			if staff {
+				t.dependents = append(t.dependents, tenancy.ImportName(o.TargetOrganization, o.TargetAccount, i))
+			}
+		}
+	}
+	return t, nil
+}
+
 func allOf(organization string, a store.Account) clients {
 	return clients{ConnectionSelection: ConnectionSelection{Account: a.PublicKey}, name: tenancy.AccountName(organization, a.ID)}
 }

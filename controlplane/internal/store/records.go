@@ -151,12 +151,17 @@ type Credential struct {
 	SeenTime time.Time `json:"-"` // when a client was last connected with it; kept apart
 }
 
-// Lapse is the second at which nothing of the credential can be good any more.
+// clocksApart is how far clocks of control planes and brokers may be apart without
+// harm: for so long something is still refused that has expired by our clock.
+const clocksApart = time.Hour
+
+// Lapse is the second at which nothing of the credential can be good any more,
+// whoever's clock says so.
 func (c Credential) Lapse() int64 {
 	if c.ExpireTime.IsZero() {
 		return accounts.Never
 	}
-	return c.ExpireTime.Unix()
+	return c.ExpireTime.Add(clocksApart).Unix()
 }
 
 // Revocations is what an account refuses. What is refused only as long as a

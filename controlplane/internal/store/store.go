@@ -18,6 +18,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -32,6 +33,7 @@ type Store struct {
 	kv      clientv3.KV
 	lease   clientv3.Lease
 	log     *slog.Logger
+	now     func() time.Time
 	stripes [stripeCount]chan struct{} // one slot each: changes of one organization take turns here
 
 	fence   atomic.Int64  // revision of the store's schema record; a change commits only while it is there
@@ -43,13 +45,20 @@ type Store struct {
 // New returns a store over an etcd.
 func New(kv clientv3.KV, lease clientv3.Lease, log *slog.Logger) *Store {
 	s := &Store{
-		kv: kv, lease: lease, log: log.With("component", "store"),
+		kv: kv, lease: lease, log: log.With("component", "store"), now: time.Now,
 		named:   requestLeases{named: true, kept: namedKept, shared: namedShared},
 		unnamed: requestLeases{kept: unnamedKept, shared: unnamedShared},
 	}
 	for i := range s.stripes {
 		s.stripes[i] = make(chan struct{}, 1)
 	}
+	return s
+}
+
+// WithClock makes changes take their time from another clock than this machine's.
+// It is called before anything else, and returns s.
+func (s *Store) WithClock(now func() time.Time) *Store {
+	s.now = now
 	return s
 }
 

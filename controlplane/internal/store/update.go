@@ -134,7 +134,7 @@ func (u *update[T]) do(ctx context.Context) (T, Result, error) {
 // try makes the change once. done is false after a conflict (no error) and
 // when it is open whether etcd took it (an error).
 func (u *update[T]) try(ctx context.Context) (value T, result Result, done bool, err error) {
-	tx := &Tx{View: u.store.newView(u.change.Organization), Now: time.Now().UTC().Truncate(time.Second), Again: u.tries > 0}
+	tx := &Tx{View: u.store.newView(u.change.Organization), Now: u.store.now().UTC().Truncate(time.Second), Again: u.tries > 0}
 	u.tries++
 	key := requestKey(u.change.Actor, u.change.RequestID)
 	switch earlier, err := tx.earlier(ctx, key); {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/coveymq/covey/accounts"
 	"github.com/coveymq/covey/controlplane/internal/custody"
 	"github.com/coveymq/covey/controlplane/internal/store"
@@ -21,6 +23,7 @@ func TestMain(m *testing.M) { testleak.Main(m) }
 
 // world is one organization, acme, as sign-up makes it.
 type world struct {
+	client  *clientv3.Client
 	kv      *storetest.KV // fails as planned
 	store   *store.Store
 	service *tenancy.Service
@@ -31,7 +34,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	client := testetcd.New(t)
 	log := slog.New(slog.DiscardHandler)
-	w := &world{kv: &storetest.KV{KV: client}}
+	w := &world{client: client, kv: &storetest.KV{KV: client}}
 	w.store = store.New(w.kv, client, log)
 	keeper, err := custody.OpenLocal(filepath.Join(t.TempDir(), "key"), true)
 	if err != nil {

@@ -51,11 +51,11 @@ func allot(ctx context.Context, tx *store.Tx, before, after *store.Account) erro
 		name := a.Kind.Name
 		if a.Total != nil && is[name] == accounts.Unbounded && was[name] != is[name] {
 			return errs.New(errs.Exhausted, "LIMIT_REQUIRED", "%s are divided among the accounts of the organization, and this one would have no limit", name).
-				WithField("limits." + name).WithNext("say how much it has")
+				WithField("limits." + name).WithQuota(name).WithNext("say how much it has")
 		}
 		if a.Total != nil && is[name] > was[name] && next[name] > a.Total.Amount {
 			return errs.New(errs.Exhausted, "PLAN_EXHAUSTED", "%s: all accounts together would have %d, and the %s gives the organization %d", name, next[name], layerOf(t, a.TotalLayer), a.Total.Amount).
-				WithField("limits."+name).WithNext("give this account or others less, or %s", askMore)
+				WithField("limits."+name).WithQuota(name).WithNext("give this account or others less, or %s", askMore)
 		}
 	}
 	t.Allocated = next
@@ -119,7 +119,7 @@ func checkStated(t store.OrgTerms, before, after *store.Account, now time.Time) 
 			most += fmt.Sprintf(", burst %d", a.Most.Burst)
 		}
 		return errs.New(errs.Exhausted, "LIMIT_ABOVE_PLAN", "%s: the account would have %d, and the %s gives it %s at most", a.Kind.Name, own.Amount, layerOf(t, a.MostLayer), most).
-			WithField("limits."+a.Kind.Name).WithNext("use less, or %s", askMore)
+			WithField("limits."+a.Kind.Name).WithQuota(a.Kind.Name).WithNext("use less, or %s", askMore)
 	}
 	return nil
 }
@@ -140,7 +140,7 @@ func checkCount(ctx context.Context, tx *store.Tx, t store.OrgTerms, what string
 		return err
 	}
 	return errs.New(errs.Exhausted, "PLAN_EXHAUSTED", "the organization has %d %s, and the %s gives it %d", n, what, layerOf(t, layer), *most).
-		WithField(what).WithNext("end one first, or %s", askMore)
+		WithField(what).WithQuota(what).WithNext("end one first, or %s", askMore)
 }
 
 // Standing is what an organization is granted, and whether it may do anything.

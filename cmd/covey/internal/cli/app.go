@@ -84,6 +84,7 @@ func New(env Env) *App {
 	a.Add(a.signupCommand(), a.orgCommand(), a.accountCommand(), a.userCommand(), a.credsCommand(),
 		a.roleCommand(), a.keyCommand(), a.serviceAccountCommand(), a.apiKeyCommand(), a.memberCommand(), a.exportCommand(), a.importCommand(), a.shareCommand(), a.explainCommand(), a.doctorCommand(), a.watchCommand(), a.federationCommand(), a.alertCommand(), a.whoamiCommand(), a.usageCommand(), a.auditCommand(), a.operationCommand(), a.contextCommand(), a.versionCommand(), a.adminCommand())
 	offerPreviews(a.root, previews())
+	a.offerNames(a.root)
 	return a
 }
 

@@ -21,7 +21,18 @@ const (
 )
 
 // readIDs reads ids, one a line; # begins a comment.
-func (a *App) readIDs(path string) (ids []string, err error) {
+func (a *App) readIDs(path string) ([]string, error) {
+	return a.readLines(path, func(id string) bool { return !strings.ContainsAny(id, " \t/") })
+}
+
+// readNames reads ids or full names, one a line.
+func (a *App) readNames(path string) ([]string, error) {
+	return a.readLines(path, func(id string) bool {
+		return !strings.ContainsAny(id, " \t") && (isFull(id) || !strings.Contains(id, "/"))
+	})
+}
+
+func (a *App) readLines(path string, good func(string) bool) (ids []string, err error) {
 	in := a.streams.In
 	if path != "-" {
 		f, err := os.Open(path)
@@ -38,7 +49,7 @@ func (a *App) readIDs(path string) (ids []string, err error) {
 		switch {
 		case id == "":
 			continue
-		case strings.ContainsAny(id, " \t/"):
+		case !good(id):
 			return nil, term.Usagef("put one id on each line", "%s: %q is not an id", path, id)
 		case slices.Contains(ids, id):
 			return nil, term.Usagef("leave one of them out", "%s: %q is there twice", path, id)

@@ -27,24 +27,48 @@ type issue struct {
 	ttl       time.Duration
 	publicKey string
 	out       string
+	outDir    string
+	from      string
 	force     bool
 }
 
 func (a *App) credsIssue(in *scope) *cobra.Command {
 	i := &issue{app: a}
 	cmd := &cobra.Command{
-		Use: "issue [USER]", Short: "Issue a credential and write its file, 0600", Args: term.Between(0, "USER"),
+		Use: "issue [USER...]", Short: "Issue credentials and write their files, 0600", Args: cobra.ArbitraryArgs,
 		Long: `Issue a credential for a user (default: the context's) and write its file, 0600.
 
 With --public-key the caller keeps the seed: the signed JWT is printed, or
-written to --out, and no secret is made.`,
+written to --out, and no secret is made.
+
+For several users of one account, up to 30 at once: each 30 are issued whole or
+not at all. No file is replaced without --force, and room for all files of a part
+is made before it is issued.`,
+		Example: "  covey creds issue\n  covey creds issue --from tills.txt --out-dir creds --ttl 720h",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if i.ttl < 0 || i.ttl%time.Second != 0 {
+				return term.Usagef("for example 720h", "--ttl %s is not a number of whole seconds", i.ttl)
+			}
+			ids, err := a.several(args, i.from, "USER")
+			if err != nil {
+				return err
+			}
 			return a.withScope(*in, func(s *session, in scope) error {
-				name, err := userOrDefault(in, args)
+				if len(ids) < 2 && i.from == "" && i.outDir == "" {
+					name, err := userOrDefault(in, ids)
+					if err != nil {
+						return err
+					}
+					return i.run(cmd.Context(), s, name)
+				}
+				if len(ids) == 0 {
+					ids = []string{in.user}
+				}
+				users, err := fullNames(ids, in.userName)
 				if err != nil {
 					return err
 				}
-				return i.run(cmd.Context(), s, name)
+				return i.issueAll(cmd.Context(), s, users, i.outDir)
 			})
 		},
 	}
@@ -52,6 +76,8 @@ written to --out, and no secret is made.`,
 	f.DurationVar(&i.ttl, "ttl", 0, "how long it lives (default: the account's)")
 	f.StringVar(&i.publicKey, "public-key", "", "public user nkey that the caller made (U...)")
 	f.StringVar(&i.out, "out", "", "file to write")
+	f.StringVar(&i.outDir, "out-dir", "", "folder for the files of several (default: the contexts' own)")
+	f.StringVar(&i.from, "from", "", "file of users, one a line; - for standard input")
 	f.BoolVar(&i.force, "force", false, "replace a file that exists")
 	return cmd
 }
@@ -64,13 +90,10 @@ func userOrDefault(in scope, args []string) (string, error) {
 }
 
 func (i *issue) run(ctx context.Context, s *session, user string) error {
-	if i.ttl < 0 || i.ttl%time.Second != 0 {
-		return term.Usagef("for example 720h", "--ttl %s is not a number of whole seconds", i.ttl)
-	}
 	req := &apiv1.IssueCredentialRequest{
 		Parent: user, TtlSeconds: int64(i.ttl / time.Second), PublicKey: i.publicKey, RequestId: uuid.NewString(),
 	}
-	if i.publicKey != "" && i.out == "" {
+	if i.app.dry || i.publicKey != "" && i.out == "" {
 		resp, err := apiv1.NewCredentialServiceClient(s).IssueCredential(ctx, req)
 		if err != nil {
 			return err
@@ -111,6 +134,9 @@ func (i *issue) run(ctx context.Context, s *session, user string) error {
 
 func (i *issue) report(resp *apiv1.IssueCredentialResponse, path string) error {
 	c, out := resp.GetCredential(), i.app.streams
+	if i.app.dry {
+		return i.app.show(resp, credentialPairs(c)...)
+	}
 	if out.JSON {
 		raw, err := messageJSON(c)
 		if err != nil {
@@ -198,19 +224,34 @@ func (a *App) credsShow(in *scope) *cobra.Command {
 
 func (a *App) credsRevoke(in *scope) *cobra.Command {
 	var w waiting
-	var reason, user string
+	var reason, user, from string
 	cmd := &cobra.Command{
-		Use: "revoke CREDENTIAL", Short: "Disconnect a credential's clients and refuse it from now on", Args: term.Exactly("CREDENTIAL"),
+		Use: "revoke CREDENTIAL...", Short: "Disconnect credentials' clients and refuse them from now on", Args: cobra.ArbitraryArgs,
+		Long: `Disconnect credentials' clients and refuse them from now on.
+
+Several of one account are revoked up to 50 at once: each 50 whole or not at all,
+with one operation.`,
+		Example: "  covey creds revoke crd_1 crd_2 --user shop\n  covey creds list shop --filter 'last_seen_time != *' --json | jq -r '.credentials[].name' | covey creds revoke --from -",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			ids, err := a.several(args, from, "CREDENTIAL")
+			if err != nil {
+				return err
+			}
+			if len(ids) == 0 {
+				return term.Usagef("usage: "+cmd.UseLine(), "CREDENTIAL is missing")
+			}
 			flags := *in
 			flags.user = user
 			return a.withScope(flags, func(s *session, in scope) error {
-				name, err := in.credentialName(args[0])
+				names, err := fullNames(ids, in.credentialName)
 				if err != nil {
 					return err
 				}
+				if len(names) > 1 || from != "" {
+					return a.revokeAll(cmd.Context(), s, &w, names, reason)
+				}
 				resp, err := apiv1.NewCredentialServiceClient(s).RevokeCredential(cmd.Context(), &apiv1.RevokeCredentialRequest{
-					Name: name, Reason: reason, RequestId: uuid.NewString(),
+					Name: names[0], Reason: reason, RequestId: uuid.NewString(),
 				})
 				if err != nil {
 					return err
@@ -223,6 +264,7 @@ func (a *App) credsRevoke(in *scope) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the audit log")
 	cmd.Flags().StringVar(&user, "user", "", "user (default: the context's)")
+	cmd.Flags().StringVar(&from, "from", "", "file of credentials, one a line; - for standard input")
 	w.flags(cmd, true)
 	return cmd
 }

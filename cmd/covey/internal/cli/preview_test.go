@@ -36,7 +36,7 @@ func harmless() map[string]string {
 			"version", "watch", "whoami", "org export", "alert get", "alert list", "alert policy get", "alert policy list",
 		},
 		"makes something new, and refuses what is there": {
-			"account create", "admin collector certificate", "admin operator init", "apikey create", "creds issue", "export create",
+			"account create", "admin collector certificate", "admin operator init", "apikey create", "export create",
 			"federation create", "federation exchange", "import create", "member accept", "member invite", "role create", "serviceaccount create",
 			"share accept", "share offer", "signup", "user create", "context add",
 		},
@@ -193,7 +193,7 @@ func tries() map[string][]string {
 	key := "organizations/acme/serviceAccounts/ci/apiKeys/key_1"
 	return map[string][]string{
 		"account suspend": {"orders"}, "account delete": {"orders"}, "account purge": {"orders"}, "account update": {"orders", "--connections", "3"},
-		"user suspend": {"shop"}, "user delete": {"shop"}, "user update": {"shop", "--role", "clerk"}, "creds revoke": {account + "/users/shop/credentials/crd_1"},
+		"user suspend": {"shop"}, "user delete": {"shop"}, "user update": {"shop", "--role", "clerk"}, "creds issue": {"shop"}, "creds revoke": {account + "/users/shop/credentials/crd_1"},
 		"role update": {"clerk", "--allow-pub", "a"}, "role delete": {"clerk"}, "key stage": {"clerk"}, "key promote": {"clerk"},
 		"key retire": {"clerk", "AKEY"}, "key rotate-now": {"clerk"}, "serviceaccount update": {"ci", "--disabled"}, "serviceaccount delete": {"ci"},
 		"apikey rotate": {key}, "apikey disable": {key}, "apikey delete": {key}, "member set-role": {"ann", "admin"}, "member remove": {"ann"},

@@ -34,15 +34,18 @@ func (a *App) userUpdate(in *scope) *cobra.Command {
 	var fields userFields
 	var w waiting
 	var keep, dryRun bool
-	var etag string
+	var etag, from string
 	cmd := &cobra.Command{
-		Use: "update USER", Short: "Change what the flags name; rules are replaced as a whole", Args: term.Exactly("USER"),
+		Use: "update USER...", Short: "Change what the flags name; rules are replaced as a whole", Args: cobra.ArbitraryArgs,
 		Long: `Change what the flags name. Rules are replaced as a whole, and a role and
 rules take each other's place.
 
 Credentials carry what their user might do when they were issued. When that
 changes they are revoked, unless --keep-credentials leaves them until they
-expire; --dry-run says how many.`,
+expire; --dry-run says how many.
+
+Several users of one account are changed alike, up to 50 at once: each 50 whole
+or not at all, with one operation.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			user, mask, err := fields.message(cmd)
 			if err != nil {
@@ -51,7 +54,24 @@ expire; --dry-run says how many.`,
 			if len(mask.GetPaths()) == 0 {
 				return term.Usagef("see `covey user update --help`", "nothing to change")
 			}
-			return a.withUser(*in, args[0], func(s *session, name string) error {
+			ids, err := a.several(args, from, "USER")
+			switch {
+			case err != nil:
+				return err
+			case len(ids) == 0:
+				return term.Usagef("usage: "+cmd.UseLine(), "USER is missing")
+			case etag != "" && len(ids) > 1:
+				return term.Usagef("leave it out, or change one user", "--etag is of one user")
+			case len(ids) > 1:
+				return a.withScope(*in, func(s *session, in scope) error {
+					names, err := fullNames(ids, in.userName)
+					if err != nil {
+						return err
+					}
+					return a.updateUsers(cmd.Context(), s, &w, names, user, mask, keep)
+				})
+			}
+			return a.withUser(*in, ids[0], func(s *session, name string) error {
 				user.Name, user.Etag = name, etag
 				resp, err := apiv1.NewUserServiceClient(s).UpdateUser(cmd.Context(), &apiv1.UpdateUserRequest{
 					User: user, UpdateMask: mask, KeepCredentials: keep, ValidateOnly: dryRun, RequestId: uuid.NewString(),
@@ -65,6 +85,7 @@ expire; --dry-run says how many.`,
 	cmd.Flags().BoolVar(&keep, "keep-credentials", false, "leave issued credentials as they are until they expire")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "change nothing; say what would change")
 	cmd.Flags().StringVar(&etag, "etag", "", "refuse if the user is no longer at this etag")
+	cmd.Flags().StringVar(&from, "from", "", "file of users, one a line; - for standard input")
 	w.flags(cmd, true)
 	return cmd
 }
