@@ -46,8 +46,8 @@ func (h *Host) infoOf(c *Client, full bool) *clientInfo {
 	info.Start, info.Host, info.ID = &c.start, c.remote.Addr().String(), c.id
 	info.User, info.Name, info.Lang, info.Version = id.User, who.name, who.lang, who.version
 	info.IssuerKey, info.Tags = id.Issuer, id.Tags
-	if s := id.Account.State(); s.Issuer != "" {
-		info.NameTag = s.Name
+	if id.Claimed != nil {
+		info.NameTag = id.Name // of the user; that of the account would say nothing new
 	}
 	info.Kind, info.ClientType = "Client", "nats"
 	h.locate(info)
@@ -61,8 +61,6 @@ func (h *Host) locate(info *clientInfo) {
 // infoHeader tells a service who asks.
 const infoHeader = "Nats-Request-Info"
 
-const headerLine = "NATS/1.0\r\n"
-
 // introduce makes the message of a request: that of op, with a header that says
 // who asks. Behind the first service the header names the account between.
 func (w *worker) introduce(c *carrier, from *egress.Conn, a *account.Account, p *passage, op *wire.Op) {
@@ -73,7 +71,7 @@ func (w *worker) introduce(c *carrier, from *egress.Conn, a *account.Account, p 
 	info := w.requester(from, a, p, header)
 	c.op = *op
 	c.op.Kind, c.op.Reply, c.op.Tail = wire.HPub, nil, nil
-	c.body = appendWithout(c.body[:0], header, infoHeader)
+	c.body = appendFields(c.body[:0], header, infoHeader)
 	text, err := json.Marshal(info)
 	if err != nil {
 		text = []byte("{}") // never: all of its fields can be written
@@ -117,21 +115,4 @@ func headerValue(block []byte, key string) []byte {
 		block = tail
 	}
 	return nil
-}
-
-// appendWithout appends a header block without one of the headers and without
-// the empty line at its end; of no block the line that begins one.
-func appendWithout(dst, block []byte, key string) []byte {
-	block = bytes.TrimSuffix(block, []byte(wire.CRLF))
-	if len(block) == 0 {
-		return append(dst, headerLine...)
-	}
-	for len(block) > 0 {
-		line, tail, _ := bytes.Cut(block, []byte(wire.CRLF))
-		if !bytes.HasPrefix(line, []byte(key+":")) {
-			dst = append(append(dst, line...), wire.CRLF...)
-		}
-		block = tail
-	}
-	return dst
 }
