@@ -9,7 +9,8 @@ import (
 
 // Publish sends a message of the broker itself to an account: to its clients and
 // to other brokers that want it, though not to the broker's own inboxes. It
-// waits for nobody. It reports whether anybody gets the message.
+// waits for nobody. It reports whether anybody gets the message. If it answers a
+// request that came through a service of the account, that is who asked.
 //
 // A header block, if there is one, is whole: from its first line to the empty
 // one.
@@ -35,6 +36,7 @@ func (h *Host) Publish(a *account.Account, subject, reply string, header, body [
 	if len(w.routed) > 0 {
 		w.forward(a, op)
 	}
+	delivered = w.answerTo(&h.inside, a, op, nil) || delivered
 	w.batch.Flush(nil)
 	w.batch.Forget()
 	putWorker(w) // not after a panic: half a batch of this account would be in it

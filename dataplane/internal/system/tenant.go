@@ -70,7 +70,13 @@ func (s *Service) pass(m *conn.Message, key, name string) {
 		s.cfg.Log.Debug("too many requests are open: other brokers are not asked", "account", key)
 		return
 	}
-	s.cfg.Host.Publish(sys, subject, s.inbox(token), m.Header, m.Body)
+	// Of the headers only what is meant for who answers: others ask things of whatever
+	// broker gets the message, and there they would ask them in the system account.
+	var header []byte
+	if encoding := encodingFor(m.Header); encoding != "" {
+		header = []byte("NATS/1.0\r\nAccept-Encoding: " + encoding + "\r\n\r\n")
+	}
+	s.cfg.Host.Publish(sys, subject, s.inbox(token), header, m.Body)
 }
 
 // user is what a client is told of itself.
