@@ -104,6 +104,7 @@ type Host struct {
 	lame      atomic.Bool
 	noStall   atomic.Bool   // of Options
 	epoch     atomic.Uint64 // of what Auth says; see Review
+	tooFar    atomic.Int64  // the minute in which that was logged last; see Client.wentTooFar
 
 	cluster  atomic.Pointer[Cluster] // nil when standing alone
 	greeters greeters

@@ -67,7 +67,10 @@ func (c *Client) publishNow(w *worker, op *wire.Op) {
 	}
 	if links != nil {
 		w.known = known{} // the subject may be rewritten in another way the next time
-		delivered = w.cross(c.out, acct, links, op, nil) || delivered
+		w.passages = 0
+		if delivered = w.cross(c.out, acct, links, op, nil) || delivered; w.passages > passagesMax {
+			c.wentTooFar(w, op.Subject)
+		}
 	}
 	if !delivered && len(op.Reply) > 0 && c.connect.NoResponders {
 		c.noResponders(w, op)

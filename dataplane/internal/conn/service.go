@@ -1,6 +1,8 @@
 package conn
 
 import (
+	"time"
+
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/egress"
 	"github.com/coveymq/covey/dataplane/internal/share"
@@ -91,8 +93,28 @@ func awaited(a *account.Account, op *wire.Op, p *passage) *account.Answer {
 	return nil
 }
 
+// passagesMax bounds the services that one message goes through, one after the other
+// and beside each other. Accounts whose mappings lead from one service to the next
+// could make factorially many of a few: a circle is refused only where it shows
+// without the mappings.
+const passagesMax = 1024
+
+// wentTooFar tells the client that its message went through as many services as a
+// message may, and not through the others. The log says so once a minute at most.
+func (c *Client) wentTooFar(w *worker, subj []byte) {
+	c.publishViolation(w, subj)
+	minute := time.Now().Unix() / 60
+	if c.host.tooFar.Swap(minute) != minute {
+		c.host.Log.Warn("a message would go through more services than it may; accounts import from each other through mappings",
+			"account", c.identity.Account.Key, "user", c.identity.User, "subject", string(subj), "most", passagesMax)
+	}
+}
+
 // request sends a message through a service import.
 func (w *worker) request(from *egress.Conn, a *account.Account, p *passage, op *wire.Op) bool {
+	if w.passages++; w.passages > passagesMax {
+		return false
+	}
 	link := p.link
 	c := w.carry()
 	defer w.putDown()

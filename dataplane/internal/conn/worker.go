@@ -31,6 +31,7 @@ type worker struct {
 	services []*account.Link // that the message in hand matches, and those before it on its way
 	carriers []*carrier
 	carried  int // how many of carriers are in use
+	passages int // the services that the message in hand went through
 
 	// Of the batch.
 	messages, bytes uint64
