@@ -181,6 +181,10 @@ func New(key string, usage Usage, s *State) *Account {
 	return a
 }
 
+// Token returns the claims that the state is from, signed; empty for an account of a
+// configuration file.
+func (s *State) Token() string { return s.token }
+
 // State returns what is in force now.
 func (a *Account) State() *State { return a.state.Load() }
 

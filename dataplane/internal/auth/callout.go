@@ -90,7 +90,7 @@ func (d *Delegate) Authenticate(ctx context.Context, c *Connect, nonce string, r
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.broker.Timeout())
 	defer cancel()
-	id, err = d.ask(ctx, s, c, nonce, remote)
+	id, err = d.ask(ctx, s, c, id, nonce, remote)
 	var r *account.Refusal
 	if errors.As(err, &r) {
 		told := *r
@@ -149,8 +149,9 @@ const (
 	calloutXKey     = "Nats-Server-Xkey"
 )
 
-// ask lets the service decide.
-func (d *Delegate) ask(ctx context.Context, s *service, c *Connect, nonce string, remote netip.Addr) (*account.Identity, error) {
+// ask lets the service decide about a client, of whom the inner authenticator says
+// that it is who; nil if that knows nobody.
+func (d *Delegate) ask(ctx context.Context, s *service, c *Connect, who *account.Identity, nonce string, remote netip.Addr) (*account.Identity, error) {
 	kp, err := nkeys.CreateUser()
 	if err != nil {
 		return nil, unanswered(err)
@@ -159,7 +160,7 @@ func (d *Delegate) ask(ctx context.Context, s *service, c *Connect, nonce string
 	if err != nil {
 		return nil, unanswered(err)
 	}
-	header, body, err := d.request(s, c, user, nonce, remote)
+	header, body, err := d.request(s, c, who, user, nonce, remote)
 	if err != nil {
 		return nil, unanswered(err)
 	}
@@ -183,7 +184,7 @@ func unanswered(err error) *account.Refusal {
 }
 
 // request makes the claims of a request, signed and maybe encrypted.
-func (d *Delegate) request(s *service, c *Connect, user, nonce string, remote netip.Addr) (header, body []byte, err error) {
+func (d *Delegate) request(s *service, c *Connect, who *account.Identity, user, nonce string, remote netip.Addr) (header, body []byte, err error) {
 	b := &d.broker
 	claims := jwt.NewAuthorizationRequestClaims(s.subject)
 	claims.Audience, claims.UserNkey = calloutAudience, user
@@ -191,6 +192,9 @@ func (d *Delegate) request(s *service, c *Connect, user, nonce string, remote ne
 	claims.Server = jwt.ServerID{Name: b.Name, Host: b.Host, ID: b.ID, Version: b.Version, Cluster: b.Cluster(), Tags: b.Tags()}
 	claims.ClientInformation = jwt.ClientInformation{
 		Host: remote.Unmap().String(), ID: c.Presence.ID, User: c.Claims(), Name: c.Name, Kind: "Client", Type: "nats",
+	}
+	if who != nil && who.Claimed != nil {
+		claims.ClientInformation.Tags, claims.ClientInformation.NameTag = who.Tags, who.Name
 	}
 	if c.Sig != "" {
 		claims.ClientInformation.Nonce = nonce

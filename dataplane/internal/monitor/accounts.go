@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
+
 	"github.com/coveymq/covey/dataplane/internal/account"
 	"github.com/coveymq/covey/dataplane/internal/egress"
 )
@@ -35,11 +37,35 @@ type AccountInfo struct {
 	Mappings      map[string][]Mapped  `json:"mappings,omitempty"`
 	Exports       []Export             `json:"exports,omitempty"`
 	Imports       []Import             `json:"imports,omitempty"`
+	JWT           string               `json:"jwt,omitempty"`
 	IssuerKey     string               `json:"issuer_key,omitempty"`
 	NameTag       string               `json:"name_tag,omitempty"`
 	Tags          []string             `json:"tags,omitempty"`
+	Claims        *jwt.AccountClaims   `json:"decoded_jwt,omitempty"`
+	Issues        []ClaimIssue         `json:"validation_result_jwt,omitempty"`
 	RevokedUser   map[string]time.Time `json:"revoked_user,omitempty"`
 	Sublist       SublistStats         `json:"sublist_stats"`
+}
+
+// ClaimIssue is something about an account's claims that is not as it should be.
+type ClaimIssue struct {
+	Description string `json:"description"`
+	Blocking    bool   `json:"blocking"`
+	TimeCheck   bool   `json:"time_check"`
+}
+
+// claim fills in an account's claims, if it has any.
+func (i *AccountInfo) claim(token string) {
+	claims, err := jwt.DecodeAccountClaims(token)
+	if token == "" || err != nil {
+		return
+	}
+	i.JWT, i.Claims = token, claims
+	vr := jwt.CreateValidationResults()
+	claims.Validate(vr)
+	for _, issue := range vr.Issues {
+		i.Issues = append(i.Issues, ClaimIssue{issue.Description, issue.Blocking, issue.TimeCheck})
+	}
 }
 
 func (s *Server) accountz(q *query) (any, error) {
@@ -67,6 +93,7 @@ func (s *Server) accountInfo(a *account.Account, now time.Time) *AccountInfo {
 		Expired: st.Expires != 0 && now.Unix() >= st.Expires, Complete: true,
 		Clients: a.Members(), IssuerKey: st.Issuer, NameTag: nameTag(a), Tags: st.Tags,
 	}
+	info.claim(st.Token())
 	info.share(a)
 	info.sortSharing()
 	info.Sublist.add(a)

@@ -59,6 +59,7 @@ type ConnInfo struct {
 	TLSFirst      bool        `json:"tls_first,omitempty"`
 	IssuerKey     string      `json:"issuer_key,omitempty"`
 	NameTag       string      `json:"name_tag,omitempty"`
+	Tags          []string    `json:"tags,omitempty"`
 }
 
 // PeerCert is a certificate that a client showed.
@@ -243,7 +244,7 @@ func (cq *connQuery) info(c *connection, now time.Time) ConnInfo {
 		ci.Stop, ci.Reason = &stop, c.end.Reason
 	}
 	if cq.auth {
-		ci.User, ci.IssuerKey = c.User, c.Issuer
+		ci.User, ci.IssuerKey, ci.Tags = c.User, c.Issuer, c.Tags
 		if c.client != nil {
 			ci.TLSPeers = peerCerts(c.client.Certificates())
 		}

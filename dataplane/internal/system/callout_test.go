@@ -310,7 +310,7 @@ func TestCalloutWithAnOperator(t *testing.T) {
 	d := newDecider(t, true)
 	home, target, closed := r.Account("home"), r.Account("target"), r.Account("closed")
 	service := home.User("service", nil)
-	sentinel := home.User("sentinel", func(c *jwt.UserClaims) { c.Permissions.Pub.Deny.Add(">") })
+	sentinel := home.User("sentinel", func(c *jwt.UserClaims) { c.Permissions.Pub.Deny.Add(">"); c.Tags.Add("door:front", "x") })
 	home.Claims.Authorization.AuthUsers.Add(service.Key)
 	home.Claims.Authorization.AllowedAccounts.Add(target.Key)
 	home.Claims.Authorization.XKey = d.xkey
@@ -331,7 +331,9 @@ func TestCalloutWithAnOperator(t *testing.T) {
 		a.Error = "no"
 		return home.KeyPair()
 	}
+	var asked [2]string
 	for i, start := range []func(*testing.T, string) *subject{stock, func(t *testing.T, text string) *subject { return ours(t, text) }} {
+		d.seen = nil
 		conf := r.conf("full", filepath.Join(t.TempDir(), fmt.Sprint(i)), "")
 		s := start(t, conf)
 		admin := s.admin(t, r)
@@ -359,5 +361,28 @@ func TestCalloutWithAnOperator(t *testing.T) {
 			}
 			nc.Close()
 		}
+		asked[i] = d.askedAbout("home")
 	}
+	same(t, "what is asked", asked[0], asked[1])
+}
+
+// askedAbout returns what the service was asked about who shows a token, but for what
+// each server and each connection has of its own.
+func (d *decider) askedAbout(token string) string {
+	d.t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range d.seen {
+		if r.ConnectOptions.Token != token {
+			continue
+		}
+		if r.ClientInformation.Nonce == "" || r.ConnectOptions.SignedNonce == "" {
+			d.t.Error("the nonce is not told")
+		}
+		r.ClientInformation.Nonce, r.ConnectOptions.SignedNonce, r.UserNkey = "", "", ""
+		text, err := json.Marshal(r.AuthorizationRequest)
+		must(d.t, err)
+		return string(text)
+	}
+	return "nothing"
 }
