@@ -53,11 +53,7 @@ func (s *accountService) GetAccount(ctx context.Context, req *apiv1.GetAccountRe
 
 // ListAccounts implements apiv1.AccountServiceServer.
 func (s *accountService) ListAccounts(ctx context.Context, req *apiv1.ListAccountsRequest) (*apiv1.ListAccountsResponse, error) {
-	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
-	if err != nil {
-		return nil, err
-	}
-	v, n, err := s.view(ctx, req.GetParent())
+	page, v, n, err := s.parent(ctx, req)
 	if err != nil {
 		return nil, err
 	}

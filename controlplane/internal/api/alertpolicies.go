@@ -114,26 +114,8 @@ func (s *alertService) GetAlertPolicy(ctx context.Context, req *apiv1.GetAlertPo
 
 // ListAlertPolicies implements apiv1.AlertServiceServer.
 func (s *alertService) ListAlertPolicies(ctx context.Context, req *apiv1.ListAlertPoliciesRequest) (*apiv1.ListAlertPoliciesResponse, error) {
-	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
-	if err != nil {
-		return nil, err
-	}
-	v, n, err := s.view(ctx, req.GetParent())
-	if err != nil {
-		return nil, err
-	}
-	if _, err := v.Org(ctx); err != nil {
-		return nil, err
-	}
-	list, next, err := v.AlertPolicies(ctx, page)
-	if err != nil {
-		return nil, err
-	}
-	resp := &apiv1.ListAlertPoliciesResponse{NextPageToken: store.Token(next)}
-	for _, p := range list {
-		resp.AlertPolicies = append(resp.AlertPolicies, alertPolicyProto(n.organization, p))
-	}
-	return resp, nil
+	list, next, err := listInOrganization(ctx, s.Server, req, (*store.View).AlertPolicies, alertPolicyProto)
+	return &apiv1.ListAlertPoliciesResponse{AlertPolicies: list, NextPageToken: next}, err
 }
 
 // UpdateAlertPolicy implements apiv1.AlertServiceServer.

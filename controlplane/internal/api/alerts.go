@@ -48,26 +48,8 @@ func (s *alertService) GetAlert(ctx context.Context, req *apiv1.GetAlertRequest)
 
 // ListAlerts implements apiv1.AlertServiceServer.
 func (s *alertService) ListAlerts(ctx context.Context, req *apiv1.ListAlertsRequest) (*apiv1.ListAlertsResponse, error) {
-	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
-	if err != nil {
-		return nil, err
-	}
-	v, n, err := s.view(ctx, req.GetParent())
-	if err != nil {
-		return nil, err
-	}
-	if _, err := v.Org(ctx); err != nil {
-		return nil, err
-	}
-	list, next, err := v.Alerts(ctx, page)
-	if err != nil {
-		return nil, err
-	}
-	resp := &apiv1.ListAlertsResponse{NextPageToken: store.Token(next)}
-	for _, a := range list {
-		resp.Alerts = append(resp.Alerts, alertProto(n.organization, a))
-	}
-	return resp, nil
+	list, next, err := listInOrganization(ctx, s.Server, req, (*store.View).Alerts, alertProto)
+	return &apiv1.ListAlertsResponse{Alerts: list, NextPageToken: next}, err
 }
 
 // AcknowledgeAlert implements apiv1.AlertServiceServer.

@@ -66,11 +66,7 @@ func (s *apiKeys) GetAPIKey(ctx context.Context, req *apiv1.GetAPIKeyRequest) (*
 
 // ListAPIKeys implements apiv1.APIKeyServiceServer.
 func (s *apiKeys) ListAPIKeys(ctx context.Context, req *apiv1.ListAPIKeysRequest) (*apiv1.ListAPIKeysResponse, error) {
-	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
-	if err != nil {
-		return nil, err
-	}
-	v, n, err := s.view(ctx, req.GetParent())
+	page, v, n, err := s.parent(ctx, req)
 	if err != nil {
 		return nil, err
 	}

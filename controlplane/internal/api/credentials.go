@@ -38,11 +38,7 @@ func (s *credentials) IssueCredential(ctx context.Context, req *apiv1.IssueCrede
 
 // ListCredentials implements apiv1.CredentialServiceServer.
 func (s *credentials) ListCredentials(ctx context.Context, req *apiv1.ListCredentialsRequest) (*apiv1.ListCredentialsResponse, error) {
-	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
-	if err != nil {
-		return nil, err
-	}
-	v, n, err := s.view(ctx, req.GetParent())
+	page, v, n, err := s.parent(ctx, req)
 	if err != nil {
 		return nil, err
 	}

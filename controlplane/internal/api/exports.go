@@ -121,11 +121,7 @@ func (s *exports) GetExport(ctx context.Context, req *apiv1.GetExportRequest) (*
 
 // ListExports implements apiv1.ExportServiceServer.
 func (s *exports) ListExports(ctx context.Context, req *apiv1.ListExportsRequest) (*apiv1.ListExportsResponse, error) {
-	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
-	if err != nil {
-		return nil, err
-	}
-	v, n, err := s.view(ctx, req.GetParent())
+	page, v, n, err := s.parent(ctx, req)
 	if err != nil {
 		return nil, err
 	}

@@ -65,26 +65,8 @@ func (s *federations) GetFederationPolicy(ctx context.Context, req *apiv1.GetFed
 
 // ListFederationPolicies implements apiv1.FederationServiceServer.
 func (s *federations) ListFederationPolicies(ctx context.Context, req *apiv1.ListFederationPoliciesRequest) (*apiv1.ListFederationPoliciesResponse, error) {
-	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
-	if err != nil {
-		return nil, err
-	}
-	v, n, err := s.view(ctx, req.GetParent())
-	if err != nil {
-		return nil, err
-	}
-	if _, err := v.Account(ctx, n.account); err != nil {
-		return nil, err
-	}
-	list, next, err := v.FederationPolicies(ctx, n.account, page)
-	if err != nil {
-		return nil, err
-	}
-	resp := &apiv1.ListFederationPoliciesResponse{NextPageToken: store.Token(next)}
-	for _, p := range list {
-		resp.FederationPolicies = append(resp.FederationPolicies, federationPolicyProto(n.organization, p))
-	}
-	return resp, nil
+	list, next, err := listInAccount(ctx, s.Server, req, (*store.View).FederationPolicies, federationPolicyProto)
+	return &apiv1.ListFederationPoliciesResponse{FederationPolicies: list, NextPageToken: next}, err
 }
 
 // DeleteFederationPolicy implements apiv1.FederationServiceServer.

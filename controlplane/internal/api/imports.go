@@ -106,11 +106,7 @@ func (s *imports) GetImport(ctx context.Context, req *apiv1.GetImportRequest) (*
 
 // ListImports implements apiv1.ImportServiceServer.
 func (s *imports) ListImports(ctx context.Context, req *apiv1.ListImportsRequest) (*apiv1.ListImportsResponse, error) {
-	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
-	if err != nil {
-		return nil, err
-	}
-	v, n, err := s.view(ctx, req.GetParent())
+	page, v, n, err := s.parent(ctx, req)
 	if err != nil {
 		return nil, err
 	}

@@ -69,26 +69,10 @@ func (s *invitations) GetInvitation(ctx context.Context, req *apiv1.GetInvitatio
 
 // ListInvitations implements apiv1.InvitationServiceServer.
 func (s *invitations) ListInvitations(ctx context.Context, req *apiv1.ListInvitationsRequest) (*apiv1.ListInvitationsResponse, error) {
-	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
-	if err != nil {
-		return nil, err
-	}
-	v, n, err := s.view(ctx, req.GetParent())
-	if err != nil {
-		return nil, err
-	}
-	if _, err := v.Org(ctx); err != nil {
-		return nil, err
-	}
-	list, next, err := v.Invitations(ctx, page)
-	if err != nil {
-		return nil, err
-	}
-	resp := &apiv1.ListInvitationsResponse{NextPageToken: store.Token(next)}
-	for _, i := range list {
-		resp.Invitations = append(resp.Invitations, invitationProto(n.organization, i, time.Now()))
-	}
-	return resp, nil
+	list, next, err := listInOrganization(ctx, s.Server, req, (*store.View).Invitations, func(organization string, i store.Invitation) *apiv1.Invitation {
+		return invitationProto(organization, i, time.Now())
+	})
+	return &apiv1.ListInvitationsResponse{Invitations: list, NextPageToken: next}, err
 }
 
 // RevokeInvitation implements apiv1.InvitationServiceServer.

@@ -37,26 +37,8 @@ func (s *members) GetMember(ctx context.Context, req *apiv1.GetMemberRequest) (*
 
 // ListMembers implements apiv1.MemberServiceServer.
 func (s *members) ListMembers(ctx context.Context, req *apiv1.ListMembersRequest) (*apiv1.ListMembersResponse, error) {
-	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
-	if err != nil {
-		return nil, err
-	}
-	v, n, err := s.view(ctx, req.GetParent())
-	if err != nil {
-		return nil, err
-	}
-	if _, err := v.Org(ctx); err != nil {
-		return nil, err
-	}
-	list, next, err := v.Members(ctx, page)
-	if err != nil {
-		return nil, err
-	}
-	resp := &apiv1.ListMembersResponse{NextPageToken: store.Token(next)}
-	for _, m := range list {
-		resp.Members = append(resp.Members, memberProto(n.organization, m))
-	}
-	return resp, nil
+	list, next, err := listInOrganization(ctx, s.Server, req, (*store.View).Members, memberProto)
+	return &apiv1.ListMembersResponse{Members: list, NextPageToken: next}, err
 }
 
 // UpdateMember implements apiv1.MemberServiceServer.

@@ -59,11 +59,7 @@ func (s *operations) read(ctx context.Context, resource string) (*apiv1.Operatio
 
 // ListOperations implements apiv1.OperationServiceServer.
 func (s *operations) ListOperations(ctx context.Context, req *apiv1.ListOperationsRequest) (*apiv1.ListOperationsResponse, error) {
-	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
-	if err != nil {
-		return nil, err
-	}
-	v, n, err := s.view(ctx, req.GetParent())
+	page, v, n, err := s.parent(ctx, req)
 	if err != nil {
 		return nil, err
 	}

@@ -97,11 +97,7 @@ func (s *roles) GetRole(ctx context.Context, req *apiv1.GetRoleRequest) (*apiv1.
 
 // ListRoles implements apiv1.RoleServiceServer.
 func (s *roles) ListRoles(ctx context.Context, req *apiv1.ListRolesRequest) (*apiv1.ListRolesResponse, error) {
-	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
-	if err != nil {
-		return nil, err
-	}
-	v, n, err := s.view(ctx, req.GetParent())
+	page, v, n, err := s.parent(ctx, req)
 	if err != nil {
 		return nil, err
 	}

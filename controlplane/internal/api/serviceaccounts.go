@@ -98,26 +98,8 @@ func (s *serviceAccounts) GetServiceAccount(ctx context.Context, req *apiv1.GetS
 
 // ListServiceAccounts implements apiv1.ServiceAccountServiceServer.
 func (s *serviceAccounts) ListServiceAccounts(ctx context.Context, req *apiv1.ListServiceAccountsRequest) (*apiv1.ListServiceAccountsResponse, error) {
-	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
-	if err != nil {
-		return nil, err
-	}
-	v, n, err := s.view(ctx, req.GetParent())
-	if err != nil {
-		return nil, err
-	}
-	if _, err := v.Org(ctx); err != nil {
-		return nil, err
-	}
-	list, next, err := v.ServiceAccounts(ctx, page)
-	if err != nil {
-		return nil, err
-	}
-	resp := &apiv1.ListServiceAccountsResponse{NextPageToken: store.Token(next)}
-	for _, a := range list {
-		resp.ServiceAccounts = append(resp.ServiceAccounts, serviceAccountProto(n.organization, a))
-	}
-	return resp, nil
+	list, next, err := listInOrganization(ctx, s.Server, req, (*store.View).ServiceAccounts, serviceAccountProto)
+	return &apiv1.ListServiceAccountsResponse{ServiceAccounts: list, NextPageToken: next}, err
 }
 
 // UpdateServiceAccount implements apiv1.ServiceAccountServiceServer.

@@ -86,26 +86,8 @@ func (s *shares) GetShareOffer(ctx context.Context, req *apiv1.GetShareOfferRequ
 
 // ListShareOffers implements apiv1.ShareServiceServer.
 func (s *shares) ListShareOffers(ctx context.Context, req *apiv1.ListShareOffersRequest) (*apiv1.ListShareOffersResponse, error) {
-	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
-	if err != nil {
-		return nil, err
-	}
-	v, n, err := s.view(ctx, req.GetParent())
-	if err != nil {
-		return nil, err
-	}
-	if _, err := v.Account(ctx, n.account); err != nil {
-		return nil, err
-	}
-	list, next, err := v.Offers(ctx, n.account, page)
-	if err != nil {
-		return nil, err
-	}
-	resp := &apiv1.ListShareOffersResponse{NextPageToken: store.Token(next)}
-	for _, share := range list {
-		resp.ShareOffers = append(resp.ShareOffers, offerProto(share, time.Now()))
-	}
-	return resp, nil
+	list, next, err := listInAccount(ctx, s.Server, req, (*store.View).Offers, func(_ string, o store.Share) *apiv1.ShareOffer { return offerProto(o, time.Now()) })
+	return &apiv1.ListShareOffersResponse{ShareOffers: list, NextPageToken: next}, err
 }
 
 // RevokeShareOffer implements apiv1.ShareServiceServer.
@@ -145,26 +127,8 @@ func (s *shares) GetShare(ctx context.Context, req *apiv1.GetShareRequest) (*api
 
 // ListShares implements apiv1.ShareServiceServer.
 func (s *shares) ListShares(ctx context.Context, req *apiv1.ListSharesRequest) (*apiv1.ListSharesResponse, error) {
-	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
-	if err != nil {
-		return nil, err
-	}
-	v, _, err := s.view(ctx, req.GetParent())
-	if err != nil {
-		return nil, err
-	}
-	if _, err := v.Org(ctx); err != nil {
-		return nil, err
-	}
-	list, next, err := v.Received(ctx, page)
-	if err != nil {
-		return nil, err
-	}
-	resp := &apiv1.ListSharesResponse{NextPageToken: store.Token(next)}
-	for _, share := range list {
-		resp.Shares = append(resp.Shares, shareProto(share, time.Now()))
-	}
-	return resp, nil
+	list, next, err := listInOrganization(ctx, s.Server, req, (*store.View).Received, func(_ string, o store.Share) *apiv1.Share { return shareProto(o, time.Now()) })
+	return &apiv1.ListSharesResponse{Shares: list, NextPageToken: next}, err
 }
 
 // AcceptShare implements apiv1.ShareServiceServer.

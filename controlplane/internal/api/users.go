@@ -51,26 +51,8 @@ func (s *users) GetUser(ctx context.Context, req *apiv1.GetUserRequest) (*apiv1.
 
 // ListUsers implements apiv1.UserServiceServer.
 func (s *users) ListUsers(ctx context.Context, req *apiv1.ListUsersRequest) (*apiv1.ListUsersResponse, error) {
-	page, err := store.ParsePage(req.GetPageSize(), req.GetPageToken())
-	if err != nil {
-		return nil, err
-	}
-	v, n, err := s.view(ctx, req.GetParent())
-	if err != nil {
-		return nil, err
-	}
-	if _, err := v.Account(ctx, n.account); err != nil {
-		return nil, err
-	}
-	list, next, err := v.Users(ctx, n.account, page)
-	if err != nil {
-		return nil, err
-	}
-	resp := &apiv1.ListUsersResponse{NextPageToken: store.Token(next)}
-	for _, u := range list {
-		resp.Users = append(resp.Users, userProto(n.organization, u))
-	}
-	return resp, nil
+	list, next, err := listInAccount(ctx, s.Server, req, (*store.View).Users, userProto)
+	return &apiv1.ListUsersResponse{Users: list, NextPageToken: next}, err
 }
 
 // UpdateUser implements apiv1.UserServiceServer.
