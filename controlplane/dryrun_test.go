@@ -58,7 +58,7 @@ func painless() map[string]string {
 		"keys stay, and what they may do follows the roles":         "UpdateMember",
 		"it was not accepted yet":                                   "RevokeInvitation",
 		"what ends is what the request names":                       "DeleteImport RevokeShareOffer RejectShare",
-		"nobody is let in or kept out by it":                        "UpdateAlertPolicy DeleteAlertPolicy AcknowledgeAlert",
+		"nobody is let in or kept out by it":                        "UpdateAlertPolicy DeleteAlertPolicy AcknowledgeAlert UpdateOrganization",
 		"servers go on with what they have":                         "DeleteStockCluster ResyncStockCluster",
 	} {
 		for _, m := range strings.Fields(methods) {

@@ -116,6 +116,9 @@ func (p *plane) triesOfPeople(t *testing.T, owner *caller, add adder) {
 	add(owner, keys, "DisableAPIKey", &apiv1.DisableAPIKeyRequest{Name: key}, "")
 	add(owner, keys, "EnableAPIKey", &apiv1.EnableAPIKeyRequest{Name: key}, "")
 	add(owner, keys, "DeleteAPIKey", &apiv1.DeleteAPIKeyRequest{Name: key}, "")
+	add(owner, "api.v1.OrganizationService", "UpdateOrganization", &apiv1.UpdateOrganizationRequest{
+		Organization: &apiv1.Organization{Name: acme, DisplayName: "Acme"}, UpdateMask: masked("display_name"),
+	}, "")
 	add(owner, services, "CreateServiceAccount", &apiv1.CreateServiceAccountRequest{
 		Parent: acme, ServiceAccountId: "fresh", ServiceAccount: &apiv1.ServiceAccount{RoleBindings: reader},
 	}, "")

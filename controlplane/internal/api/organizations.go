@@ -5,6 +5,7 @@ import (
 
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
+	"github.com/coveymq/covey/internal/errs"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
 
@@ -46,6 +47,44 @@ func (s *organizations) GetOrganization(ctx context.Context, req *apiv1.GetOrgan
 		return nil, err
 	}
 	return &apiv1.GetOrganizationResponse{Organization: organizationProto(o)}, nil
+}
+
+// UpdateOrganization implements apiv1.OrganizationServiceServer.
+func (s *organizations) UpdateOrganization(ctx context.Context, req *apiv1.UpdateOrganizationRequest) (*apiv1.UpdateOrganizationResponse, error) {
+	in := req.GetOrganization()
+	n, err := parseName(in.GetName())
+	if err != nil {
+		return nil, err
+	}
+	if in.GetName() != tenancy.OrganizationName(n.organization) {
+		return nil, errs.New(errs.Invalid, "INVALID_NAME", "organization.name names no organization").WithField("organization.name")
+	}
+	return write(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.UpdateOrganizationResponse, error) {
+		o, err := s.tenancy.UpdateOrganization(ctx, tx, in.GetEtag(), func(f *tenancy.OrganizationFields) error {
+			return maskOrganization(f, in, req.GetUpdateMask().GetPaths())
+		})
+		if err != nil {
+			return nil, err
+		}
+		return &apiv1.UpdateOrganizationResponse{Organization: organizationProto(o)}, nil
+	})
+}
+
+func maskOrganization(f *tenancy.OrganizationFields, in *apiv1.Organization, paths []string) error {
+	for _, path := range paths {
+		switch path {
+		case "*":
+			f.DisplayName, f.ContactEmail = in.GetDisplayName(), in.GetContactEmail()
+		case "display_name":
+			f.DisplayName = in.GetDisplayName()
+		case "contact_email":
+			f.ContactEmail = in.GetContactEmail()
+		default:
+			return errs.New(errs.Invalid, "INVALID_MASK", "%q is not a writable field of an organization", path).WithField("update_mask").
+				WithNext("writable are display_name and contact_email")
+		}
+	}
+	return nil
 }
 
 // ListOrganizations implements apiv1.OrganizationServiceServer.

@@ -25,7 +25,7 @@ func resourceOf(req proto.Message) string {
 			return m.Get(f).String()
 		}
 	}
-	for _, field := range []protoreflect.Name{"account", "service_account", "role", "user", "member", "export", "federation_policy", "alert_policy", "plan"} {
+	for _, field := range []protoreflect.Name{"organization", "account", "service_account", "role", "user", "member", "export", "federation_policy", "alert_policy", "plan"} {
 		f := m.Descriptor().Fields().ByName(field)
 		if f != nil && f.Message() != nil {
 			return resourceOf(m.Get(f).Message().Interface())

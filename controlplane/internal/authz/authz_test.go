@@ -59,6 +59,7 @@ func table() map[string]string {
 		"ServiceAccountService/GetServiceAccount":    "yyy---",
 		"ServiceAccountService/ListServiceAccounts":  "yyy---",
 		"ServiceAccountService/UpdateServiceAccount": "yyy---",
+		"OrganizationService/UpdateOrganization":     "yyy---",
 		"ServiceAccountService/DeleteServiceAccount": "yyy---",
 		"APIKeyService/CreateAPIKey":                 "yyy---",
 		"APIKeyService/GetAPIKey":                    "yyy---",

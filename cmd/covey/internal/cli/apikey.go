@@ -19,7 +19,7 @@ func (a *App) apiKeyCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "apikey", Aliases: []string{"apikeys"}, Short: "Make, rotate and end the API keys of service accounts"}
 	in := &scope{}
 	cmd.PersistentFlags().StringVar(&in.org, "org", "", "organization (default: the context's)")
-	cmd.AddCommand(a.apiKeyCreate(in), a.apiKeyList(in), a.apiKeyRotate(in),
+	cmd.AddCommand(a.apiKeyCreate(in), a.apiKeyList(in), a.apiKeyGet(in), a.apiKeyRotate(in),
 		a.apiKeySwitch(in, "disable", "Refuse a key from the next call on, reversibly"),
 		a.apiKeySwitch(in, "enable", "Accept a disabled key again"), a.apiKeyDelete(in))
 	return cmd

@@ -19,7 +19,7 @@ import (
 func (a *App) federationCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "federation", Short: "Exchange tokens of identity providers for credentials that live minutes"}
 	in := accountFlags(cmd)
-	cmd.AddCommand(a.federationCreate(in), a.federationList(in), a.federationDelete(in), a.federationExchange(in))
+	cmd.AddCommand(a.federationCreate(in), a.federationList(in), a.federationGet(in), a.federationDelete(in), a.federationExchange(in))
 	return cmd
 }
 

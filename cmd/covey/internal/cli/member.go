@@ -15,7 +15,7 @@ func (a *App) memberCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "member", Aliases: []string{"members"}, Short: "Invite people into an organization, and manage them"}
 	in := &scope{}
 	cmd.PersistentFlags().StringVar(&in.org, "org", "", "organization (default: the context's)")
-	cmd.AddCommand(a.memberInvite(in), a.memberAccept(), a.memberInvitations(in), a.memberRevoke(in),
+	cmd.AddCommand(a.memberInvite(in), a.memberAccept(), a.memberInvitations(in), a.memberInvitation(in), a.memberRevoke(in),
 		a.memberList(in), a.memberGet(in), a.memberSetRole(in), a.memberRemove(in))
 	return cmd
 }

@@ -3,15 +3,17 @@ package cli
 import (
 	"context"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/coveymq/covey/cmd/covey/internal/term"
 	apiv1 "github.com/coveymq/covey/proto/covey/api/v1"
 )
 
 func (a *App) orgCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "org", Aliases: []string{"orgs", "organization"}, Short: "See organizations, and leave with all of one"}
-	cmd.AddCommand(a.orgList(), a.orgGet(), a.orgPlan(), a.orgExport())
+	cmd := &cobra.Command{Use: "org", Aliases: []string{"orgs", "organization"}, Short: "See organizations, change what one says of itself, and leave with all of it"}
+	cmd.AddCommand(a.orgList(), a.orgGet(), a.orgUpdate(), a.orgPlan(), a.orgExport())
 	return cmd
 }
 
@@ -56,11 +58,57 @@ func (a *App) orgGet() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				o := resp.GetOrganization()
-				return a.show(o, term.Pair{Name: "organization", Value: o.GetName()}, term.Pair{Name: "display name", Value: o.GetDisplayName()},
-					term.Pair{Name: "contact", Value: o.GetContactEmail()}, term.Pair{Name: "state", Value: stateWord(o.GetState())},
-					term.Pair{Name: "created", Value: stamp(o.GetCreateTime())})
+				return a.show(resp.GetOrganization(), orgPairs(resp.GetOrganization())...)
 			})
 		},
 	}
+}
+
+func orgPairs(o *apiv1.Organization) []term.Pair {
+	return []term.Pair{
+		{Name: "organization", Value: o.GetName()},
+		{Name: "display name", Value: o.GetDisplayName()},
+		{Name: "contact", Value: o.GetContactEmail()},
+		{Name: "state", Value: stateWord(o.GetState())},
+		{Name: "created", Value: stamp(o.GetCreateTime())},
+	}
+}
+
+func (a *App) orgUpdate() *cobra.Command {
+	to := &apiv1.Organization{}
+	cmd := &cobra.Command{
+		Use: "update [ORGANIZATION]", Short: "Change what an organization says of itself (default: the context's)", Args: term.Between(0, "ORGANIZATION"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			mask := &fieldmaskpb.FieldMask{}
+			for flag, path := range map[string]string{"display-name": "display_name", "contact": "contact_email"} {
+				if cmd.Flags().Changed(flag) {
+					mask.Paths = append(mask.Paths, path)
+				}
+			}
+			if len(mask.GetPaths()) == 0 {
+				return term.Usagef("see `covey org update --help`", "nothing to change")
+			}
+			flags := scope{}
+			if len(args) == 1 {
+				flags.org = args[0]
+			}
+			return a.withScope(flags, func(s *session, in scope) error {
+				var err error
+				if to.Name, err = in.orgName(); err != nil {
+					return err
+				}
+				resp, err := apiv1.NewOrganizationServiceClient(s).UpdateOrganization(cmd.Context(), &apiv1.UpdateOrganizationRequest{
+					Organization: to, UpdateMask: mask, RequestId: uuid.NewString(),
+				})
+				if err != nil {
+					return err
+				}
+				return a.show(resp.GetOrganization(), orgPairs(resp.GetOrganization())...)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&to.DisplayName, "display-name", "", "name for people")
+	cmd.Flags().StringVar(&to.ContactEmail, "contact", "", "e-mail address that the operator's staff writes to")
+	cmd.Flags().StringVar(&to.Etag, "etag", "", "refuse if the organization is no longer at this etag")
+	return cmd
 }

@@ -32,7 +32,7 @@ func harmless() map[string]string {
 			"admin plan list", "admin plan organizations", "admin verify", "apikey list", "audit list", "context list", "context show", "creds list",
 			"doctor", "explain access", "explain limits", "export get", "export list", "federation list", "import get", "import list", "key dependents",
 			"member get", "member invitations", "member list", "operation get", "operation list", "operation wait", "org get", "org list", "org plan",
-			"role get", "role list", "serviceaccount get", "serviceaccount list", "share list", "share offers", "usage", "user get", "user list",
+			"role get", "role list", "serviceaccount get", "serviceaccount list", "share list", "share offers", "usage", "apikey get", "federation get", "share get", "member invitation", "user get", "user list",
 			"version", "watch", "whoami", "org export", "alert get", "alert list", "alert policy get", "alert policy list",
 		},
 		"makes something new, and refuses what is there": {
@@ -193,7 +193,7 @@ func tries() map[string][]string {
 	key := "organizations/acme/serviceAccounts/ci/apiKeys/key_1"
 	return map[string][]string{
 		"account suspend": {"orders"}, "account delete": {"orders"}, "account purge": {"orders"}, "account update": {"orders", "--connections", "3"},
-		"user suspend": {"shop"}, "user delete": {"shop"}, "user update": {"shop", "--role", "clerk"}, "creds issue": {"shop"}, "creds revoke": {account + "/users/shop/credentials/crd_1"},
+		"user suspend": {"shop"}, "user delete": {"shop"}, "user update": {"shop", "--role", "clerk"}, "creds issue": {"shop"}, "org update": {"--display-name", "Acme"}, "creds revoke": {account + "/users/shop/credentials/crd_1"},
 		"role update": {"clerk", "--allow-pub", "a"}, "role delete": {"clerk"}, "key stage": {"clerk"}, "key promote": {"clerk"},
 		"key retire": {"clerk", "AKEY"}, "key rotate-now": {"clerk"}, "serviceaccount update": {"ci", "--disabled"}, "serviceaccount delete": {"ci"},
 		"apikey rotate": {key}, "apikey disable": {key}, "apikey delete": {key}, "member set-role": {"ann", "admin"}, "member remove": {"ann"},

@@ -18,7 +18,7 @@ func (a *App) shareCommand() *cobra.Command {
 the other accepts for one of its accounts and imports it. Either side ends it.`,
 	}
 	in := accountFlags(cmd)
-	cmd.AddCommand(a.shareOffer(in), a.shareOffers(in), a.shareRevoke(in), a.shareList(in), a.shareAccept(in), a.shareReject(in))
+	cmd.AddCommand(a.shareOffer(in), a.shareOffers(in), a.shareRevoke(in), a.shareList(in), a.shareGet(in), a.shareAccept(in), a.shareReject(in))
 	return cmd
 }
 

@@ -90,3 +90,28 @@ func TestSharingCommandsSendWhatFlagsSay(t *testing.T) {
 		}
 	}
 }
+
+// Whatever is listed can be shown by itself.
+func TestSingleThingsAreShown(t *testing.T) {
+	u := newUser(t)
+	r := u.withRecorder()
+	for line, method := range map[string]string{
+		"apikey get organizations/acme/serviceAccounts/ci/apiKeys/key_1": "GetAPIKey",
+		"federation get ci":       "GetFederationPolicy",
+		"member invitation inv_1": "GetInvitation",
+		"share get shr_1":         "GetShare",
+		"share get organizations/acme/accounts/default/exports/prices/offers/shr_1": "GetShareOffer",
+		"org get": "GetOrganization",
+	} {
+		if code, _, stderr := u.run(strings.Fields(line)...); code != 0 {
+			t.Errorf("covey %s: exit code %d: %s", line, code, stderr)
+		}
+		asked, names := r.take()
+		if len(names) != 1 || names[0] != method {
+			t.Errorf("covey %s calls %v: %v", line, names, asked)
+		}
+	}
+	if code, _, _ := u.run("org", "update"); code != 2 {
+		t.Errorf("a change of nothing: exit code %d", code)
+	}
+}

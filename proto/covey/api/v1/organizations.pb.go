@@ -11,6 +11,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -466,6 +467,119 @@ func (x *GetOrganizationResponse) GetOrganization() *Organization {
 	return nil
 }
 
+type UpdateOrganizationRequest struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Organization *Organization          `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	// Paths of Organization: `display_name`, `contact_email`.
+	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	RequestId     string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ValidateOnly  bool                   `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateOrganizationRequest) Reset() {
+	*x = UpdateOrganizationRequest{}
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateOrganizationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateOrganizationRequest) ProtoMessage() {}
+
+func (x *UpdateOrganizationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateOrganizationRequest.ProtoReflect.Descriptor instead.
+func (*UpdateOrganizationRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_organizations_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *UpdateOrganizationRequest) GetOrganization() *Organization {
+	if x != nil {
+		return x.Organization
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *UpdateOrganizationRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type UpdateOrganizationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Organization  *Organization          `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateOrganizationResponse) Reset() {
+	*x = UpdateOrganizationResponse{}
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateOrganizationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateOrganizationResponse) ProtoMessage() {}
+
+func (x *UpdateOrganizationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateOrganizationResponse.ProtoReflect.Descriptor instead.
+func (*UpdateOrganizationResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_organizations_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *UpdateOrganizationResponse) GetOrganization() *Organization {
+	if x != nil {
+		return x.Organization
+	}
+	return nil
+}
+
 type ListOrganizationsRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	PageSize  int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -481,7 +595,7 @@ type ListOrganizationsRequest struct {
 
 func (x *ListOrganizationsRequest) Reset() {
 	*x = ListOrganizationsRequest{}
-	mi := &file_covey_api_v1_organizations_proto_msgTypes[5]
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -493,7 +607,7 @@ func (x *ListOrganizationsRequest) String() string {
 func (*ListOrganizationsRequest) ProtoMessage() {}
 
 func (x *ListOrganizationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_organizations_proto_msgTypes[5]
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -506,7 +620,7 @@ func (x *ListOrganizationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrganizationsRequest.ProtoReflect.Descriptor instead.
 func (*ListOrganizationsRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_organizations_proto_rawDescGZIP(), []int{5}
+	return file_covey_api_v1_organizations_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListOrganizationsRequest) GetPageSize() int32 {
@@ -547,7 +661,7 @@ type ListOrganizationsResponse struct {
 
 func (x *ListOrganizationsResponse) Reset() {
 	*x = ListOrganizationsResponse{}
-	mi := &file_covey_api_v1_organizations_proto_msgTypes[6]
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -559,7 +673,7 @@ func (x *ListOrganizationsResponse) String() string {
 func (*ListOrganizationsResponse) ProtoMessage() {}
 
 func (x *ListOrganizationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_organizations_proto_msgTypes[6]
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -572,7 +686,7 @@ func (x *ListOrganizationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrganizationsResponse.ProtoReflect.Descriptor instead.
 func (*ListOrganizationsResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_organizations_proto_rawDescGZIP(), []int{6}
+	return file_covey_api_v1_organizations_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListOrganizationsResponse) GetOrganizations() []*Organization {
@@ -593,7 +707,7 @@ var File_covey_api_v1_organizations_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_organizations_proto_rawDesc = "" +
 	"\n" +
-	" covey/api/v1/organizations.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1bcovey/api/v1/accounts.proto\x1a\x1ecovey/api/v1/credentials.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x18covey/api/v1/users.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x03\n" +
+	" covey/api/v1/organizations.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1bcovey/api/v1/accounts.proto\x1a\x1ecovey/api/v1/credentials.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x18covey/api/v1/users.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x03\n" +
 	"\fOrganization\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12!\n" +
@@ -635,6 +749,15 @@ const file_covey_api_v1_organizations_proto_rawDesc = "" +
 	"\x16GetOrganizationRequest\x125\n" +
 	"\x04name\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^organizations/[^/]{1,64}$R\x04name\"Y\n" +
 	"\x17GetOrganizationResponse\x12>\n" +
+	"\forganization\x18\x01 \x01(\v2\x1a.covey.api.v1.OrganizationR\forganization\"\xf5\x01\n" +
+	"\x19UpdateOrganizationRequest\x12F\n" +
+	"\forganization\x18\x01 \x01(\v2\x1a.covey.api.v1.OrganizationB\x06\xbaH\x03\xc8\x01\x01R\forganization\x12C\n" +
+	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01R\n" +
+	"updateMask\x12&\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\\\n" +
+	"\x1aUpdateOrganizationResponse\x12>\n" +
 	"\forganization\x18\x01 \x01(\v2\x1a.covey.api.v1.OrganizationR\forganization\"\xb3\x01\n" +
 	"\x18ListOrganizationsRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
@@ -645,10 +768,11 @@ const file_covey_api_v1_organizations_proto_rawDesc = "" +
 	"\border_by\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aorderBy\"\x85\x01\n" +
 	"\x19ListOrganizationsResponse\x12@\n" +
 	"\rorganizations\x18\x01 \x03(\v2\x1a.covey.api.v1.OrganizationR\rorganizations\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x85\x03\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xa3\x04\n" +
 	"\x13OrganizationService\x12h\n" +
 	"\x06SignUp\x12\x1b.covey.api.v1.SignUpRequest\x1a\x1c.covey.api.v1.SignUpResponse\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/organizations:signUp\x12\x82\x01\n" +
-	"\x0fGetOrganization\x12$.covey.api.v1.GetOrganizationRequest\x1a%.covey.api.v1.GetOrganizationResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/{name=organizations/*}\x12\x7f\n" +
+	"\x0fGetOrganization\x12$.covey.api.v1.GetOrganizationRequest\x1a%.covey.api.v1.GetOrganizationResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/{name=organizations/*}\x12\x9b\x01\n" +
+	"\x12UpdateOrganization\x12'.covey.api.v1.UpdateOrganizationRequest\x1a(.covey.api.v1.UpdateOrganizationResponse\"2\x82\xd3\xe4\x93\x02,:\x01*2'/v1/{organization.name=organizations/*}\x12\x7f\n" +
 	"\x11ListOrganizations\x12&.covey.api.v1.ListOrganizationsRequest\x1a'.covey.api.v1.ListOrganizationsResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/organizationsB3Z1github.com/coveymq/covey/proto/covey/api/v1;apiv1b\x06proto3"
 
 var (
@@ -664,45 +788,53 @@ func file_covey_api_v1_organizations_proto_rawDescGZIP() []byte {
 }
 
 var file_covey_api_v1_organizations_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_covey_api_v1_organizations_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_covey_api_v1_organizations_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_covey_api_v1_organizations_proto_goTypes = []any{
-	(Organization_State)(0),           // 0: covey.api.v1.Organization.State
-	(*Organization)(nil),              // 1: covey.api.v1.Organization
-	(*SignUpRequest)(nil),             // 2: covey.api.v1.SignUpRequest
-	(*SignUpResponse)(nil),            // 3: covey.api.v1.SignUpResponse
-	(*GetOrganizationRequest)(nil),    // 4: covey.api.v1.GetOrganizationRequest
-	(*GetOrganizationResponse)(nil),   // 5: covey.api.v1.GetOrganizationResponse
-	(*ListOrganizationsRequest)(nil),  // 6: covey.api.v1.ListOrganizationsRequest
-	(*ListOrganizationsResponse)(nil), // 7: covey.api.v1.ListOrganizationsResponse
-	(*timestamppb.Timestamp)(nil),     // 8: google.protobuf.Timestamp
-	(*Account)(nil),                   // 9: covey.api.v1.Account
-	(*User)(nil),                      // 10: covey.api.v1.User
-	(*Credential)(nil),                // 11: covey.api.v1.Credential
-	(*Operation)(nil),                 // 12: covey.api.v1.Operation
+	(Organization_State)(0),            // 0: covey.api.v1.Organization.State
+	(*Organization)(nil),               // 1: covey.api.v1.Organization
+	(*SignUpRequest)(nil),              // 2: covey.api.v1.SignUpRequest
+	(*SignUpResponse)(nil),             // 3: covey.api.v1.SignUpResponse
+	(*GetOrganizationRequest)(nil),     // 4: covey.api.v1.GetOrganizationRequest
+	(*GetOrganizationResponse)(nil),    // 5: covey.api.v1.GetOrganizationResponse
+	(*UpdateOrganizationRequest)(nil),  // 6: covey.api.v1.UpdateOrganizationRequest
+	(*UpdateOrganizationResponse)(nil), // 7: covey.api.v1.UpdateOrganizationResponse
+	(*ListOrganizationsRequest)(nil),   // 8: covey.api.v1.ListOrganizationsRequest
+	(*ListOrganizationsResponse)(nil),  // 9: covey.api.v1.ListOrganizationsResponse
+	(*timestamppb.Timestamp)(nil),      // 10: google.protobuf.Timestamp
+	(*Account)(nil),                    // 11: covey.api.v1.Account
+	(*User)(nil),                       // 12: covey.api.v1.User
+	(*Credential)(nil),                 // 13: covey.api.v1.Credential
+	(*Operation)(nil),                  // 14: covey.api.v1.Operation
+	(*fieldmaskpb.FieldMask)(nil),      // 15: google.protobuf.FieldMask
 }
 var file_covey_api_v1_organizations_proto_depIdxs = []int32{
 	0,  // 0: covey.api.v1.Organization.state:type_name -> covey.api.v1.Organization.State
-	8,  // 1: covey.api.v1.Organization.create_time:type_name -> google.protobuf.Timestamp
-	8,  // 2: covey.api.v1.Organization.update_time:type_name -> google.protobuf.Timestamp
-	8,  // 3: covey.api.v1.Organization.suspend_time:type_name -> google.protobuf.Timestamp
+	10, // 1: covey.api.v1.Organization.create_time:type_name -> google.protobuf.Timestamp
+	10, // 2: covey.api.v1.Organization.update_time:type_name -> google.protobuf.Timestamp
+	10, // 3: covey.api.v1.Organization.suspend_time:type_name -> google.protobuf.Timestamp
 	1,  // 4: covey.api.v1.SignUpResponse.organization:type_name -> covey.api.v1.Organization
-	9,  // 5: covey.api.v1.SignUpResponse.account:type_name -> covey.api.v1.Account
-	10, // 6: covey.api.v1.SignUpResponse.user:type_name -> covey.api.v1.User
-	11, // 7: covey.api.v1.SignUpResponse.credential:type_name -> covey.api.v1.Credential
-	12, // 8: covey.api.v1.SignUpResponse.operation:type_name -> covey.api.v1.Operation
+	11, // 5: covey.api.v1.SignUpResponse.account:type_name -> covey.api.v1.Account
+	12, // 6: covey.api.v1.SignUpResponse.user:type_name -> covey.api.v1.User
+	13, // 7: covey.api.v1.SignUpResponse.credential:type_name -> covey.api.v1.Credential
+	14, // 8: covey.api.v1.SignUpResponse.operation:type_name -> covey.api.v1.Operation
 	1,  // 9: covey.api.v1.GetOrganizationResponse.organization:type_name -> covey.api.v1.Organization
-	1,  // 10: covey.api.v1.ListOrganizationsResponse.organizations:type_name -> covey.api.v1.Organization
-	2,  // 11: covey.api.v1.OrganizationService.SignUp:input_type -> covey.api.v1.SignUpRequest
-	4,  // 12: covey.api.v1.OrganizationService.GetOrganization:input_type -> covey.api.v1.GetOrganizationRequest
-	6,  // 13: covey.api.v1.OrganizationService.ListOrganizations:input_type -> covey.api.v1.ListOrganizationsRequest
-	3,  // 14: covey.api.v1.OrganizationService.SignUp:output_type -> covey.api.v1.SignUpResponse
-	5,  // 15: covey.api.v1.OrganizationService.GetOrganization:output_type -> covey.api.v1.GetOrganizationResponse
-	7,  // 16: covey.api.v1.OrganizationService.ListOrganizations:output_type -> covey.api.v1.ListOrganizationsResponse
-	14, // [14:17] is the sub-list for method output_type
-	11, // [11:14] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	1,  // 10: covey.api.v1.UpdateOrganizationRequest.organization:type_name -> covey.api.v1.Organization
+	15, // 11: covey.api.v1.UpdateOrganizationRequest.update_mask:type_name -> google.protobuf.FieldMask
+	1,  // 12: covey.api.v1.UpdateOrganizationResponse.organization:type_name -> covey.api.v1.Organization
+	1,  // 13: covey.api.v1.ListOrganizationsResponse.organizations:type_name -> covey.api.v1.Organization
+	2,  // 14: covey.api.v1.OrganizationService.SignUp:input_type -> covey.api.v1.SignUpRequest
+	4,  // 15: covey.api.v1.OrganizationService.GetOrganization:input_type -> covey.api.v1.GetOrganizationRequest
+	6,  // 16: covey.api.v1.OrganizationService.UpdateOrganization:input_type -> covey.api.v1.UpdateOrganizationRequest
+	8,  // 17: covey.api.v1.OrganizationService.ListOrganizations:input_type -> covey.api.v1.ListOrganizationsRequest
+	3,  // 18: covey.api.v1.OrganizationService.SignUp:output_type -> covey.api.v1.SignUpResponse
+	5,  // 19: covey.api.v1.OrganizationService.GetOrganization:output_type -> covey.api.v1.GetOrganizationResponse
+	7,  // 20: covey.api.v1.OrganizationService.UpdateOrganization:output_type -> covey.api.v1.UpdateOrganizationResponse
+	9,  // 21: covey.api.v1.OrganizationService.ListOrganizations:output_type -> covey.api.v1.ListOrganizationsResponse
+	18, // [18:22] is the sub-list for method output_type
+	14, // [14:18] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_organizations_proto_init() }
@@ -720,7 +852,7 @@ func file_covey_api_v1_organizations_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_api_v1_organizations_proto_rawDesc), len(file_covey_api_v1_organizations_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
