@@ -148,7 +148,7 @@ archtest: ## Only the architecture test
 .PHONY: check-short
 check-short:
 	@mkdir -p $(BIN)
-	$(call gotest,-race -short)
+	$(call gotest,-race -short -timeout 20m)
 
 # The stock programs that our tests take as judges.
 

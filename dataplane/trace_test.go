@@ -99,7 +99,7 @@ var (
 func traces(log string) []string {
 	var all []string
 	for _, line := range strings.Split(log, "\n") {
-		if strings.HasPrefix(line, "SYSTEM") { // nats-server's own client
+		if strings.HasPrefix(line, "SYSTEM") || strings.Contains(line, "->> [PING]") { // nats-server's own client, and what comes after two seconds
 			continue
 		}
 		if !strings.Contains(line, "->> ") && !strings.Contains(line, "<<- ") && !strings.Contains(line, "<-> ") {

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	patience   = 30 * time.Second // for what must come, but not at once
+	patience   = time.Minute // for what must come, but not at once
 	clientsMax = 10
 	tryFor     = 200 * time.Millisecond // at first
 	breath     = 3 * time.Second        // a fault that stops all publishing ends at the latest then

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 const (
 	startTimeout = 60 * time.Second // a loaded machine, not a goal
 	stopTimeout  = 60 * time.Second // likewise
-	patience     = 30 * time.Second // for what must come, but not at once
+	patience     = time.Minute      // for what must come, but not at once
 )
 
 // programs builds each program once for all tests.

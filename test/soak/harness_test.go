@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) { testleak.Main(m) }
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // broker is ours, as a process.
 type broker struct {

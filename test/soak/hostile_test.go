@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -109,11 +110,12 @@ func TestHalfOpenConnectionsEnd(t *testing.T) {
 		}
 		defer func() { _ = c.Close() }()
 		if i%2 == 0 {
-			if _, err := io.WriteString(c, "CONN"); err != nil {
-				return err
-			}
+			_, _ = io.WriteString(c, "CONN") // its time may be up before it has said that
 		}
 		text, err := io.ReadAll(c)
+		if errors.Is(err, syscall.ECONNRESET) {
+			err = nil
+		}
 		if err == nil && !bytes.Contains(text, []byte("-ERR 'Authentication Timeout'")) {
 			err = fmt.Errorf("closed with %q", text)
 		}

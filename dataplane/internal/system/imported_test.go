@@ -62,7 +62,7 @@ func TestSystemServicesAreImportedAsWithNatsServers(t *testing.T) {
 		sub, err := nc.SubscribeSync("$SYS.ACCOUNT.APP.CONNECT")
 		must(t, err)
 		must(t, nc.Flush())
-		other, err := nats.Connect(nc.ConnectedUrl(), nats.UserInfo("app", "app"), nats.Name("other"))
+		other, err := natsConnect(nc.ConnectedUrl(), nats.UserInfo("app", "app"), nats.Name("other"))
 		must(t, err)
 		t.Cleanup(other.Close)
 		m, err := sub.NextMsg(patience)
@@ -83,8 +83,9 @@ func TestSystemServicesAreImportedFromAllBrokers(t *testing.T) {
 	two := ours(t, fmt.Sprintf(exporting, "two"), one.route)
 	for _, s := range []*subject{one, two, their} {
 		nc := s.as(t, "app")
-		eventually(t, "all answer "+s.name, func() bool { return len(answered(t, nc, "ping.IDZ", "name", 3)) == 3 })
-		if got := answered(t, nc, "ping.IDZ", "name", 4); len(got) != 3 || !got["one"] || !got["two"] || !got["theirs"] {
+		var got map[string]bool // of no more than three, in time or not
+		eventually(t, "all answer "+s.name, func() bool { got = answered(t, nc, "ping.IDZ", "name", 4); return len(got) >= 3 })
+		if len(got) != 3 || !got["one"] || !got["two"] || !got["theirs"] {
 			t.Errorf("asked at %s: %v answer", s.name, got)
 		}
 	}
