@@ -8,6 +8,7 @@
 package account
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"slices"
@@ -100,6 +101,7 @@ type Identity struct {
 	State       *State // what of the account the rest was made from; nil without a JWT
 	User        string // public key, or the configured name
 	Name        string // for people
+	Shown       string // what stands for User where users are shown; empty for that itself
 	Tags        []string
 	Issuer      string // the key that signed the user; empty without a JWT
 	IssuedAt    int64  // Unix second
@@ -111,6 +113,9 @@ type Identity struct {
 	Limits      Limits
 	Quotas      accounts.Quotas // our own limits, of the user alone
 }
+
+// Who is the user where users are shown.
+func (id *Identity) Who() string { return cmp.Or(id.Shown, id.User) }
 
 // Member is a connection that belongs to an account.
 type Member interface {

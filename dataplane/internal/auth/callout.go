@@ -172,7 +172,7 @@ func (d *Delegate) ask(ctx context.Context, s *service, c *Connect, who *account
 	if err != nil {
 		return nil, account.Violation(err.Error())
 	}
-	return d.admit(ctx, s, claims, user, remote)
+	return d.admit(ctx, s, claims, c, user, remote)
 }
 
 // unanswered is the refusal of a client about which nobody has decided: it may
@@ -270,7 +270,7 @@ func (d *Delegate) check(s *service, r *jwt.AuthorizationResponseClaims, user st
 }
 
 // admit makes an identity from the user that a service has issued.
-func (d *Delegate) admit(ctx context.Context, s *service, claims *jwt.UserClaims, user string, remote netip.Addr) (*account.Identity, error) {
+func (d *Delegate) admit(ctx context.Context, s *service, claims *jwt.UserClaims, c *Connect, user string, remote netip.Addr) (*account.Identity, error) {
 	u, r := compile(claims)
 	if r != nil {
 		return nil, r
@@ -285,7 +285,7 @@ func (d *Delegate) admit(ctx context.Context, s *service, claims *jwt.UserClaims
 	}
 	id := &account.Identity{
 		Account: target, User: user, Name: u.name, Tags: u.tags, Issuer: u.issuer, IssuedAt: u.issuedAt,
-		Claimed: &u.claimed, Remote: remote, External: true,
+		Claimed: &u.claimed, Remote: remote, External: true, Shown: cmp.Or(u.name, c.named()),
 	}
 	if s.operator {
 		fit, r := target.State().Fit(id, now)
@@ -304,7 +304,7 @@ func (d *Delegate) place(s *service, id *account.Identity, now time.Time) (*acco
 	if r != nil {
 		return nil, r
 	}
-	id.Issuer, id.IssuedAt, id.User = "", 0, cmp.Or(id.Name, id.User)
+	id.Issuer, id.IssuedAt, id.User = "", 0, cmp.Or(id.Shown, id.User)
 	id.Permissions, id.Limits, id.Expires, id.Quotas = id.Claimed.Permissions, rules, until, id.Claimed.Quotas
 	if id.Permissions == nil {
 		id.Permissions = id.Account.State().Default

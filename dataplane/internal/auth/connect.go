@@ -84,6 +84,20 @@ func (c *Connect) Claims() string {
 	return ""
 }
 
+// named returns what the client calls itself, which a service that admits it under no
+// other name has agreed to; empty if nothing.
+func (c *Connect) named() string {
+	switch {
+	case c.Nkey != "":
+		return c.Nkey
+	case c.Username != "":
+		return c.Username
+	case c.Token != "":
+		return HiddenToken
+	}
+	return ""
+}
+
 // Forget drops what was only needed to authenticate.
 func (c *Connect) Forget() {
 	c.Nkey, c.JWT, c.Sig, c.Token, c.Username, c.Password = "", "", "", "", "", ""

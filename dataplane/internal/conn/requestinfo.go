@@ -44,7 +44,7 @@ func (h *Host) infoOf(c *Client, full bool) *clientInfo {
 		return info
 	}
 	info.Start, info.Host, info.ID = &c.start, c.remote.Addr().String(), c.id
-	info.User, info.Name, info.Lang, info.Version = id.User, who.name, who.lang, who.version
+	info.User, info.Name, info.Lang, info.Version = id.Who(), who.name, who.lang, who.version
 	info.IssuerKey, info.Tags = id.Issuer, id.Tags
 	if id.Claimed != nil {
 		info.NameTag = id.Name // of the user; that of the account would say nothing new

@@ -59,7 +59,7 @@ func (c *Client) Status() Status {
 	if who := c.shown.Load(); who != nil {
 		id := who.identity
 		s.Name, s.Lang, s.Version = who.name, who.lang, who.version
-		s.User, s.Issuer, s.Account, s.AccountName, s.Tags = id.User, id.Issuer, id.Account.Key, id.Account.State().Name, id.Tags
+		s.User, s.Issuer, s.Account, s.AccountName, s.Tags = id.Who(), id.Issuer, id.Account.Key, id.Account.State().Name, id.Tags
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

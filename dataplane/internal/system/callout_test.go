@@ -331,7 +331,7 @@ func TestCalloutWithAnOperator(t *testing.T) {
 		a.Error = "no"
 		return home.KeyPair()
 	}
-	var asked [2]string
+	var asked, admitted [2]string
 	for i, start := range []func(*testing.T, string) *subject{stock, func(t *testing.T, text string) *subject { return ours(t, text) }} {
 		d.seen = nil
 		conf := r.conf("full", filepath.Join(t.TempDir(), fmt.Sprint(i)), "")
@@ -355,15 +355,21 @@ func TestCalloutWithAnOperator(t *testing.T) {
 				continue
 			}
 			var a struct{ Data server.UserInfo }
-			must(t, json.Unmarshal([]byte(ask(t, nc, "$SYS.REQ.USER.INFO", "")), &a))
-			if a.Data.Account != want {
-				t.Errorf("%s: %s is in %s", s.name, token, a.Data.Account)
+			info := ask(t, nc, "$SYS.REQ.USER.INFO", "")
+			must(t, json.Unmarshal([]byte(info), &a))
+			if token == "home" {
+				admitted[i] = info
+			}
+			if a.Data.UserID != token || a.Data.Account != want {
+				t.Errorf("%s: %s is %s in %s", s.name, token, a.Data.UserID, a.Data.Account)
 			}
 			nc.Close()
 		}
 		asked[i] = d.askedAbout("home")
 	}
 	same(t, "what is asked", asked[0], asked[1])
+	// The name is of who was admitted, not of whose JWT was shown.
+	same(t, "who is admitted", strings.ReplaceAll(admitted[0], "sentinel", "home"), admitted[1])
 }
 
 // askedAbout returns what the service was asked about who shows a token, but for what

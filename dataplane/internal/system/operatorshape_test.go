@@ -19,7 +19,7 @@ import (
 // volatile are fields whose values differ from server to server, or by the clock.
 var volatile = []string{
 	"server", "id", "timestamp", "time", "start", "stop", "now", "uptime", "idle", "last_activity", "port", "update_time", "cid",
-	"sublist_stats", "service", "system", "total", "sent", "received", "subscriptions", "num_subscriptions", "server_id", "in_msgs", "in_bytes", "out_msgs", "out_bytes", "expires",
+	"sublist_stats", "client_connections", "service", "system", "total", "sent", "received", "subscriptions", "num_subscriptions", "server_id", "in_msgs", "in_bytes", "out_msgs", "out_bytes", "expires",
 	"pending_bytes", "total_conns",
 	"weight", // sums in nats-server
 }

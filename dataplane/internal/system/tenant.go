@@ -108,7 +108,7 @@ type responses struct {
 
 func (s *Service) userInfo(m *conn.Message) (any, error) {
 	id := m.From.Identity()
-	u := user{ID: id.User, Account: id.Account.Key, AccountName: nameOf(id.Account)}
+	u := user{ID: id.Who(), Account: id.Account.Key, AccountName: nameOf(id.Account)}
 	if id.Claimed != nil {
 		u.Name = id.Name
 	}
