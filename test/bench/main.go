@@ -6,9 +6,9 @@
 //
 //	go run ./test/bench -subject PATH [-judge PATH] [-sections NAME,...] [-only NAME,...] [-rounds N] [-seconds S] [-accounts N]
 //
-// It writes a table, JSON and a chart under test/bench/results. The section
-// controlplane is of another kind: three control planes under load, with a table
-// and a chart of their own.
+// It writes a table, JSON and a chart under test/bench/results. Two sections are of
+// another kind, with results of their own: controlplane is three control planes under
+// load, residency is one that holds many accounts, and runs only when it is named.
 package main
 
 import (
@@ -45,8 +45,9 @@ type options struct {
 	subjectConfig  string // file, for the subject only
 	out            string
 	name           string
-	accounts       int  // to make for the section controlplane
-	planes         bool // run that section
+	accounts       int  // to make for the sections controlplane and residency
+	planes         bool // run the first of them
+	residency      bool // run the second
 	brokers        bool // and any of the others
 }
 
@@ -87,12 +88,12 @@ func parse(args []string) (options, error) {
 	fs.IntVar(&o.rounds, "rounds", 5, "samples of each server for each workload")
 	fs.Float64Var(&seconds, "seconds", 2, "length of one sample")
 	fs.Float64Var(&o.scale, "scale", 1, "factor on the number of connections and subscriptions of the large workloads")
-	fs.StringVar(&sections, "sections", "", "sections to run, separated by commas, of "+strings.Join(append(sectionNames(), planesSection), ", ")+"; empty means all")
+	fs.StringVar(&sections, "sections", "", "sections to run, separated by commas, of "+strings.Join(append(sectionNames(), planesSection, residencySection), ", ")+"; empty means all but the last")
 	fs.BoolVar(&o.metered, "metered", true, "run the subject once more with metering on; needs covey and covey-controlplane beside it")
 	fs.StringVar(&o.config, "config", "", "file whose text is added to the configuration of both servers")
 	fs.StringVar(&o.subjectConfig, "subject-config", "", "file whose text is added to the configuration of the subject only (metering, for one)")
 	fs.StringVar(&o.out, "out", "test/bench/results", "folder of the results; empty writes none")
-	fs.IntVar(&o.accounts, "accounts", 5000, "accounts to make under each condition of the section "+planesSection)
+	fs.IntVar(&o.accounts, "accounts", 5000, "accounts to make, under each condition of the section "+planesSection+" and for "+residencySection)
 	fs.StringVar(&o.name, "name", "", "base name of the result files; empty means latest if all workloads run, else partial")
 	if err := fs.Parse(args); err != nil {
 		return o, err
@@ -108,7 +109,8 @@ func parse(args []string) (options, error) {
 		o.sections = strings.Split(sections, ",")
 	}
 	o.planes = only == "" && (sections == "" || slices.Contains(o.sections, planesSection))
-	o.sections = slices.DeleteFunc(o.sections, func(name string) bool { return name == planesSection })
+	o.residency = slices.Contains(o.sections, residencySection)
+	o.sections = slices.DeleteFunc(o.sections, func(name string) bool { return name == planesSection || name == residencySection })
 	o.brokers = sections == "" || len(o.sections) > 0
 	if o.name == "" {
 		o.name = "latest"
@@ -121,17 +123,19 @@ func parse(args []string) (options, error) {
 }
 
 func run(ctx context.Context, o options, out io.Writer) error {
-	if !o.planes {
-		return compareBrokers(ctx, o, out)
+	var all []error
+	for _, part := range []struct {
+		wanted bool
+		run    func(context.Context, options, io.Writer) error
+	}{{o.brokers, compareBrokers}, {o.planes, loadPlanes}, {o.residency, measureResidency}} {
+		if part.wanted {
+			all = append(all, part.run(ctx, o, out))
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 	}
-	var err error
-	if o.brokers {
-		err = compareBrokers(ctx, o, out)
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return errors.Join(err, loadPlanes(ctx, o, out))
+	return errors.Join(all...)
 }
 
 func compareBrokers(ctx context.Context, o options, out io.Writer) error {

@@ -28,14 +28,17 @@ func TestResultsOfControlPlanes(t *testing.T) {
 	}
 }
 
-func TestSectionsOfBothKinds(t *testing.T) {
-	for args, want := range map[string][2]bool{"": {true, true}, "-sections=controlplane": {false, true}, "-sections=tls": {true, false}, "-sections=tls,controlplane": {true, true}, "-only=x": {true, false}} {
+func TestSectionsOfAllKinds(t *testing.T) {
+	for args, want := range map[string][3]bool{
+		"": {true, true, false}, "-sections=controlplane": {false, true, false}, "-sections=tls": {true, false, false}, "-sections=tls,controlplane": {true, true, false},
+		"-only=x": {true, false, false}, "-sections=residency": {false, false, true}, "-sections=residency,tls": {true, false, true},
+	} {
 		o, err := parse(strings.Fields(args))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := [2]bool{o.brokers, o.planes}; got != want {
-			t.Errorf("%q: brokers, planes %v, want %v", args, got, want)
+		if got := [3]bool{o.brokers, o.planes, o.residency}; got != want {
+			t.Errorf("%q: brokers, planes, residency %v, want %v", args, got, want)
 		}
 	}
 }

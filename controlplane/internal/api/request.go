@@ -80,7 +80,11 @@ func (s *Server) check(req proto.Message) error {
 		"plan_id":   accounts.ValidatePlanID,
 	} {
 		if f := m.Descriptor().Fields().ByName(field); f != nil {
-			if err := validate(m.Get(f).String()); err != nil {
+			err := validate(m.Get(f).String())
+			if e, ok := errors.AsType[*errs.Error](err); ok {
+				return e.WithField(string(field)) // what is checked elsewhere by another name
+			}
+			if err != nil {
 				return err
 			}
 		}
