@@ -33,6 +33,7 @@ func TestMonitoringOfRoutesIsNatsServers(t *testing.T) {
 		crossRoutes(t, r, rival{"peer", peer.Addr().String(), "http://" + peer.MonitorAddr().String()})
 		// The last message is counted a moment after it is delivered.
 		eventually(t, "17 messages are counted", func() bool { return r.routed(t, "received") == 7 && r.routed(t, "sent") == 10 })
+		eventually(t, "a whole pool", func() bool { return r.ask(t, "/varz")["routes"] == 4.0 }) // one after the other
 		said[i] = r.aboutRoutes(t, peer.ClusterAddr().String())
 		peer.Shutdown()
 		peer.WaitForShutdown()
