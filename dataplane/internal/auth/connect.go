@@ -65,6 +65,11 @@ func (c *Connect) showsNothing() bool {
 // HiddenToken stands for a token where users are shown.
 const HiddenToken = "[REDACTED]"
 
+// ShowsNobody reports whether the client shows nothing at all of who it is.
+func (c *Connect) ShowsNobody() bool {
+	return c.showsNothing() && c.Nkey == "" && c.JWT == "" && c.Sig == ""
+}
+
 // Claims returns who the client says it is, checked or not; empty if it does not
 // say. It reveals no secret.
 func (c *Connect) Claims() string {

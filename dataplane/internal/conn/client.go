@@ -48,6 +48,7 @@ type Client struct {
 	ponged   bool  // the first PONG was sent
 	told     *told // until that PONG is on its way, and only if the client understands a second INFO
 	greeted  bool  // CONNECT was received
+	vacated  bool  // the place in the account was given up, at the end
 	moved    bool  // the goroutine that authenticated was replaced
 	moving   bool  // the goroutine is about to be replaced
 	fresh    bool  // the goroutine has not read yet
@@ -81,8 +82,9 @@ type Client struct {
 	inBytes    atomic.Uint64
 
 	// Guarded by the host's mutex.
-	index  int // in its list
-	listed bool
+	index   int // in its list
+	listed  bool
+	lingers bool
 
 	// Guarded by the wheel's mutex.
 	timer timer
@@ -118,6 +120,7 @@ func (h *Host) serve(nc net.Conn) {
 	c.out.Owner = c
 	c.traceFlag()
 	c.connect = auth.DefaultConnect()
+	c.parser.NoHeaders = true
 	c.maxPayload.Store(int64(o.MaxPayload))
 	defer c.leave()
 	if r := c.greet(o, h.add(c)); r != nil {
@@ -125,7 +128,7 @@ func (h *Host) serve(nc net.Conn) {
 		return
 	}
 	if !h.Auth.Required() {
-		if r := c.authenticate(); r != nil {
+		if r := c.authenticate(nil); r != nil {
 			c.end(r)
 			return
 		}
@@ -227,8 +230,8 @@ func (c *Client) resume() {
 
 // Times that the end of a connection may take.
 const (
-	lastWords = time.Second // to write what is queued
-	linger    = time.Second // to let the client read it before the socket is reset
+	lastWords  = time.Second // to write what is queued
+	lingerTime = time.Second // to let the client read it before the socket is reset
 )
 
 // close takes the connection out of everything it is in.
@@ -238,16 +241,14 @@ func (c *Client) close() {
 	ended := c.obituary()
 	c.dropSubscriptions()
 	c.forsake(true)
-	c.farewell()
+	if c.farewell() {
+		c.vacate()
+		c.host.lingers(c)
+		c.linger()
+	}
 	c.out.CloseNotify()
 	c.out.Close()
-	if c.admitted.Load() {
-		if c.host.Refusals != nil {
-			c.denied.tell(c.host.Refusals, c.identity, time.Now())
-		}
-		c.host.noteSeen(c.identity, time.Now())
-		c.identity.Account.Leave(c) // after the last byte is counted
-	}
+	c.vacate()
 	c.host.remove(c)
 	c.bury(ended)
 	c.mourn(ended)
@@ -260,13 +261,27 @@ func (c *Client) close() {
 	c.logEnd()
 }
 
-// farewell tells the client why, and gives it time to read that: closing a
-// socket with unread input would throw away what was written last.
-func (c *Client) farewell() {
+// vacate gives up the place in the account, once. Nothing may be delivered after
+// it: the last byte is counted.
+func (c *Client) vacate() {
+	if c.vacated || !c.admitted.Load() {
+		return
+	}
+	c.vacated = true
+	if c.host.Refusals != nil {
+		c.denied.tell(c.host.Refusals, c.identity, time.Now())
+	}
+	c.host.noteSeen(c.identity, time.Now())
+	c.identity.Account.Leave(c)
+}
+
+// farewell tells the client why. True says that all of it is written and that
+// the client should be given time to read it.
+func (c *Client) farewell() bool {
 	r := c.refusal.Load()
 	switch r {
 	case nil, clientClosed, readError, writeError, slowPending, slowDeadline, slowBudget:
-		return
+		return false
 	}
 	_ = c.nc.SetReadDeadline(time.Time{}) // fails only if the connection is closed
 	if r.Text != "" {
@@ -276,7 +291,13 @@ func (c *Client) farewell() {
 	c.out.Finish(lastWords)
 	c.out.CloseNotify()
 	half, ok := c.nc.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || c.nc.SetReadDeadline(time.Now().Add(linger)) != nil {
+	return ok && half.CloseWrite() == nil && c.out.Pending() == 0
+}
+
+// linger reads what the client still sends: closing a socket with unread input
+// would throw away what was written last.
+func (c *Client) linger() {
+	if c.nc.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
 		return
 	}
 	b := egress.NewBuffer(1)

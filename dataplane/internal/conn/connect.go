@@ -21,7 +21,12 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 	if !c.host.Info.Headers {
 		c.connect.Headers = false
 	}
+	c.parser.NoHeaders = !c.connect.Headers
+	var still *account.Identity
 	if c.admitted.Load() {
+		if c.greeted && c.connect.ShowsNobody() {
+			still = c.identity // what it showed before holds; we have forgotten it
+		}
 		c.finishBatch(w) // what was published before belongs to the old identity
 		if r := c.rebind(); r != nil {
 			return r
@@ -30,7 +35,7 @@ func (c *Client) processConnect(w *worker, arg []byte) *account.Refusal {
 	c.endTurn(w) // looking the account up may take long
 	c.greeted = true
 	c.greeting.CompareAndSwap(0, max(1, int64(time.Since(c.start))))
-	if r := c.authenticate(); r != nil {
+	if r := c.authenticate(still); r != nil {
 		return r
 	}
 	if c.connect.Account != "" || c.connect.AccountNew {
@@ -70,15 +75,19 @@ func (c *Client) rebind() *account.Refusal {
 	return nil
 }
 
-// authenticate finds out who the client is and joins its account. If the
-// account is evicted or changed just then, it begins again.
-func (c *Client) authenticate() *account.Refusal {
+// authenticate finds out who the client is, unless that is known still, and joins
+// its account. If the account is evicted or changed just then, it begins again.
+func (c *Client) authenticate(still *account.Identity) *account.Refusal {
 	ctx := &patience{lasts: lookupTimeout}
 	defer ctx.stop()
 	c.connect.Presence = c.presence()
 	for {
 		epoch := c.host.epoch.Load()
-		id, err := c.host.Auth.Authenticate(ctx, &c.connect, c.nonce, c.addr().Addr())
+		var err error
+		id := still
+		if still = nil; id == nil {
+			id, err = c.host.Auth.Authenticate(ctx, &c.connect, c.nonce, c.addr().Addr())
+		}
 		if err == nil {
 			err = c.join(id)
 		}

@@ -32,7 +32,7 @@ func (w *worker) prepare(op *wire.Op) {
 func (w *worker) withoutHeaders(op *wire.Op) *egress.Message {
 	if w.stripped.Tail == nil {
 		plain := *op
-		plain.HeaderLen, plain.Size, plain.Body = -1, op.Size-op.HeaderLen, op.Body[op.HeaderLen:]
+		plain.Resize(-1, op.Body[op.HeaderLen:])
 		w.cut = plain.AppendTail(w.cut[:0])
 		w.stripped = egress.Message{Subject: op.Subject, Tail: w.cut, Size: plain.Size}
 	}

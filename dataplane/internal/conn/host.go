@@ -118,9 +118,11 @@ type Host struct {
 	clients []*Client // in no order; guarded by mu, as is all below
 	past    Sum       // of connections that have left
 	nextID  uint64
-	closing bool
-	resting bool
-	wg      sync.WaitGroup // one for each connection
+	// Of the clients, those that only wait for their end to be read.
+	lingering int
+	closing   bool
+	resting   bool
+	wg        sync.WaitGroup // one for each connection
 }
 
 // Totals are counters of all connections, past and present.
@@ -171,7 +173,7 @@ func (h *Host) add(c *Client) *account.Refusal {
 	h.nextID++
 	c.id = h.nextID
 	h.Totals.Connections.Add(1)
-	if limit := h.Options().MaxConnections; limit > 0 && len(h.clients) >= limit {
+	if limit := h.Options().MaxConnections; limit > 0 && len(h.clients)-h.lingering >= limit {
 		return tooManyConnections
 	}
 	c.index = len(h.clients)
@@ -189,11 +191,25 @@ func (h *Host) remove(c *Client) {
 		return
 	}
 	c.listed = false
+	if c.lingers {
+		h.lingering--
+	}
 	last := len(h.clients) - 1
 	h.clients[c.index] = h.clients[last]
 	h.clients[c.index].index = c.index
 	h.clients[last] = nil
 	h.clients = h.clients[:last]
+}
+
+// lingers says that a connection only waits for its client to read why it ended:
+// it is none of those that may not be too many.
+func (h *Host) lingers(c *Client) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c.listed {
+		c.lingers = true
+		h.lingering++
+	}
 }
 
 // Clients returns the connections there are now, in no order.

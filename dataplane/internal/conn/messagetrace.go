@@ -459,10 +459,7 @@ func withHeader(op *wire.Op, name, value string) *wire.Op {
 		}
 		header = append(header, l...)
 	}
-	next.HeaderLen = len(header)
-	next.Size = op.Size - op.HeaderLen + len(header)
-	next.Body = append(header, op.Body[op.HeaderLen:]...)
-	next.Tail = nil
+	next.Resize(len(header), append(header, op.Body[op.HeaderLen:]...))
 	return &next
 }
 

@@ -29,9 +29,6 @@ func hasPrefix(s []byte, prefix string) bool {
 
 // publish handles PUB and HPUB.
 func (c *Client) publish(w *worker, op *wire.Op) *account.Refusal {
-	if op.Kind == wire.HPub && !c.connect.Headers {
-		return headersOff
-	}
 	if op.HeaderLen > 0 && wantsTrace(op.Body[:op.HeaderLen], c.identity.Account) {
 		c.publishTraced(w, op)
 		return nil

@@ -280,7 +280,7 @@ func (c *Client) unannounced() *account.Refusal {
 		return account.Violation("the first operation was not CONNECT")
 	}
 	c.greeted = true
-	return c.authenticate()
+	return c.authenticate(nil)
 }
 
 func refusalOf(err error) *account.Refusal {
@@ -291,6 +291,8 @@ func refusalOf(err error) *account.Refusal {
 		return payload
 	case errors.Is(err, wire.ErrArguments):
 		return badArguments
+	case errors.Is(err, wire.ErrNoHeaders):
+		return headersOff
 	}
 	return unknownOperation
 }

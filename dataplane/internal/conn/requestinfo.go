@@ -70,16 +70,16 @@ func (w *worker) introduce(c *carrier, from *egress.Conn, a *account.Account, p 
 	}
 	info := w.requester(from, a, p, header)
 	c.op = *op
-	c.op.Kind, c.op.Reply, c.op.Tail = wire.HPub, nil, nil
+	c.op.Kind, c.op.Reply = wire.HPub, nil
 	c.body = appendFields(c.body[:0], header, infoHeader)
 	text, err := json.Marshal(info)
 	if err != nil {
 		text = []byte("{}") // never: all of its fields can be written
 	}
 	c.body = append(append(append(append(c.body, infoHeader...), ": "...), text...), "\r\n\r\n"...)
-	c.op.HeaderLen = len(c.body)
+	headerLen := len(c.body)
 	c.body = append(c.body, op.Body[max(op.HeaderLen, 0):]...)
-	c.op.Body, c.op.Size = c.body, len(c.body)-len(wire.CRLF)
+	c.op.Resize(headerLen, c.body)
 }
 
 func (w *worker) requester(from *egress.Conn, a *account.Account, p *passage, header []byte) *clientInfo {

@@ -202,7 +202,9 @@ func TestSecondConnect(t *testing.T) {
 			t.Errorf("members = %v, %v", a, err)
 		}
 	}
-	c.send("CONNECT {}\r\n") // credentials are not remembered
+	c.send("CONNECT {\"verbose\":false}\r\nPING\r\n") // who shows nothing stays who it is
+	c.expect("PONG")
+	c.send("CONNECT {\"user\":\"x\"}\r\n") // the secrets of before are forgotten
 	c.expectEnd("-ERR 'Authorization Violation'")
 	eventually(t, "both have left", func() bool { a, _ := registry.Get(t.Context(), two.Key); return a.Members() == 0 })
 }

@@ -32,7 +32,7 @@ func (x *Index) Match(s []byte, r *Result) {
 	if e := x.literal.get(x.seed, s); e != nil {
 		r.found = append(r.found, e)
 	}
-	if x.wilds.Load() > 0 && subject.Valid(s) {
+	if x.wilds.Load() > 0 && subject.Whole(s) {
 		x.matchLevel(&x.wild, s, r)
 	}
 	for _, e := range r.found {

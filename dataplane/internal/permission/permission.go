@@ -148,10 +148,12 @@ func (s *Set) Publish(subj []byte) bool {
 	return !covered(subj, s.pubDeny)
 }
 
+// covered reports whether one of the patterns matches a subject. As in
+// nats-server none matches a subject with an empty token, which reaches nobody.
 func covered(subj []byte, patterns []string) bool {
 	for _, p := range patterns {
 		if subject.MatchesLiteral(subj, p) {
-			return true
+			return subject.Whole(subj)
 		}
 	}
 	return false
@@ -188,6 +190,9 @@ func look[S ~string | ~[]byte](list []rule, subj S, queue string, match func(S, 
 	for _, r := range list {
 		if !match(subj, r.subject) {
 			continue
+		}
+		if !subject.Whole(subj) {
+			break
 		}
 		if r.queue == "" {
 			plain = true

@@ -33,6 +33,22 @@ func Valid[S ~string | ~[]byte](s S) bool {
 	return true
 }
 
+// Whole reports whether s has no empty token. What has one matches nothing, in
+// whichever place.
+func Whole[S ~string | ~[]byte](s S) bool {
+	dot := true
+	for i := range len(s) {
+		if s[i] != separator {
+			dot = false
+		} else if dot {
+			return false
+		} else {
+			dot = true
+		}
+	}
+	return !dot
+}
+
 // ValidLiteral reports whether s is a subject without wildcards and without
 // empty tokens.
 func ValidLiteral[S ~string | ~[]byte](s S) bool {

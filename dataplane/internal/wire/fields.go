@@ -11,9 +11,8 @@ type fields struct {
 	start, end [maxFields]int
 }
 
-// blank reports whether b separates fields. A CR or LF inside a line does too:
-// in a subject it would end the line that subscribers are sent.
-func blank(b byte) bool { return b == ' ' || b == '\t' || b == '\r' || b == '\n' }
+// blank reports whether b separates the fields of PUB and HPUB.
+func blank(b byte) bool { return b == ' ' || b == '\t' }
 
 // split fills f from buf[from:to]. Fields beyond maxFields are not kept.
 func (f *fields) split(buf []byte, from, to int) {
@@ -35,6 +34,16 @@ func (f *fields) split(buf []byte, from, to int) {
 }
 
 func (f *fields) bytes(buf []byte, i int) []byte { return buf[f.start[i]:f.end[i]] }
+
+// digits returns how long a field is that holds a size and begins with zero;
+// else zero.
+func (f *fields) digits(buf []byte, i int) uint8 {
+	n := f.end[i] - f.start[i]
+	if n == 1 || buf[f.start[i]] != '0' {
+		return 0
+	}
+	return uint8(min(n, maxSizeDigits)) //nolint:gosec // at most nine
+}
 
 // canonical reports whether the fields after the subject are separated by one
 // blank each and end in CRLF at lf, so that they may be sent on as they are.
@@ -65,14 +74,24 @@ func parseSize(d []byte) int {
 	return n
 }
 
-func appendInt(dst []byte, n int) []byte { return strconv.AppendInt(dst, int64(n), 10) }
+// appendDigits appends a number in at least that many digits.
+func appendDigits(dst []byte, n int, digits uint8) []byte {
+	for below := 10; digits > 1; digits-- {
+		if below > n {
+			dst = append(dst, "000000000"[:digits-1]...)
+			break
+		}
+		below *= 10
+	}
+	return strconv.AppendInt(dst, int64(n), 10)
+}
 
 // Args splits the argument of SUB or UNSUB at blanks, CR and LF. It returns how
 // many fields there are; only the first len(into) are kept.
 func Args(arg []byte, into [][]byte) int {
 	n, start := 0, -1
 	for i := 0; i <= len(arg); i++ {
-		between := i == len(arg) || blank(arg[i])
+		between := i == len(arg) || blank(arg[i]) || arg[i] == '\r' || arg[i] == '\n'
 		switch {
 		case between && start >= 0:
 			if n < len(into) {

@@ -13,6 +13,9 @@ type Op struct {
 	HeaderLen int
 	// Size is the length of headers and payload together.
 	Size int
+	// In how many digits the line said so, if the first were zeroes: subscribers
+	// are told in as many. Zero for as many as it takes.
+	HeaderDigits, SizeDigits uint8
 	// Body is headers and payload with the CRLF behind them.
 	Body []byte
 	// Tail is everything from the reply (or the first size) to the end of Body,
@@ -29,6 +32,8 @@ type Op struct {
 type Parser struct {
 	MaxControlLine int // bytes of arguments in a line
 	MaxPayload     int // bytes of headers and payload; negative for no limit
+	// NoHeaders refuses HPUB, once its line is there.
+	NoHeaders bool
 
 	// Op is the operation that the last Next completed.
 	Op Op
@@ -242,6 +247,9 @@ func (p *Parser) publish(buf []byte, verbLen int, kind Kind) (int, error) {
 	if lf < 0 || err != nil {
 		return 0, err
 	}
+	if kind == HPub && p.NoHeaders {
+		return 0, ErrNoHeaders
+	}
 	var f fields
 	f.split(buf, start, start+len(trimCR(buf[start:lf])))
 	if err := p.arguments(buf, &f, kind); err != nil {
@@ -282,12 +290,16 @@ func (p *Parser) arguments(buf []byte, f *fields, kind Kind) error {
 		return ErrArguments
 	}
 	p.Op.Subject = f.bytes(buf, 0)
+	if p.Op.Subject[0] == '\n' {
+		return ErrArguments // subscribers would be sent the end of a line
+	}
 	p.Op.Reply = nil
 	if f.n == 2+sizes {
 		p.Op.Reply = f.bytes(buf, 1)
 	}
-	p.Op.HeaderLen = -1
+	p.Op.HeaderLen, p.Op.HeaderDigits, p.Op.SizeDigits = -1, 0, f.digits(buf, f.n-1)
 	if kind == HPub {
+		p.Op.HeaderDigits = f.digits(buf, f.n-2)
 		p.Op.HeaderLen = parseSize(f.bytes(buf, f.n-2))
 		if p.Op.HeaderLen < 0 {
 			return ErrArguments
@@ -303,14 +315,21 @@ func (p *Parser) arguments(buf []byte, f *fields, kind Kind) error {
 	return nil
 }
 
+// Resize gives the operation another header block and body, of which the lengths
+// are known: no more than their numbers are of what the line said.
+func (o *Op) Resize(headerLen int, body []byte) {
+	o.HeaderLen, o.Size, o.Body = headerLen, len(body)-len(CRLF), body
+	o.HeaderDigits, o.SizeDigits, o.Tail = 0, 0, nil
+}
+
 // AppendTail appends what Tail would be, for operations that have none.
 func (o *Op) AppendTail(dst []byte) []byte {
 	if o.Reply != nil {
 		dst = append(append(dst, o.Reply...), ' ')
 	}
 	if o.HeaderLen >= 0 {
-		dst = append(appendInt(dst, o.HeaderLen), ' ')
+		dst = append(appendDigits(dst, o.HeaderLen, o.HeaderDigits), ' ')
 	}
-	dst = append(appendInt(dst, o.Size), '\r', '\n')
+	dst = append(appendDigits(dst, o.Size, o.SizeDigits), '\r', '\n')
 	return append(dst, o.Body...)
 }

@@ -131,7 +131,9 @@ func TestParse(t *testing.T) {
 		{"ping has no line limit", "PING" + strings.Repeat("x", 10*testControlLine) + "\r\n", []operation{{Kind: wire.Ping}}, nil},
 		{"a CR in the argument drops its last byte", "SUB a\rb 12\n", []operation{line(wire.Sub, "a\rb 1")}, nil},
 		{"the first byte is no end of line", "SUB \nb 1\r\n", []operation{line(wire.Sub, "\nb 1")}, nil},
-		{"no LF or CR gets into a subject", "PUB \nb\r2\r\nhi\r\n", []operation{pub("b", "hi")}, nil},
+		{"no LF gets into a subject", "PUB \nb 2\r\nhi\r\n", nil, wire.ErrArguments},
+		{"a CR is no blank in PUB", "PUB b\r2\r\nhi\r\n", nil, wire.ErrArguments},
+		{"a CR is no part of a size", "PUB b 2\r.\nhi\r\n", nil, wire.ErrArguments},
 
 		{"unknown verb", "PING\r\nFOO\r\n", []operation{{Kind: wire.Ping}}, wire.ErrUnknownOperation},
 		{"empty line", "\r\n", nil, wire.ErrUnknownOperation},

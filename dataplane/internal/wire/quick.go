@@ -81,7 +81,8 @@ func word(buf []byte, from int) int {
 	return -1
 }
 
-// number reads the decimal number that begins at from and ends a line. It
+// number reads the decimal number that begins at from and ends a line, unless it
+// has zeroes before it. It
 // returns the number and where the CR is; -1 if there is none.
 func number(buf []byte, from int) (n, at int) {
 	i := from
@@ -92,7 +93,7 @@ func number(buf []byte, from int) (n, at int) {
 		}
 		n = n*10 + int(d)
 	}
-	if i == from || i-from > maxSizeDigits || i+1 >= len(buf) || buf[i] != '\r' || buf[i+1] != '\n' {
+	if i == from || i-from > maxSizeDigits || buf[from] == '0' && i > from+1 || i+1 >= len(buf) || buf[i] != '\r' || buf[i+1] != '\n' {
 		return -1, 0
 	}
 	return n, i

@@ -47,6 +47,8 @@ var (
 	// ErrArguments is a PUB or HPUB line with missing, extra or impossible
 	// arguments. nats-server closes such a connection without an -ERR.
 	ErrArguments = errors.New("bad arguments")
+	// ErrNoHeaders is an HPUB of a client that has not said it uses headers.
+	ErrNoHeaders = errors.New("headers not supported")
 )
 
 // Answers that never vary.
