@@ -95,6 +95,11 @@ e2e: build judges ## Only the end-to-end tests
 chaos: build judges ## Meshes under SCHEDULES=200 random fault schedules; SEED=n plays one again
 	$(TESTENV) COVEY_CHAOS_SCHEDULES=$(SCHEDULES) COVEY_CHAOS_SEED=$(SEED) $(GO) test -count=1 -timeout 60m -v ./test/chaos
 
+.PHONY: conformance-random
+conformance-random: build judges ## Sessions drawn at random, judged by nats-server: SEEDS=1-20 SESSIONS=400 FOUND=file
+	$(TESTENV) COVEY_RANDOM_SEEDS=$(or $(SEEDS),1-20) COVEY_RANDOM_SESSIONS=$(or $(SESSIONS),400) COVEY_RANDOM_FOUND=$(abspath $(FOUND)) \
+		$(GO) test -count=1 -timeout 0 -v ./test/conformance/random -run TestRandomSessions
+
 .PHONY: soak
 soak: build ## Wear the broker out for SECONDS (default 600) and look at what is left
 	$(TESTENV) $(GO) test -count=1 -timeout 0 -v ./test/soak -run TestSoak -soak $(SECONDS)s

@@ -204,6 +204,14 @@ func (c *client) write(data []byte) {
 	_, _ = c.nc.Write(data)
 }
 
+// hangUp says that nothing more will be sent, and waits for the server to close.
+func (c *client) hangUp(ctx context.Context) bool {
+	if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite() // the server may have closed already
+	}
+	return c.awaitGone(ctx)
+}
+
 // close ends the connection from our side and waits for the recorder.
 func (c *client) close() {
 	c.closed = true

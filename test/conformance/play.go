@@ -70,6 +70,32 @@ func Play(ctx context.Context, t Target, s *Script, cut Cut) (*Transcript, error
 	return tr, nil
 }
 
+// PlayAt runs the script against a server that is running already, for scripts
+// that need no identities of their own. It returns when the server has let go of
+// the connections, so that what comes next finds the server as it was.
+func PlayAt(ctx context.Context, addr string, s *Script, cut Cut) (*Transcript, error) {
+	if len(s.Identities) > 0 || slices.Contains(s.Needs, "tls") {
+		return nil, fmt.Errorf("%s needs a server of its own", s.Name)
+	}
+	p := &player{script: s, world: &world{}, addr: addr, cut: cut, clients: map[string]*client{}}
+	defer p.closeAll()
+	if err := p.run(ctx); err != nil {
+		return nil, err
+	}
+	tr := p.transcript()
+	return tr, p.leave(ctx)
+}
+
+// leave hangs up and waits until the server has, too.
+func (p *player) leave(ctx context.Context) error {
+	for _, name := range p.names() {
+		if c := p.clients[name]; !c.closed && !c.hangUp(ctx) {
+			return fmt.Errorf("%s: the server does not hang up", name)
+		}
+	}
+	return nil
+}
+
 func (w *world) config(s *Script) (string, error) {
 	trust, err := w.serverConfig()
 	if err != nil {

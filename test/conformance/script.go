@@ -33,10 +33,13 @@ const (
 	TagWhole = "whole"
 	// TagPings keeps the PINGs that the server sends by itself in the transcript.
 	TagPings = "pings"
+	// TagLoose compares deliveries with one payload in any order, even when
+	// mappings or imports give them several subjects.
+	TagLoose = "loose"
 )
 
 // knownTags holds what a tags line may say.
-func knownTags() []string { return []string{TagSplit, TagWhole, TagPings} }
+func knownTags() []string { return []string{TagSplit, TagWhole, TagPings, TagLoose} }
 
 // knownNeeds holds what a needs line may say.
 func knownNeeds() []string {
