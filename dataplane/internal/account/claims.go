@@ -37,7 +37,7 @@ func (v *Verified) decode(key, token string, revision int64, trusted func(string
 	if !trusted(claims.Issuer) {
 		return nil, fmt.Errorf("account claims issued by %s: %w", claims.Issuer, ErrUntrusted)
 	}
-	if err := valid(claims); err != nil {
+	if err := v.possible(token, claims); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, key, err)
 	}
 	quotas, err := claimedQuotas(claims)

@@ -24,7 +24,7 @@ const verifiedMax = 1 << 16
 // remembers nothing.
 type Verified struct {
 	mu   sync.Mutex
-	seen map[[sha256.Size]byte]struct{} // guarded by mu
+	seen map[[sha256.Size]byte]bool // whether they were found possible as well; guarded by mu
 }
 
 // Claims verifies account claims, or reads those that were verified before.
@@ -42,9 +42,29 @@ func (v *Verified) Claims(token string) (*jwt.AccountClaims, error) {
 	var err error
 	effort.Signatures.Do(func() { claims, err = jwt.DecodeAccountClaims(token) }) // with no lock held
 	if err == nil {
-		v.note(hash)
+		v.note(hash, false)
 	}
 	return claims, err
+}
+
+// possible is valid for claims that Claims returned of a token, which it remembers: the
+// library compares each import and each export with every other.
+func (v *Verified) possible(token string, claims *jwt.AccountClaims) error {
+	if v == nil {
+		return valid(claims)
+	}
+	hash := sha256.Sum256([]byte(token))
+	v.mu.Lock()
+	known := v.seen[hash]
+	v.mu.Unlock()
+	if known {
+		return nil
+	}
+	err := valid(claims) // with no lock held
+	if err == nil {
+		v.note(hash, true)
+	}
+	return err
 }
 
 func (v *Verified) has(hash [sha256.Size]byte) bool {
@@ -55,11 +75,11 @@ func (v *Verified) has(hash [sha256.Size]byte) bool {
 }
 
 // note remembers claims. One at random is forgotten when there are too many.
-func (v *Verified) note(hash [sha256.Size]byte) {
+func (v *Verified) note(hash [sha256.Size]byte, possible bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.seen == nil {
-		v.seen = make(map[[sha256.Size]byte]struct{})
+		v.seen = make(map[[sha256.Size]byte]bool)
 	}
 	for old := range v.seen {
 		if len(v.seen) < verifiedMax {
@@ -67,7 +87,7 @@ func (v *Verified) note(hash [sha256.Size]byte) {
 		}
 		delete(v.seen, old)
 	}
-	v.seen[hash] = struct{}{}
+	v.seen[hash] = v.seen[hash] || possible
 }
 
 // Len returns how many claims are remembered.

@@ -111,7 +111,7 @@ func TestOnlyTheVeryClaimsAreRemembered(t *testing.T) {
 func TestVerifiedIsBounded(t *testing.T) {
 	var v Verified
 	for i := range verifiedMax + 10 {
-		v.note(sha256.Sum256(fmt.Append(nil, i)))
+		v.note(sha256.Sum256(fmt.Append(nil, i)), false)
 	}
 	if n := v.Len(); n != verifiedMax {
 		t.Errorf("%d are remembered, want %d", n, verifiedMax)
