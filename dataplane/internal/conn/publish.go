@@ -39,14 +39,12 @@ func (c *Client) publish(w *worker, op *wire.Op) *account.Refusal {
 
 // publishNow is publish for a message that may have headers.
 func (c *Client) publishNow(w *worker, op *wire.Op) {
+	c.pedantic(w, op)
 	acct := c.identity.Account
 	links := acct.Links()
 	if links != nil {
 		op.Subject = w.rewrite(&w.mapped, links, op.Subject)
 		w.tracing.mapped(op.Subject)
-	}
-	if c.connect.Pedantic && !subject.ValidLiteral(op.Subject) {
-		c.complain(w, "Invalid Publish Subject")
 	}
 	if !c.find(w, op, acct.Index, links == nil) {
 		return
@@ -71,6 +69,14 @@ func (c *Client) publishNow(w *worker, op *wire.Op) {
 	}
 	if !delivered && len(op.Reply) > 0 && c.connect.NoResponders {
 		c.noResponders(w, op)
+	}
+}
+
+// pedantic complains, to who wants that, of a subject that is none to publish to,
+// whatever becomes of the message.
+func (c *Client) pedantic(w *worker, op *wire.Op) {
+	if c.connect.Pedantic && !subject.ValidLiteral(op.Subject) {
+		c.complain(w, "Invalid Publish Subject")
 	}
 }
 

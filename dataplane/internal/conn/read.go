@@ -243,6 +243,9 @@ func (c *Client) operations(w *worker, buf []byte) (int, *account.Refusal) {
 		}
 		n, err := c.next(w, buf, pos)
 		if err != nil {
+			if errors.Is(err, wire.ErrUnended) {
+				c.pedantic(w, &c.parser.Op)
+			}
 			return pos, refusalOf(err)
 		}
 		if c.parser.Op.Kind == wire.None {

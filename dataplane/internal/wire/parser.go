@@ -276,7 +276,7 @@ func (p *Parser) publish(buf []byte, verbLen int, kind Kind) (int, error) {
 // closed checks as much of the CRLF at buf[at:] as is there.
 func closed(buf []byte, at int) error {
 	if len(buf) > at && buf[at] != '\r' || len(buf) > at+1 && buf[at+1] != '\n' {
-		return ErrUnknownOperation
+		return ErrUnended
 	}
 	return nil
 }

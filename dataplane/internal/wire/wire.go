@@ -7,7 +7,10 @@
 // before it is dropped, and PING, PONG and +OK ignore the rest of their line.
 package wire
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Kind is the kind of an operation.
 type Kind uint8
@@ -40,6 +43,9 @@ var (
 	// ErrUnknownOperation is a byte that fits no verb, or a payload that does
 	// not end in CRLF.
 	ErrUnknownOperation = errors.New("unknown protocol operation")
+	// ErrUnended is a payload that does not end in CRLF: an unknown operation of
+	// which the line is known.
+	ErrUnended = fmt.Errorf("%w: a payload without its end", ErrUnknownOperation)
 	// ErrMaxControlLine is a control line over the limit.
 	ErrMaxControlLine = errors.New("maximum control line exceeded")
 	// ErrMaxPayload is a message over the limit.
