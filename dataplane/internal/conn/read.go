@@ -243,10 +243,7 @@ func (c *Client) operations(w *worker, buf []byte) (int, *account.Refusal) {
 		}
 		n, err := c.next(w, buf, pos)
 		if err != nil {
-			if errors.Is(err, wire.ErrUnended) {
-				c.pedantic(w, &c.parser.Op)
-			}
-			return pos, refusalOf(err)
+			return pos, c.malformed(w, err)
 		}
 		if c.parser.Op.Kind == wire.None {
 			pos += n
@@ -284,6 +281,14 @@ func (c *Client) unannounced() *account.Refusal {
 	}
 	c.greeted = true
 	return c.authenticate(nil)
+}
+
+// malformed says why what the parser could not read ends the connection.
+func (c *Client) malformed(w *worker, err error) *account.Refusal {
+	if errors.Is(err, wire.ErrUnended) {
+		c.pedantic(w, &c.parser.Op)
+	}
+	return refusalOf(err)
 }
 
 func refusalOf(err error) *account.Refusal {
