@@ -94,6 +94,7 @@ func (s *Server) assemble(ctx context.Context, cfg Config, dir *dataDir) (err er
 	s.singleton(s.followStock(cfg))
 	s.singleton(s.forgetOldOperations)
 	s.singleton(s.purgeDeletedAccounts)
+	s.singleton(s.endClosedOrganizations)
 	s.singleton(s.noteExpiring)
 	s.singleton(s.moveOperatorKeys)
 	s.singleton(s.followPlans)

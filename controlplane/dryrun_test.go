@@ -49,7 +49,7 @@ func painless() map[string]string {
 	for why, methods := range map[string]string{
 		"it makes something new": "CreateAccount BatchCreateAccounts CreateAPIKey IssueCredential CreateExport CreateFederationPolicy ExchangeToken CreateImport CreateInvitation " +
 			"SignUp CreateRole CreateServiceAccount CreateShareOffer CreateUser BatchCreateUsers BatchIssueCredentials CreatePlan CreateStockCluster CreateAlertPolicy CreateJoinToken IssueCollectorCertificate AcceptInvitation AcceptShare ExportAccount",
-		"it gives back what was taken away":                         "ResumeAccount UndeleteAccount EnableAPIKey ResumeUser ResumeOrganization UndrainBroker",
+		"it gives back what was taken away":                         "ResumeAccount UndeleteAccount EnableAPIKey ResumeUser ResumeOrganization UndeleteOrganization UndrainBroker",
 		"the key or credential before is as good as it was":         "RenewCredential StageKey PromoteKey StageOperatorKey PromoteOperatorKey RotateFleetAuthority",
 		"clients stay, and what they may do follows the role":       "UpdateRole",
 		"no credential ends: it is refused while one depends on it": "DeletePlan RetireFleetAuthority",

@@ -119,6 +119,8 @@ func (p *plane) triesOfPeople(t *testing.T, owner *caller, add adder) {
 	add(owner, "api.v1.OrganizationService", "UpdateOrganization", &apiv1.UpdateOrganizationRequest{
 		Organization: &apiv1.Organization{Name: acme, DisplayName: "Acme"}, UpdateMask: masked("display_name"),
 	}, "")
+	add(owner, "api.v1.OrganizationService", "CloseOrganization", &apiv1.CloseOrganizationRequest{Name: acme}, "")
+	add(owner, "api.v1.OrganizationService", "UndeleteOrganization", &apiv1.UndeleteOrganizationRequest{Name: acme}, "ORGANIZATION_NOT_CLOSING")
 	add(owner, services, "CreateServiceAccount", &apiv1.CreateServiceAccountRequest{
 		Parent: acme, ServiceAccountId: "fresh", ServiceAccount: &apiv1.ServiceAccount{RoleBindings: reader},
 	}, "")

@@ -83,6 +83,19 @@ func SuspendOnly(ctx context.Context, s *Server, organization string) (string, e
 	return op.ID, err
 }
 
+// CloseForGood closes an organization without a retention, and ends it.
+func CloseForGood(ctx context.Context, s *Server, organization string) error {
+	c := store.Change{Scope: store.Everything(), Organization: organization, Actor: "key_test", Method: "CloseOrganization", Target: organization}
+	_, _, err := store.Update(ctx, s.store, c, func(ctx context.Context, tx *store.Tx) (struct{}, store.Outcome, error) {
+		_, _, err := s.tenancy.CloseOrganization(ctx, tx, c.Method, "", 0)
+		return struct{}{}, store.Outcome{}, err
+	})
+	if err != nil {
+		return err
+	}
+	return s.endDue(ctx, time.Now())
+}
+
 // WriteNotices writes the notices of credentials that are due at a time.
 func WriteNotices(ctx context.Context, s *Server, now time.Time) error { return s.noticesAt(ctx, now) }
 

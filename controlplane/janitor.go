@@ -48,6 +48,39 @@ func (s *Server) purgeDue(ctx context.Context, now time.Time) error {
 	return failed
 }
 
+// endClosedOrganizations ends closed organizations whose purge time has come, now and
+// every minute. A failure is tried again at the next turn.
+func (s *Server) endClosedOrganizations(ctx context.Context) error {
+	ticker := time.NewTicker(purgeEvery)
+	defer ticker.Stop()
+	for {
+		if err := s.endDue(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "closed organizations stay for now", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// endDue ends the organizations that are due. One that cannot be ended does not
+// hold up the others of its batch.
+func (s *Server) endDue(ctx context.Context, now time.Time) error {
+	due, err := s.store.DueOrganizations(ctx, now, purgeBatch)
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, organization := range due {
+		if err := s.tenancy.EndDue(ctx, s.store, organization); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("end %s: %w", organization, err))
+		}
+	}
+	return failed
+}
+
 // forgetOldOperations removes operations past their time, now and every hour. A
 // failure is tried again at the next turn.
 func (s *Server) forgetOldOperations(ctx context.Context) error {

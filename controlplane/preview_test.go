@@ -127,6 +127,9 @@ func TestEachPreviewCountsWhatTheChangeEnds(t *testing.T) {
 	want("suspend an organization", impactOf[*adminv1.SuspendOrganizationResponse](t, "suspend")(staff.orgs.SuspendOrganization(ctx, &adminv1.SuspendOrganizationRequest{
 		Name: "organizations/acme", Reason: "test", ValidateOnly: dry,
 	})), "7 connections at 2 brokers, 4 credentials, 6 of default, 1 of orders")
+	want("close an organization", impactOf[*apiv1.CloseOrganizationResponse](t, "close")(owner.orgs.CloseOrganization(ctx, &apiv1.CloseOrganizationRequest{
+		Name: "organizations/acme", ValidateOnly: dry,
+	})), "7 connections at 2 brokers, 4 credentials, 6 of default, 1 of orders")
 	small := starter()
 	small.AccountLimits, small.Totals, small.Shared = &apiv1.Limits{Connections: proto.Int64(1)}, nil, nil
 	must[*adminv1.CreatePlanResponse](t, "plan")(staff.plans.CreatePlan(ctx, &adminv1.CreatePlanRequest{PlanId: "small", Plan: small}))

@@ -25,10 +25,16 @@ func organizationProto(o store.Organization) *apiv1.Organization {
 	if o.Suspended {
 		state = apiv1.Organization_STATE_SUSPENDED
 	}
+	switch {
+	case o.Ended:
+		state = apiv1.Organization_STATE_DELETED
+	case o.Closing():
+		state = apiv1.Organization_STATE_CLOSING
+	}
 	return &apiv1.Organization{
 		Name: tenancy.OrganizationName(o.ID), Uid: o.UID, DisplayName: o.DisplayName, ContactEmail: o.ContactEmail,
 		State: state, SuspendReason: o.SuspendReason, SuspendTime: timestamp(o.SuspendTime), CreateTime: timestamp(o.CreateTime), UpdateTime: timestamp(o.UpdateTime),
-		Etag: tenancy.Etag(o.Revision),
+		CloseTime: timestamp(o.CloseTime), PurgeTime: timestamp(o.PurgeTime), Etag: tenancy.Etag(o.Revision),
 	}
 }
 

@@ -99,6 +99,9 @@ func (s *organizations) ListOrganizations(ctx context.Context, req *apiv1.ListOr
 	}
 	resp := &apiv1.ListOrganizationsResponse{NextPageToken: store.Token(next)}
 	for _, o := range list {
+		if o.Ended && !req.GetShowDeleted() {
+			continue
+		}
 		resp.Organizations = append(resp.Organizations, organizationProto(o))
 	}
 	return resp, nil
@@ -113,4 +116,49 @@ func (s *Server) view(ctx context.Context, resource string) (*store.View, name, 
 	}
 	v, err := s.store.View(callOf(ctx).principal.Scope(), n.organization)
 	return v, n, err
+}
+
+// CloseOrganization implements apiv1.OrganizationServiceServer.
+func (s *organizations) CloseOrganization(ctx context.Context, req *apiv1.CloseOrganizationRequest) (*apiv1.CloseOrganizationResponse, error) {
+	n, err := parseName(req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	retention := tenancy.ClosingDefault
+	if req.RetentionSeconds != nil {
+		retention = seconds(req.GetRetentionSeconds())
+	}
+	resp, err := preview(ctx, s.Server, req, n.organization, func(ctx context.Context, tx *store.Tx) (*apiv1.CloseOrganizationResponse, error) {
+		o, op, err := s.tenancy.CloseOrganization(ctx, tx, "CloseOrganization", req.GetEtag(), retention)
+		if err != nil {
+			return nil, err
+		}
+		return &apiv1.CloseOrganizationResponse{Organization: organizationProto(o), Operation: operationProto(n.organization, op)}, nil
+	}, func(ctx context.Context, tx *store.Tx) (touched, error) {
+		return s.touchesOrganization(ctx, tx.View)
+	})
+	if err == nil {
+		s.spread(ctx, n.organization, resp.GetOperation())
+	}
+	return resp, err
+}
+
+// UndeleteOrganization implements apiv1.OrganizationServiceServer.
+func (s *organizations) UndeleteOrganization(ctx context.Context, req *apiv1.UndeleteOrganizationRequest) (*apiv1.UndeleteOrganizationResponse, error) {
+	n, err := parseName(req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	may := func(ctx context.Context, tx *store.Tx) error { return tenancy.MayReopen(ctx, tx) }
+	resp, err := writeIf(ctx, s.Server, req, n.organization, may, func(ctx context.Context, tx *store.Tx) (*apiv1.UndeleteOrganizationResponse, error) {
+		o, op, err := s.tenancy.UndeleteOrganization(ctx, tx, "UndeleteOrganization", req.GetEtag())
+		if err != nil {
+			return nil, err
+		}
+		return &apiv1.UndeleteOrganizationResponse{Organization: organizationProto(o), Operation: operationProto(n.organization, op)}, nil
+	})
+	if err == nil {
+		s.spread(ctx, n.organization, resp.GetOperation())
+	}
+	return resp, err
 }

@@ -38,15 +38,23 @@ var errDelivered = errs.New(errs.Precondition, "SECRET_ALREADY_DELIVERED", "this
 func write[T any, R response[T]](ctx context.Context, s *Server, req writeRequest, organization string,
 	change func(ctx context.Context, tx *store.Tx) (R, error),
 ) (R, error) {
+	return writeIf(ctx, s, req, organization, mayMember, change)
+}
+
+// writeIf is write for what members may do under other circumstances than usual.
+func writeIf[T any, R response[T]](ctx context.Context, s *Server, req writeRequest, organization string,
+	may func(context.Context, *store.Tx) error, change func(ctx context.Context, tx *store.Tx) (R, error),
+) (R, error) {
 	c, err := changeOf(ctx, req, organization)
 	if err != nil {
 		return nil, err
 	}
 	resp, result, err := store.Update(ctx, s.store, c, func(ctx context.Context, tx *store.Tx) (R, store.Outcome, error) {
-		if !c.Scope.Covers("") {
-			if err := tenancy.MayChange(ctx, tx); err != nil {
-				return nil, store.Outcome{}, err
-			}
+		if c.Scope.Covers("") {
+			may = mayStaff(req)
+		}
+		if err := may(ctx, tx); err != nil {
+			return nil, store.Outcome{}, err
 		}
 		resp, err := change(ctx, tx)
 		if err != nil {
@@ -226,5 +234,19 @@ func dropOperation(resp proto.Message) {
 	m := resp.ProtoReflect()
 	if f := m.Descriptor().Fields().ByName("operation"); f != nil {
 		m.Clear(f)
+	}
+}
+
+// mayMember is what members of an organization may change.
+func mayMember(ctx context.Context, tx *store.Tx) error { return tenancy.MayChange(ctx, tx) }
+
+// mayStaff is what the staff may change of an organization: everything, and its plan
+// and limits even when it has ended, for an invoice may still follow them.
+func mayStaff(req proto.Message) func(context.Context, *store.Tx) error {
+	return func(ctx context.Context, tx *store.Tx) error {
+		if req.ProtoReflect().Descriptor().ParentFile().Package() == "covey.admin.v1" || tx.Organization() == "" {
+			return nil
+		}
+		return tenancy.NotEnded(ctx, tx)
 	}
 }

@@ -60,6 +60,8 @@ func table() map[string]string {
 		"ServiceAccountService/ListServiceAccounts":  "yyy---",
 		"ServiceAccountService/UpdateServiceAccount": "yyy---",
 		"OrganizationService/UpdateOrganization":     "yyy---",
+		"OrganizationService/CloseOrganization":      "yy----",
+		"OrganizationService/UndeleteOrganization":   "yy----",
 		"ServiceAccountService/DeleteServiceAccount": "yyy---",
 		"APIKeyService/CreateAPIKey":                 "yyy---",
 		"APIKeyService/GetAPIKey":                    "yyy---",

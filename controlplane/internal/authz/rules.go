@@ -72,14 +72,16 @@ func staffRules() map[string]rule {
 
 func organizationRules() map[string]rule {
 	return map[string]rule{
-		v1 + "OrganizationService/SignUp":             rule{roles: []string{Operator}}.anywhere(),
-		v1 + "OrganizationService/GetOrganization":    everybody(),
-		v1 + "OrganizationService/ListOrganizations":  everybody().anywhere(),
-		v1 + "OrganizationService/UpdateOrganization": admins(),
-		v1 + "OperationService/GetOperation":          everybody().looked(),
-		v1 + "OperationService/ListOperations":        everybody(),
-		v1 + "OperationService/WaitOperation":         everybody().looked(),
-		v1 + "UsageService/QueryUsage":                money(),
+		v1 + "OrganizationService/SignUp":               rule{roles: []string{Operator}}.anywhere(),
+		v1 + "OrganizationService/GetOrganization":      everybody(),
+		v1 + "OrganizationService/ListOrganizations":    everybody().anywhere(),
+		v1 + "OrganizationService/UpdateOrganization":   admins(),
+		v1 + "OrganizationService/CloseOrganization":    owners(),
+		v1 + "OrganizationService/UndeleteOrganization": owners(),
+		v1 + "OperationService/GetOperation":            everybody().looked(),
+		v1 + "OperationService/ListOperations":          everybody(),
+		v1 + "OperationService/WaitOperation":           everybody().looked(),
+		v1 + "UsageService/QueryUsage":                  money(),
 	}
 }
 

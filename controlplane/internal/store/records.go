@@ -41,6 +41,11 @@ type Organization struct {
 	Suspended     bool      `json:"suspended,omitempty"`
 	SuspendReason string    `json:"suspend_reason,omitempty"`
 	SuspendTime   time.Time `json:"suspend_time,omitzero"`
+
+	// It was closed, and ends at its purge time; it has ended.
+	CloseTime time.Time `json:"close_time,omitzero"`
+	PurgeTime time.Time `json:"purge_time,omitzero"`
+	Ended     bool      `json:"ended,omitempty"`
 }
 
 // Account is a NATS account. Seeds are sealed.

@@ -69,6 +69,9 @@ func (s *Service) Explain(ctx context.Context, v *store.View, account, user stri
 	if err != nil {
 		return nil, false, err
 	}
+	if o := standing.Organization; o.Closing() {
+		x.add("organization", Refuses, "an owner can undelete it", "the organization is closed and ends at %s", o.PurgeTime.Format(time.RFC3339))
+	}
 	if standing.Organization.Suspended {
 		x.add("organization", Refuses, "ask the operator's staff to resume it", "the organization is suspended: %s", standing.Organization.SuspendReason)
 	}
@@ -109,7 +112,7 @@ func (x *explanation) account(a store.Account, limits []accounts.EffectiveLimit)
 		x.add("account", Allows, "", "the account is active")
 	}
 	for _, l := range limits {
-		if l.Value == nil || l.Layer == LayerDeletion || l.Layer == LayerSuspension || l.Layer == LayerOrganizationSuspension {
+		if l.Value == nil || l.Layer == LayerDeletion || l.Layer == LayerSuspension || l.Layer == LayerOrganizationSuspension || l.Layer == LayerOrganizationClosing {
 			continue
 		}
 		n, from := l.Value.Amount, setBy(l.Layer)

@@ -13,51 +13,63 @@ import (
 // organization. What its accounts and users are themselves stays as it is. Doing
 // it again does no harm, and changes the reason.
 func (s *Service) SuspendOrganization(ctx context.Context, tx *store.Tx, method, etag, reason string) (store.Organization, store.Operation, error) {
-	return s.setStanding(ctx, tx, method, etag, func(o *store.Organization) {
+	return s.changeStanding(ctx, tx, method, etag, func(o *store.Organization) error {
 		if !o.Suspended {
 			o.SuspendTime = tx.Now
 		}
 		o.Suspended, o.SuspendReason = true, reason
+		return tx.PutOrg(*o)
 	})
 }
 
 // ResumeOrganization brings an organization back as it was.
 func (s *Service) ResumeOrganization(ctx context.Context, tx *store.Tx, method, etag string) (store.Organization, store.Operation, error) {
-	return s.setStanding(ctx, tx, method, etag, func(o *store.Organization) {
+	return s.changeStanding(ctx, tx, method, etag, func(o *store.Organization) error {
 		o.Suspended, o.SuspendReason, o.SuspendTime = false, "", time.Time{}
+		return tx.PutOrg(*o)
 	})
 }
 
-func (s *Service) setStanding(ctx context.Context, tx *store.Tx, method, etag string, change func(*store.Organization)) (store.Organization, store.Operation, error) {
+// changeStanding changes whether an organization is served, and has the claims of its
+// accounts follow.
+func (s *Service) changeStanding(ctx context.Context, tx *store.Tx, method, etag string, change func(*store.Organization) error) (store.Organization, store.Operation, error) {
 	o, err := tx.Org(ctx)
+	if err == nil && o.Ended {
+		err = errEnded(o)
+	}
 	if err != nil {
 		return o, store.Operation{}, err
 	}
 	if err := checkEtag(etag, o.Revision); err != nil {
 		return o, store.Operation{}, err
 	}
-	change(&o)
 	o.UpdateTime = tx.Now
-	if err := tx.PutOrg(o); err != nil {
+	if err := change(&o); err != nil {
 		return o, store.Operation{}, err
 	}
 	operation, err := s.spread(ctx, tx, method, OrganizationName(o.ID))
 	return o, operation, err
 }
 
-// MayChange refuses what members of a suspended organization would change.
-func MayChange(ctx context.Context, r interface {
+// orgReader reads an organization, in a transaction or without.
+type orgReader interface {
 	Org(ctx context.Context) (store.Organization, error)
-},
-) error {
+}
+
+// MayChange refuses what members of a suspended or closed organization would change.
+func MayChange(ctx context.Context, r orgReader) error {
 	o, err := r.Org(ctx)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil // whoever needs it says so
 	case err != nil:
 		return err
+	case o.Ended:
+		return errEnded(o)
 	case o.Suspended:
 		return Suspended(o)
+	case o.Closing():
+		return errClosing(o)
 	}
 	return nil
 }

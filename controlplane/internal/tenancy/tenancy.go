@@ -129,7 +129,7 @@ func (s *Service) sign(ctx context.Context, tx *store.Tx, a store.Account, roles
 	}
 	spec := accounts.AccountSpec{
 		PublicKey: a.PublicKey, Name: tx.Organization() + "/" + a.ID, Limits: standing.limits(a),
-		Suspended: a.Suspended || a.Deleted() || standing.Organization.Suspended,
+		Suspended: a.Suspended || a.Deleted() || !standing.Organization.Served(),
 		Keys:      []string{a.DirectKey}, Revocations: r.All(), Callout: a.AuthCallout, Carried: a.Carried,
 	}
 	for _, k := range a.OtherKeys {

@@ -177,6 +177,7 @@ func (s Standing) limits(a store.Account) accounts.Limits {
 const (
 	LayerSuspension             = "suspension"
 	LayerOrganizationSuspension = "organization-suspension"
+	LayerOrganizationClosing    = "organization-closing"
 	LayerDeletion               = "deletion"
 )
 
@@ -200,6 +201,8 @@ func (s Standing) Effective(a store.Account) []accounts.EffectiveLimit {
 	switch {
 	case a.Deleted():
 		layer = LayerDeletion
+	case s.Organization.Closing():
+		layer = LayerOrganizationClosing
 	case s.Organization.Suspended:
 		layer = LayerOrganizationSuspension
 	case a.Suspended:

@@ -12,19 +12,20 @@ import (
 )
 
 func (a *App) orgCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "org", Aliases: []string{"orgs", "organization"}, Short: "See organizations, change what one says of itself, and leave with all of it"}
-	cmd.AddCommand(a.orgList(), a.orgGet(), a.orgUpdate(), a.orgPlan(), a.orgExport())
+	cmd := &cobra.Command{Use: "org", Aliases: []string{"orgs", "organization"}, Short: "See organizations, change what one says of itself, leave with all of it, and close it"}
+	cmd.AddCommand(a.orgList(), a.orgGet(), a.orgUpdate(), a.orgPlan(), a.orgExport(), a.orgClose(), a.orgUndelete())
 	return cmd
 }
 
 func (a *App) orgList() *cobra.Command {
-	return &cobra.Command{
+	var ended bool
+	cmd := &cobra.Command{
 		Use: "list", Short: "List the organizations that the context's key may see", Args: term.Exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withSession(func(s *session) error {
 				client := apiv1.NewOrganizationServiceClient(s)
 				all, err := listAll(cmd.Context(), func(ctx context.Context, token string) (*apiv1.ListOrganizationsResponse, error) {
-					return client.ListOrganizations(ctx, &apiv1.ListOrganizationsRequest{PageSize: pageSize, PageToken: token})
+					return client.ListOrganizations(ctx, &apiv1.ListOrganizationsRequest{PageSize: pageSize, PageToken: token, ShowDeleted: ended})
 				}, (*apiv1.ListOrganizationsResponse).GetOrganizations)
 				if err != nil {
 					return err
@@ -36,6 +37,8 @@ func (a *App) orgList() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&ended, "show-deleted", false, "those that have ended, too")
+	return cmd
 }
 
 func (a *App) orgGet() *cobra.Command {
@@ -65,13 +68,17 @@ func (a *App) orgGet() *cobra.Command {
 }
 
 func orgPairs(o *apiv1.Organization) []term.Pair {
-	return []term.Pair{
+	pairs := []term.Pair{
 		{Name: "organization", Value: o.GetName()},
 		{Name: "display name", Value: o.GetDisplayName()},
 		{Name: "contact", Value: o.GetContactEmail()},
 		{Name: "state", Value: stateWord(o.GetState())},
 		{Name: "created", Value: stamp(o.GetCreateTime())},
 	}
+	if o.GetPurgeTime() != nil {
+		pairs = append(pairs, term.Pair{Name: "ends", Value: stamp(o.GetPurgeTime())})
+	}
+	return pairs
 }
 
 func (a *App) orgUpdate() *cobra.Command {

@@ -33,6 +33,7 @@ func previews() map[string]string {
 		"user suspend":    clients,
 		"user delete":     clients,
 		"creds revoke":    clients,
+		"org close":       clients,
 		"org update":      "check everything and change nothing",
 		"creds issue":     "check everything and issue nothing",
 		"role update":     "change nothing; say what would change",

@@ -41,7 +41,7 @@ func harmless() map[string]string {
 			"share accept", "share offer", "signup", "user create", "context add",
 		},
 		"tells a receiver that it is nothing":         {"alert policy test"},
-		"gives back what was taken away":              {"account resume", "account undelete", "apikey enable", "user resume"},
+		"gives back what was taken away":              {"account resume", "account undelete", "org undelete", "apikey enable", "user resume"},
 		"the old one stays good":                      {"creds renew"},
 		"is of this user's files, not of an account":  {"context use", "context delete"},
 		"writes into an empty store or a new ledger":  {"admin restore", "admin ledger copy", "admin import nsc"},
@@ -193,7 +193,7 @@ func tries() map[string][]string {
 	key := "organizations/acme/serviceAccounts/ci/apiKeys/key_1"
 	return map[string][]string{
 		"account suspend": {"orders"}, "account delete": {"orders"}, "account purge": {"orders"}, "account update": {"orders", "--connections", "3"},
-		"user suspend": {"shop"}, "user delete": {"shop"}, "user update": {"shop", "--role", "clerk"}, "creds issue": {"shop"}, "org update": {"--display-name", "Acme"}, "creds revoke": {account + "/users/shop/credentials/crd_1"},
+		"user suspend": {"shop"}, "user delete": {"shop"}, "user update": {"shop", "--role", "clerk"}, "creds issue": {"shop"}, "org update": {"--display-name", "Acme"}, "org close": {"acme"}, "creds revoke": {account + "/users/shop/credentials/crd_1"},
 		"role update": {"clerk", "--allow-pub", "a"}, "role delete": {"clerk"}, "key stage": {"clerk"}, "key promote": {"clerk"},
 		"key retire": {"clerk", "AKEY"}, "key rotate-now": {"clerk"}, "serviceaccount update": {"ci", "--disabled"}, "serviceaccount delete": {"ci"},
 		"apikey rotate": {key}, "apikey disable": {key}, "apikey delete": {key}, "member set-role": {"ann", "admin"}, "member remove": {"ann"},

@@ -431,8 +431,8 @@ type EffectiveLimit struct {
 	// Absent when it is not limited.
 	Value *int64 `protobuf:"varint,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
 	// What set it: plan, organization-override, account-override or account; or,
-	// overruling those, organization-suspension, suspension or deletion; none when
-	// nobody set it.
+	// overruling those, organization-suspension, organization-closing, suspension or
+	// deletion; none when nobody set it.
 	Layer string `protobuf:"bytes,3,opt,name=layer,proto3" json:"layer,omitempty"`
 	// Of rates: how much may come at once.
 	Burst int64 `protobuf:"varint,4,opt,name=burst,proto3" json:"burst,omitempty"`

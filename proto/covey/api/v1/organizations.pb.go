@@ -32,6 +32,10 @@ const (
 	Organization_STATE_UNSPECIFIED Organization_State = 0
 	Organization_STATE_ACTIVE      Organization_State = 1
 	Organization_STATE_SUSPENDED   Organization_State = 2
+	// It is closed, and can be undeleted until its purge time.
+	Organization_STATE_CLOSING Organization_State = 3
+	// It has ended; what is left is for audits and invoices.
+	Organization_STATE_DELETED Organization_State = 4
 )
 
 // Enum value maps for Organization_State.
@@ -40,11 +44,15 @@ var (
 		0: "STATE_UNSPECIFIED",
 		1: "STATE_ACTIVE",
 		2: "STATE_SUSPENDED",
+		3: "STATE_CLOSING",
+		4: "STATE_DELETED",
 	}
 	Organization_State_value = map[string]int32{
 		"STATE_UNSPECIFIED": 0,
 		"STATE_ACTIVE":      1,
 		"STATE_SUSPENDED":   2,
+		"STATE_CLOSING":     3,
+		"STATE_DELETED":     4,
 	}
 )
 
@@ -92,6 +100,9 @@ type Organization struct {
 	// has.
 	SuspendReason string                 `protobuf:"bytes,9,opt,name=suspend_reason,json=suspendReason,proto3" json:"suspend_reason,omitempty"`
 	SuspendTime   *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=suspend_time,json=suspendTime,proto3" json:"suspend_time,omitempty"`
+	// When it was closed, and when it ends or ended; absent unless it was.
+	CloseTime     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=close_time,json=closeTime,proto3" json:"close_time,omitempty"`
+	PurgeTime     *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=purge_time,json=purgeTime,proto3" json:"purge_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -192,6 +203,20 @@ func (x *Organization) GetSuspendReason() string {
 func (x *Organization) GetSuspendTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.SuspendTime
+	}
+	return nil
+}
+
+func (x *Organization) GetCloseTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CloseTime
+	}
+	return nil
+}
+
+func (x *Organization) GetPurgeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PurgeTime
 	}
 	return nil
 }
@@ -580,6 +605,265 @@ func (x *UpdateOrganizationResponse) GetOrganization() *Organization {
 	return nil
 }
 
+type CloseOrganizationRequest struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Name         string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Etag         string                 `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	RequestId    string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ValidateOnly bool                   `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// How long it can be undeleted, in seconds; absent means 30 days. At least an
+	// hour, at most 90 days.
+	RetentionSeconds *int64 `protobuf:"varint,5,opt,name=retention_seconds,json=retentionSeconds,proto3,oneof" json:"retention_seconds,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *CloseOrganizationRequest) Reset() {
+	*x = CloseOrganizationRequest{}
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseOrganizationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseOrganizationRequest) ProtoMessage() {}
+
+func (x *CloseOrganizationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseOrganizationRequest.ProtoReflect.Descriptor instead.
+func (*CloseOrganizationRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_organizations_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *CloseOrganizationRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CloseOrganizationRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *CloseOrganizationRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *CloseOrganizationRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *CloseOrganizationRequest) GetRetentionSeconds() int64 {
+	if x != nil && x.RetentionSeconds != nil {
+		return *x.RetentionSeconds
+	}
+	return 0
+}
+
+type CloseOrganizationResponse struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Organization *Organization          `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Operation    *Operation             `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Of a dry run.
+	Impact        *Impact `protobuf:"bytes,3,opt,name=impact,proto3" json:"impact,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseOrganizationResponse) Reset() {
+	*x = CloseOrganizationResponse{}
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseOrganizationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseOrganizationResponse) ProtoMessage() {}
+
+func (x *CloseOrganizationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseOrganizationResponse.ProtoReflect.Descriptor instead.
+func (*CloseOrganizationResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_organizations_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CloseOrganizationResponse) GetOrganization() *Organization {
+	if x != nil {
+		return x.Organization
+	}
+	return nil
+}
+
+func (x *CloseOrganizationResponse) GetOperation() *Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
+func (x *CloseOrganizationResponse) GetImpact() *Impact {
+	if x != nil {
+		return x.Impact
+	}
+	return nil
+}
+
+type UndeleteOrganizationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Etag          string                 `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	RequestId     string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ValidateOnly  bool                   `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndeleteOrganizationRequest) Reset() {
+	*x = UndeleteOrganizationRequest{}
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndeleteOrganizationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndeleteOrganizationRequest) ProtoMessage() {}
+
+func (x *UndeleteOrganizationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndeleteOrganizationRequest.ProtoReflect.Descriptor instead.
+func (*UndeleteOrganizationRequest) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_organizations_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *UndeleteOrganizationRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UndeleteOrganizationRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *UndeleteOrganizationRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *UndeleteOrganizationRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type UndeleteOrganizationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Organization  *Organization          `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Operation     *Operation             `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndeleteOrganizationResponse) Reset() {
+	*x = UndeleteOrganizationResponse{}
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndeleteOrganizationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndeleteOrganizationResponse) ProtoMessage() {}
+
+func (x *UndeleteOrganizationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndeleteOrganizationResponse.ProtoReflect.Descriptor instead.
+func (*UndeleteOrganizationResponse) Descriptor() ([]byte, []int) {
+	return file_covey_api_v1_organizations_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *UndeleteOrganizationResponse) GetOrganization() *Organization {
+	if x != nil {
+		return x.Organization
+	}
+	return nil
+}
+
+func (x *UndeleteOrganizationResponse) GetOperation() *Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
 type ListOrganizationsRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	PageSize  int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -588,14 +872,16 @@ type ListOrganizationsRequest struct {
 	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
 	// `field` or `field desc`, several with commas between; empty is the order that is
 	// free: docs/filters.md.
-	OrderBy       string `protobuf:"bytes,4,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	OrderBy string `protobuf:"bytes,4,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	// Those that have ended, too.
+	ShowDeleted   bool `protobuf:"varint,5,opt,name=show_deleted,json=showDeleted,proto3" json:"show_deleted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListOrganizationsRequest) Reset() {
 	*x = ListOrganizationsRequest{}
-	mi := &file_covey_api_v1_organizations_proto_msgTypes[7]
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -607,7 +893,7 @@ func (x *ListOrganizationsRequest) String() string {
 func (*ListOrganizationsRequest) ProtoMessage() {}
 
 func (x *ListOrganizationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_organizations_proto_msgTypes[7]
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -620,7 +906,7 @@ func (x *ListOrganizationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrganizationsRequest.ProtoReflect.Descriptor instead.
 func (*ListOrganizationsRequest) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_organizations_proto_rawDescGZIP(), []int{7}
+	return file_covey_api_v1_organizations_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListOrganizationsRequest) GetPageSize() int32 {
@@ -651,6 +937,13 @@ func (x *ListOrganizationsRequest) GetOrderBy() string {
 	return ""
 }
 
+func (x *ListOrganizationsRequest) GetShowDeleted() bool {
+	if x != nil {
+		return x.ShowDeleted
+	}
+	return false
+}
+
 type ListOrganizationsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Organizations []*Organization        `protobuf:"bytes,1,rep,name=organizations,proto3" json:"organizations,omitempty"`
@@ -661,7 +954,7 @@ type ListOrganizationsResponse struct {
 
 func (x *ListOrganizationsResponse) Reset() {
 	*x = ListOrganizationsResponse{}
-	mi := &file_covey_api_v1_organizations_proto_msgTypes[8]
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -673,7 +966,7 @@ func (x *ListOrganizationsResponse) String() string {
 func (*ListOrganizationsResponse) ProtoMessage() {}
 
 func (x *ListOrganizationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_covey_api_v1_organizations_proto_msgTypes[8]
+	mi := &file_covey_api_v1_organizations_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -686,7 +979,7 @@ func (x *ListOrganizationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrganizationsResponse.ProtoReflect.Descriptor instead.
 func (*ListOrganizationsResponse) Descriptor() ([]byte, []int) {
-	return file_covey_api_v1_organizations_proto_rawDescGZIP(), []int{8}
+	return file_covey_api_v1_organizations_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListOrganizationsResponse) GetOrganizations() []*Organization {
@@ -707,7 +1000,7 @@ var File_covey_api_v1_organizations_proto protoreflect.FileDescriptor
 
 const file_covey_api_v1_organizations_proto_rawDesc = "" +
 	"\n" +
-	" covey/api/v1/organizations.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1bcovey/api/v1/accounts.proto\x1a\x1ecovey/api/v1/credentials.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x18covey/api/v1/users.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x03\n" +
+	" covey/api/v1/organizations.proto\x12\fcovey.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1bcovey/api/v1/accounts.proto\x1a\x19covey/api/v1/common.proto\x1a\x1ecovey/api/v1/credentials.proto\x1a\x1dcovey/api/v1/operations.proto\x1a\x18covey/api/v1/users.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x05\n" +
 	"\fOrganization\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12!\n" +
@@ -721,11 +1014,17 @@ const file_covey_api_v1_organizations_proto_rawDesc = "" +
 	"\x04etag\x18\b \x01(\tR\x04etag\x12%\n" +
 	"\x0esuspend_reason\x18\t \x01(\tR\rsuspendReason\x12=\n" +
 	"\fsuspend_time\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\vsuspendTime\"E\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\vsuspendTime\x129\n" +
+	"\n" +
+	"close_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tcloseTime\x129\n" +
+	"\n" +
+	"purge_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tpurgeTime\"k\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_ACTIVE\x10\x01\x12\x13\n" +
-	"\x0fSTATE_SUSPENDED\x10\x02\"\xcc\x02\n" +
+	"\x0fSTATE_SUSPENDED\x10\x02\x12\x11\n" +
+	"\rSTATE_CLOSING\x10\x03\x12\x11\n" +
+	"\rSTATE_DELETED\x10\x04\"\xcc\x02\n" +
 	"\rSignUpRequest\x12N\n" +
 	"\x0forganization_id\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^[a-z][a-z0-9-]{1,38}[a-z0-9]$R\x0eorganizationId\x12/\n" +
 	"\rcontact_email\x18\x02 \x01(\tB\n" +
@@ -758,21 +1057,46 @@ const file_covey_api_v1_organizations_proto_rawDesc = "" +
 	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\\\n" +
 	"\x1aUpdateOrganizationResponse\x12>\n" +
-	"\forganization\x18\x01 \x01(\v2\x1a.covey.api.v1.OrganizationR\forganization\"\xb3\x01\n" +
+	"\forganization\x18\x01 \x01(\v2\x1a.covey.api.v1.OrganizationR\forganization\"\x92\x02\n" +
+	"\x18CloseOrganizationRequest\x125\n" +
+	"\x04name\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^organizations/[^/]{1,64}$R\x04name\x12\x1b\n" +
+	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\x12?\n" +
+	"\x11retention_seconds\x18\x05 \x01(\x03B\r\xbaH\n" +
+	"\"\b\x18\x80\xce\xda\x03(\x90\x1cH\x00R\x10retentionSeconds\x88\x01\x01B\x14\n" +
+	"\x12_retention_seconds\"\xc0\x01\n" +
+	"\x19CloseOrganizationResponse\x12>\n" +
+	"\forganization\x18\x01 \x01(\v2\x1a.covey.api.v1.OrganizationR\forganization\x125\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\x12,\n" +
+	"\x06impact\x18\x03 \x01(\v2\x14.covey.api.v1.ImpactR\x06impact\"\xbe\x01\n" +
+	"\x1bUndeleteOrganizationRequest\x125\n" +
+	"\x04name\x18\x01 \x01(\tB!\xbaH\x1er\x1c2\x1a^organizations/[^/]{1,64}$R\x04name\x12\x1b\n" +
+	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12&\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\trequestId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x95\x01\n" +
+	"\x1cUndeleteOrganizationResponse\x12>\n" +
+	"\forganization\x18\x01 \x01(\v2\x1a.covey.api.v1.OrganizationR\forganization\x125\n" +
+	"\toperation\x18\x02 \x01(\v2\x17.covey.api.v1.OperationR\toperation\"\xd6\x01\n" +
 	"\x18ListOrganizationsRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\tpageToken\x12 \n" +
 	"\x06filter\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x06filter\x12#\n" +
-	"\border_by\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aorderBy\"\x85\x01\n" +
+	"\border_by\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\aorderBy\x12!\n" +
+	"\fshow_deleted\x18\x05 \x01(\bR\vshowDeleted\"\x85\x01\n" +
 	"\x19ListOrganizationsResponse\x12@\n" +
 	"\rorganizations\x18\x01 \x03(\v2\x1a.covey.api.v1.OrganizationR\rorganizations\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xa3\x04\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xd7\x06\n" +
 	"\x13OrganizationService\x12h\n" +
 	"\x06SignUp\x12\x1b.covey.api.v1.SignUpRequest\x1a\x1c.covey.api.v1.SignUpResponse\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/organizations:signUp\x12\x82\x01\n" +
 	"\x0fGetOrganization\x12$.covey.api.v1.GetOrganizationRequest\x1a%.covey.api.v1.GetOrganizationResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/{name=organizations/*}\x12\x9b\x01\n" +
-	"\x12UpdateOrganization\x12'.covey.api.v1.UpdateOrganizationRequest\x1a(.covey.api.v1.UpdateOrganizationResponse\"2\x82\xd3\xe4\x93\x02,:\x01*2'/v1/{organization.name=organizations/*}\x12\x7f\n" +
+	"\x12UpdateOrganization\x12'.covey.api.v1.UpdateOrganizationRequest\x1a(.covey.api.v1.UpdateOrganizationResponse\"2\x82\xd3\xe4\x93\x02,:\x01*2'/v1/{organization.name=organizations/*}\x12\x91\x01\n" +
+	"\x11CloseOrganization\x12&.covey.api.v1.CloseOrganizationRequest\x1a'.covey.api.v1.CloseOrganizationResponse\"+\x82\xd3\xe4\x93\x02%:\x01*\" /v1/{name=organizations/*}:close\x12\x9d\x01\n" +
+	"\x14UndeleteOrganization\x12).covey.api.v1.UndeleteOrganizationRequest\x1a*.covey.api.v1.UndeleteOrganizationResponse\".\x82\xd3\xe4\x93\x02(:\x01*\"#/v1/{name=organizations/*}:undelete\x12\x7f\n" +
 	"\x11ListOrganizations\x12&.covey.api.v1.ListOrganizationsRequest\x1a'.covey.api.v1.ListOrganizationsResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/organizationsB3Z1github.com/coveymq/covey/proto/covey/api/v1;apiv1b\x06proto3"
 
 var (
@@ -788,53 +1112,69 @@ func file_covey_api_v1_organizations_proto_rawDescGZIP() []byte {
 }
 
 var file_covey_api_v1_organizations_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_covey_api_v1_organizations_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_covey_api_v1_organizations_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_covey_api_v1_organizations_proto_goTypes = []any{
-	(Organization_State)(0),            // 0: covey.api.v1.Organization.State
-	(*Organization)(nil),               // 1: covey.api.v1.Organization
-	(*SignUpRequest)(nil),              // 2: covey.api.v1.SignUpRequest
-	(*SignUpResponse)(nil),             // 3: covey.api.v1.SignUpResponse
-	(*GetOrganizationRequest)(nil),     // 4: covey.api.v1.GetOrganizationRequest
-	(*GetOrganizationResponse)(nil),    // 5: covey.api.v1.GetOrganizationResponse
-	(*UpdateOrganizationRequest)(nil),  // 6: covey.api.v1.UpdateOrganizationRequest
-	(*UpdateOrganizationResponse)(nil), // 7: covey.api.v1.UpdateOrganizationResponse
-	(*ListOrganizationsRequest)(nil),   // 8: covey.api.v1.ListOrganizationsRequest
-	(*ListOrganizationsResponse)(nil),  // 9: covey.api.v1.ListOrganizationsResponse
-	(*timestamppb.Timestamp)(nil),      // 10: google.protobuf.Timestamp
-	(*Account)(nil),                    // 11: covey.api.v1.Account
-	(*User)(nil),                       // 12: covey.api.v1.User
-	(*Credential)(nil),                 // 13: covey.api.v1.Credential
-	(*Operation)(nil),                  // 14: covey.api.v1.Operation
-	(*fieldmaskpb.FieldMask)(nil),      // 15: google.protobuf.FieldMask
+	(Organization_State)(0),              // 0: covey.api.v1.Organization.State
+	(*Organization)(nil),                 // 1: covey.api.v1.Organization
+	(*SignUpRequest)(nil),                // 2: covey.api.v1.SignUpRequest
+	(*SignUpResponse)(nil),               // 3: covey.api.v1.SignUpResponse
+	(*GetOrganizationRequest)(nil),       // 4: covey.api.v1.GetOrganizationRequest
+	(*GetOrganizationResponse)(nil),      // 5: covey.api.v1.GetOrganizationResponse
+	(*UpdateOrganizationRequest)(nil),    // 6: covey.api.v1.UpdateOrganizationRequest
+	(*UpdateOrganizationResponse)(nil),   // 7: covey.api.v1.UpdateOrganizationResponse
+	(*CloseOrganizationRequest)(nil),     // 8: covey.api.v1.CloseOrganizationRequest
+	(*CloseOrganizationResponse)(nil),    // 9: covey.api.v1.CloseOrganizationResponse
+	(*UndeleteOrganizationRequest)(nil),  // 10: covey.api.v1.UndeleteOrganizationRequest
+	(*UndeleteOrganizationResponse)(nil), // 11: covey.api.v1.UndeleteOrganizationResponse
+	(*ListOrganizationsRequest)(nil),     // 12: covey.api.v1.ListOrganizationsRequest
+	(*ListOrganizationsResponse)(nil),    // 13: covey.api.v1.ListOrganizationsResponse
+	(*timestamppb.Timestamp)(nil),        // 14: google.protobuf.Timestamp
+	(*Account)(nil),                      // 15: covey.api.v1.Account
+	(*User)(nil),                         // 16: covey.api.v1.User
+	(*Credential)(nil),                   // 17: covey.api.v1.Credential
+	(*Operation)(nil),                    // 18: covey.api.v1.Operation
+	(*fieldmaskpb.FieldMask)(nil),        // 19: google.protobuf.FieldMask
+	(*Impact)(nil),                       // 20: covey.api.v1.Impact
 }
 var file_covey_api_v1_organizations_proto_depIdxs = []int32{
 	0,  // 0: covey.api.v1.Organization.state:type_name -> covey.api.v1.Organization.State
-	10, // 1: covey.api.v1.Organization.create_time:type_name -> google.protobuf.Timestamp
-	10, // 2: covey.api.v1.Organization.update_time:type_name -> google.protobuf.Timestamp
-	10, // 3: covey.api.v1.Organization.suspend_time:type_name -> google.protobuf.Timestamp
-	1,  // 4: covey.api.v1.SignUpResponse.organization:type_name -> covey.api.v1.Organization
-	11, // 5: covey.api.v1.SignUpResponse.account:type_name -> covey.api.v1.Account
-	12, // 6: covey.api.v1.SignUpResponse.user:type_name -> covey.api.v1.User
-	13, // 7: covey.api.v1.SignUpResponse.credential:type_name -> covey.api.v1.Credential
-	14, // 8: covey.api.v1.SignUpResponse.operation:type_name -> covey.api.v1.Operation
-	1,  // 9: covey.api.v1.GetOrganizationResponse.organization:type_name -> covey.api.v1.Organization
-	1,  // 10: covey.api.v1.UpdateOrganizationRequest.organization:type_name -> covey.api.v1.Organization
-	15, // 11: covey.api.v1.UpdateOrganizationRequest.update_mask:type_name -> google.protobuf.FieldMask
-	1,  // 12: covey.api.v1.UpdateOrganizationResponse.organization:type_name -> covey.api.v1.Organization
-	1,  // 13: covey.api.v1.ListOrganizationsResponse.organizations:type_name -> covey.api.v1.Organization
-	2,  // 14: covey.api.v1.OrganizationService.SignUp:input_type -> covey.api.v1.SignUpRequest
-	4,  // 15: covey.api.v1.OrganizationService.GetOrganization:input_type -> covey.api.v1.GetOrganizationRequest
-	6,  // 16: covey.api.v1.OrganizationService.UpdateOrganization:input_type -> covey.api.v1.UpdateOrganizationRequest
-	8,  // 17: covey.api.v1.OrganizationService.ListOrganizations:input_type -> covey.api.v1.ListOrganizationsRequest
-	3,  // 18: covey.api.v1.OrganizationService.SignUp:output_type -> covey.api.v1.SignUpResponse
-	5,  // 19: covey.api.v1.OrganizationService.GetOrganization:output_type -> covey.api.v1.GetOrganizationResponse
-	7,  // 20: covey.api.v1.OrganizationService.UpdateOrganization:output_type -> covey.api.v1.UpdateOrganizationResponse
-	9,  // 21: covey.api.v1.OrganizationService.ListOrganizations:output_type -> covey.api.v1.ListOrganizationsResponse
-	18, // [18:22] is the sub-list for method output_type
-	14, // [14:18] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	14, // 1: covey.api.v1.Organization.create_time:type_name -> google.protobuf.Timestamp
+	14, // 2: covey.api.v1.Organization.update_time:type_name -> google.protobuf.Timestamp
+	14, // 3: covey.api.v1.Organization.suspend_time:type_name -> google.protobuf.Timestamp
+	14, // 4: covey.api.v1.Organization.close_time:type_name -> google.protobuf.Timestamp
+	14, // 5: covey.api.v1.Organization.purge_time:type_name -> google.protobuf.Timestamp
+	1,  // 6: covey.api.v1.SignUpResponse.organization:type_name -> covey.api.v1.Organization
+	15, // 7: covey.api.v1.SignUpResponse.account:type_name -> covey.api.v1.Account
+	16, // 8: covey.api.v1.SignUpResponse.user:type_name -> covey.api.v1.User
+	17, // 9: covey.api.v1.SignUpResponse.credential:type_name -> covey.api.v1.Credential
+	18, // 10: covey.api.v1.SignUpResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 11: covey.api.v1.GetOrganizationResponse.organization:type_name -> covey.api.v1.Organization
+	1,  // 12: covey.api.v1.UpdateOrganizationRequest.organization:type_name -> covey.api.v1.Organization
+	19, // 13: covey.api.v1.UpdateOrganizationRequest.update_mask:type_name -> google.protobuf.FieldMask
+	1,  // 14: covey.api.v1.UpdateOrganizationResponse.organization:type_name -> covey.api.v1.Organization
+	1,  // 15: covey.api.v1.CloseOrganizationResponse.organization:type_name -> covey.api.v1.Organization
+	18, // 16: covey.api.v1.CloseOrganizationResponse.operation:type_name -> covey.api.v1.Operation
+	20, // 17: covey.api.v1.CloseOrganizationResponse.impact:type_name -> covey.api.v1.Impact
+	1,  // 18: covey.api.v1.UndeleteOrganizationResponse.organization:type_name -> covey.api.v1.Organization
+	18, // 19: covey.api.v1.UndeleteOrganizationResponse.operation:type_name -> covey.api.v1.Operation
+	1,  // 20: covey.api.v1.ListOrganizationsResponse.organizations:type_name -> covey.api.v1.Organization
+	2,  // 21: covey.api.v1.OrganizationService.SignUp:input_type -> covey.api.v1.SignUpRequest
+	4,  // 22: covey.api.v1.OrganizationService.GetOrganization:input_type -> covey.api.v1.GetOrganizationRequest
+	6,  // 23: covey.api.v1.OrganizationService.UpdateOrganization:input_type -> covey.api.v1.UpdateOrganizationRequest
+	8,  // 24: covey.api.v1.OrganizationService.CloseOrganization:input_type -> covey.api.v1.CloseOrganizationRequest
+	10, // 25: covey.api.v1.OrganizationService.UndeleteOrganization:input_type -> covey.api.v1.UndeleteOrganizationRequest
+	12, // 26: covey.api.v1.OrganizationService.ListOrganizations:input_type -> covey.api.v1.ListOrganizationsRequest
+	3,  // 27: covey.api.v1.OrganizationService.SignUp:output_type -> covey.api.v1.SignUpResponse
+	5,  // 28: covey.api.v1.OrganizationService.GetOrganization:output_type -> covey.api.v1.GetOrganizationResponse
+	7,  // 29: covey.api.v1.OrganizationService.UpdateOrganization:output_type -> covey.api.v1.UpdateOrganizationResponse
+	9,  // 30: covey.api.v1.OrganizationService.CloseOrganization:output_type -> covey.api.v1.CloseOrganizationResponse
+	11, // 31: covey.api.v1.OrganizationService.UndeleteOrganization:output_type -> covey.api.v1.UndeleteOrganizationResponse
+	13, // 32: covey.api.v1.OrganizationService.ListOrganizations:output_type -> covey.api.v1.ListOrganizationsResponse
+	27, // [27:33] is the sub-list for method output_type
+	21, // [21:27] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_covey_api_v1_organizations_proto_init() }
@@ -843,16 +1183,18 @@ func file_covey_api_v1_organizations_proto_init() {
 		return
 	}
 	file_covey_api_v1_accounts_proto_init()
+	file_covey_api_v1_common_proto_init()
 	file_covey_api_v1_credentials_proto_init()
 	file_covey_api_v1_operations_proto_init()
 	file_covey_api_v1_users_proto_init()
+	file_covey_api_v1_organizations_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_covey_api_v1_organizations_proto_rawDesc), len(file_covey_api_v1_organizations_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

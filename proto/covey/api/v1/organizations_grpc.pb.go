@@ -19,10 +19,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	OrganizationService_SignUp_FullMethodName             = "/covey.api.v1.OrganizationService/SignUp"
-	OrganizationService_GetOrganization_FullMethodName    = "/covey.api.v1.OrganizationService/GetOrganization"
-	OrganizationService_UpdateOrganization_FullMethodName = "/covey.api.v1.OrganizationService/UpdateOrganization"
-	OrganizationService_ListOrganizations_FullMethodName  = "/covey.api.v1.OrganizationService/ListOrganizations"
+	OrganizationService_SignUp_FullMethodName               = "/covey.api.v1.OrganizationService/SignUp"
+	OrganizationService_GetOrganization_FullMethodName      = "/covey.api.v1.OrganizationService/GetOrganization"
+	OrganizationService_UpdateOrganization_FullMethodName   = "/covey.api.v1.OrganizationService/UpdateOrganization"
+	OrganizationService_CloseOrganization_FullMethodName    = "/covey.api.v1.OrganizationService/CloseOrganization"
+	OrganizationService_UndeleteOrganization_FullMethodName = "/covey.api.v1.OrganizationService/UndeleteOrganization"
+	OrganizationService_ListOrganizations_FullMethodName    = "/covey.api.v1.OrganizationService/ListOrganizations"
 )
 
 // OrganizationServiceClient is the client API for OrganizationService service.
@@ -42,6 +44,14 @@ type OrganizationServiceClient interface {
 	// UpdateOrganization changes the fields that the mask names: what people see of an
 	// organization. What it may have is its plan's.
 	UpdateOrganization(ctx context.Context, in *UpdateOrganizationRequest, opts ...grpc.CallOption) (*UpdateOrganizationResponse, error)
+	// CloseOrganization ends an organization in steps: at once its clients are
+	// disconnected and its members change nothing any more; until its purge time it can
+	// be undeleted; then its accounts, credentials, people and keys end, and what is
+	// left is its name, which nobody gets again, its audit log and what it owes. It is
+	// refused while one of its accounts is protected from deletion.
+	CloseOrganization(ctx context.Context, in *CloseOrganizationRequest, opts ...grpc.CallOption) (*CloseOrganizationResponse, error)
+	// UndeleteOrganization brings an organization that is closing back as it was.
+	UndeleteOrganization(ctx context.Context, in *UndeleteOrganizationRequest, opts ...grpc.CallOption) (*UndeleteOrganizationResponse, error)
 	// ListOrganizations lists what the caller may see: all for an operator, its
 	// own for a tenant's key.
 	ListOrganizations(ctx context.Context, in *ListOrganizationsRequest, opts ...grpc.CallOption) (*ListOrganizationsResponse, error)
@@ -85,6 +95,26 @@ func (c *organizationServiceClient) UpdateOrganization(ctx context.Context, in *
 	return out, nil
 }
 
+func (c *organizationServiceClient) CloseOrganization(ctx context.Context, in *CloseOrganizationRequest, opts ...grpc.CallOption) (*CloseOrganizationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CloseOrganizationResponse)
+	err := c.cc.Invoke(ctx, OrganizationService_CloseOrganization_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *organizationServiceClient) UndeleteOrganization(ctx context.Context, in *UndeleteOrganizationRequest, opts ...grpc.CallOption) (*UndeleteOrganizationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UndeleteOrganizationResponse)
+	err := c.cc.Invoke(ctx, OrganizationService_UndeleteOrganization_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *organizationServiceClient) ListOrganizations(ctx context.Context, in *ListOrganizationsRequest, opts ...grpc.CallOption) (*ListOrganizationsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListOrganizationsResponse)
@@ -112,6 +142,14 @@ type OrganizationServiceServer interface {
 	// UpdateOrganization changes the fields that the mask names: what people see of an
 	// organization. What it may have is its plan's.
 	UpdateOrganization(context.Context, *UpdateOrganizationRequest) (*UpdateOrganizationResponse, error)
+	// CloseOrganization ends an organization in steps: at once its clients are
+	// disconnected and its members change nothing any more; until its purge time it can
+	// be undeleted; then its accounts, credentials, people and keys end, and what is
+	// left is its name, which nobody gets again, its audit log and what it owes. It is
+	// refused while one of its accounts is protected from deletion.
+	CloseOrganization(context.Context, *CloseOrganizationRequest) (*CloseOrganizationResponse, error)
+	// UndeleteOrganization brings an organization that is closing back as it was.
+	UndeleteOrganization(context.Context, *UndeleteOrganizationRequest) (*UndeleteOrganizationResponse, error)
 	// ListOrganizations lists what the caller may see: all for an operator, its
 	// own for a tenant's key.
 	ListOrganizations(context.Context, *ListOrganizationsRequest) (*ListOrganizationsResponse, error)
@@ -133,6 +171,12 @@ func (UnimplementedOrganizationServiceServer) GetOrganization(context.Context, *
 }
 func (UnimplementedOrganizationServiceServer) UpdateOrganization(context.Context, *UpdateOrganizationRequest) (*UpdateOrganizationResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateOrganization not implemented")
+}
+func (UnimplementedOrganizationServiceServer) CloseOrganization(context.Context, *CloseOrganizationRequest) (*CloseOrganizationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CloseOrganization not implemented")
+}
+func (UnimplementedOrganizationServiceServer) UndeleteOrganization(context.Context, *UndeleteOrganizationRequest) (*UndeleteOrganizationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UndeleteOrganization not implemented")
 }
 func (UnimplementedOrganizationServiceServer) ListOrganizations(context.Context, *ListOrganizationsRequest) (*ListOrganizationsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListOrganizations not implemented")
@@ -212,6 +256,42 @@ func _OrganizationService_UpdateOrganization_Handler(srv interface{}, ctx contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OrganizationService_CloseOrganization_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CloseOrganizationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrganizationServiceServer).CloseOrganization(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OrganizationService_CloseOrganization_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrganizationServiceServer).CloseOrganization(ctx, req.(*CloseOrganizationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OrganizationService_UndeleteOrganization_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UndeleteOrganizationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrganizationServiceServer).UndeleteOrganization(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OrganizationService_UndeleteOrganization_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrganizationServiceServer).UndeleteOrganization(ctx, req.(*UndeleteOrganizationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _OrganizationService_ListOrganizations_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListOrganizationsRequest)
 	if err := dec(in); err != nil {
@@ -248,6 +328,14 @@ var OrganizationService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "UpdateOrganization",
 			Handler:    _OrganizationService_UpdateOrganization_Handler,
+		},
+		{
+			MethodName: "CloseOrganization",
+			Handler:    _OrganizationService_CloseOrganization_Handler,
+		},
+		{
+			MethodName: "UndeleteOrganization",
+			Handler:    _OrganizationService_UndeleteOrganization_Handler,
 		},
 		{
 			MethodName: "ListOrganizations",
