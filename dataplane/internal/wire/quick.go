@@ -82,8 +82,8 @@ func word(buf []byte, from int) int {
 }
 
 // number reads the decimal number that begins at from and ends a line, unless it
-// has zeroes before it. It
-// returns the number and where the CR is; -1 if there is none.
+// has zeroes before it. It returns the number and where the CR is; -1 if there is
+// none.
 func number(buf []byte, from int) (n, at int) {
 	i := from
 	for ; i < len(buf); i++ {
