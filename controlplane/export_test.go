@@ -93,7 +93,7 @@ func CloseForGood(ctx context.Context, s *Server, organization string) error {
 	if err != nil {
 		return err
 	}
-	return s.endDue(ctx, time.Now())
+	return s.endDue(ctx)
 }
 
 // WriteNotices writes the notices of credentials that are due at a time.

@@ -3,7 +3,6 @@ package controlplane
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -31,23 +30,7 @@ func (f fleetAuthority) CollectorCertificate(ctx context.Context, name string, r
 	return f.fleet.CollectorCertificate(ctx, name, request)
 }
 
-// moveFleetAuthority lets a CA sign once all brokers that are there trust it. A
-// failure is tried again at the next turn.
-func (s *Server) moveFleetAuthority(ctx context.Context) error {
-	ticker := time.NewTicker(authorityEvery)
-	defer ticker.Stop()
-	for {
-		if err := s.activateFleetAuthority(ctx); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "the fleet's authorities stay as they are for now", slog.Any("err", err))
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
-}
-
+// activateFleetAuthority lets a CA sign once all brokers that are there trust it.
 func (s *Server) activateFleetAuthority(ctx context.Context) error {
 	v, err := s.store.View(store.Everything(), "")
 	if err != nil {

@@ -11,31 +11,14 @@ import (
 
 const (
 	sweepEvery = time.Hour   // operations are kept 30 days; an hour more or less does not matter
-	purgeEvery = time.Minute // how late a deleted account may end
-	purgeBatch = 100         // accounts that are looked at in one go
+	purgeEvery = time.Minute // how late a deleted account or a closed organization may end
+	purgeBatch = 100         // accounts or organizations that are looked at in one go
 )
 
-// purgeDeletedAccounts ends deleted accounts whose purge time has come, now and
-// every minute. A failure is tried again at the next turn.
-func (s *Server) purgeDeletedAccounts(ctx context.Context) error {
-	ticker := time.NewTicker(purgeEvery)
-	defer ticker.Stop()
-	for {
-		if err := s.purgeDue(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "deleted accounts stay for now", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
-}
-
-// purgeDue ends the accounts that are due. One that cannot be ended does not
+// purgeDue ends deleted accounts whose purge time has come. One that cannot be ended does not
 // hold up the others of its batch.
-func (s *Server) purgeDue(ctx context.Context, now time.Time) error {
-	due, err := s.store.DueAccounts(ctx, now, purgeBatch)
+func (s *Server) purgeDue(ctx context.Context) error {
+	due, err := s.store.DueAccounts(ctx, time.Now(), purgeBatch)
 	if err != nil {
 		return err
 	}
@@ -48,27 +31,10 @@ func (s *Server) purgeDue(ctx context.Context, now time.Time) error {
 	return failed
 }
 
-// endClosedOrganizations ends closed organizations whose purge time has come, now and
-// every minute. A failure is tried again at the next turn.
-func (s *Server) endClosedOrganizations(ctx context.Context) error {
-	ticker := time.NewTicker(purgeEvery)
-	defer ticker.Stop()
-	for {
-		if err := s.endDue(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "closed organizations stay for now", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
-}
-
-// endDue ends the organizations that are due. One that cannot be ended does not
+// endDue ends closed organizations whose purge time has come. One that cannot be ended does not
 // hold up the others of its batch.
-func (s *Server) endDue(ctx context.Context, now time.Time) error {
-	due, err := s.store.DueOrganizations(ctx, now, purgeBatch)
+func (s *Server) endDue(ctx context.Context) error {
+	due, err := s.store.DueOrganizations(ctx, time.Now(), purgeBatch)
 	if err != nil {
 		return err
 	}
@@ -81,23 +47,7 @@ func (s *Server) endDue(ctx context.Context, now time.Time) error {
 	return failed
 }
 
-// forgetOldOperations removes operations past their time, now and every hour. A
-// failure is tried again at the next turn.
-func (s *Server) forgetOldOperations(ctx context.Context) error {
-	ticker := time.NewTicker(sweepEvery)
-	defer ticker.Stop()
-	for {
-		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "old operations stay for now", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
-}
-
+// sweep forgets operations past their time.
 func (s *Server) sweep(ctx context.Context) error {
 	page, err := store.ParsePage(0, "")
 	if err != nil {

@@ -17,24 +17,12 @@ const (
 )
 
 // moveOperatorKeys lets an operator's key sign once brokers know it, and then
-// signs every account again. A failure is tried again at the next turn.
+// signs every account again.
 func (s *Server) moveOperatorKeys(ctx context.Context) error {
-	ticker := time.NewTicker(operatorKeysEvery)
-	defer ticker.Stop()
-	for {
-		err := s.activateOperatorKey(ctx)
-		if err == nil {
-			err = s.resignAccounts(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "the operator's keys stay as they are for now", slog.Any("err", err))
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
+	if err := s.activateOperatorKey(ctx); err != nil {
+		return err
 	}
+	return s.resignAccounts(ctx)
 }
 
 func (s *Server) activateOperatorKey(ctx context.Context) error {

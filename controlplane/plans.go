@@ -16,26 +16,9 @@ const (
 
 // followPlans brings what was changed of plans and organizations to whom it is
 // about, where the call that changed it could not, and ends overrides whose time
-// is over; now and every ten seconds.
+// is over. One that fails does not hold up the others.
 func (s *Server) followPlans(ctx context.Context) error {
-	ticker := time.NewTicker(followEvery)
-	defer ticker.Stop()
-	for {
-		if err := s.followOnce(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "changes of plans and organizations wait", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
-}
-
-// followOnce does all that is to be done. One that fails does not hold up the
-// others.
-func (s *Server) followOnce(ctx context.Context, now time.Time) error {
-	return errors.Join(s.spreadChanges(ctx), s.spreadPlans(ctx), s.endOverrides(ctx, now))
+	return errors.Join(s.spreadChanges(ctx), s.spreadPlans(ctx), s.endOverrides(ctx, time.Now()))
 }
 
 func (s *Server) spreadChanges(ctx context.Context) error {

@@ -1,6 +1,7 @@
 package controlplane_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -249,6 +250,8 @@ func sharingBetweenOrganizations(t *testing.T, open func(*plane, *testing.T) jud
 	_, err = buyer.shares.RejectShare(ctx, &apiv1.RejectShareRequest{Name: share})
 	wantError(t, err, errs.Precondition, "SHARE_IN_USE")
 
+	p.wantDependents(t, owner, made.GetName(), in.GetName())
+
 	j := open(p, t)
 	seller, client := j.mustConnect(t, owner.issue(t, acmeUser).GetCredsFile()), j.mustConnect(t, other.GetCredsFile())
 	answerer(t, seller, "price.*")
@@ -265,6 +268,18 @@ func sharingBetweenOrganizations(t *testing.T, open func(*plane, *testing.T) jud
 	_, err = owner.shares.RevokeShareOffer(ctx, &apiv1.RevokeShareOfferRequest{Name: made.GetName()})
 	wantError(t, err, errs.Precondition, "SHARE_OVER")
 	wantError(t, accept(t, buyer, share, globexAccount), errs.Precondition, "SHARE_OVER")
+}
+
+// wantDependents tries to end acme's account: its owner is told of the offer that
+// others take from, and only the staff of which account of theirs has which import.
+func (p *plane) wantDependents(t *testing.T, owner *caller, offer, theirs string) {
+	t.Helper()
+	for name, by := range map[string]*caller{"owner": owner, "staff": p.as(t, p.key)} {
+		tried := must[*apiv1.DeleteAccountResponse](t, "try")(by.accounts.DeleteAccount(t.Context(), &apiv1.DeleteAccountRequest{Name: acmeAccount, ValidateOnly: true}))
+		if got := tried.GetImpact().GetDependents(); !slices.Contains(got, offer) || slices.Contains(got, theirs) != (name == "staff") {
+			t.Errorf("%s is told of %q", name, got)
+		}
+	}
 }
 
 func accept(t *testing.T, by *caller, share, account string) error {

@@ -79,15 +79,7 @@ func loadPlanes(ctx context.Context, o options, out io.Writer) error {
 	if _, err := out.Write(table); err != nil || o.out == "" {
 		return err
 	}
-	if err := os.MkdirAll(o.out, folderMode); err != nil {
-		return fmt.Errorf("make results folder: %w", err)
-	}
-	for ext, content := range map[string][]byte{".json": text, ".txt": table, ".svg": planesChart(rows)} {
-		if err := os.WriteFile(filepath.Join(o.out, planesName+ext), content, resultMode); err != nil {
-			return fmt.Errorf("write results: %w", err)
-		}
-	}
-	return nil
+	return writeResults(o.out, planesName, map[string][]byte{".json": text, ".txt": table, ".svg": planesChart(rows)})
 }
 
 func planesTable(rows []planesRow) []byte {

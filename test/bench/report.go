@@ -296,9 +296,6 @@ var errWorkload = errors.New("workload failed")
 
 // save writes the table, the JSON and the chart under the folder.
 func (r *Report) save(dir, name string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // results are for everybody
-		return fmt.Errorf("make results folder: %w", err)
-	}
 	var text strings.Builder
 	if err := r.writeText(&text); err != nil {
 		return err
@@ -307,9 +304,16 @@ func (r *Report) save(dir, name string) error {
 	if err != nil {
 		return fmt.Errorf("encode results: %w", err)
 	}
-	files := map[string][]byte{".txt": []byte(text.String()), ".json": append(data, '\n'), ".svg": r.chart()}
+	return writeResults(dir, name, map[string][]byte{".txt": []byte(text.String()), ".json": append(data, '\n'), ".svg": r.chart()})
+}
+
+// writeResults writes the files of one table, by what their names end in.
+func writeResults(dir, name string, files map[string][]byte) error {
+	if err := os.MkdirAll(dir, folderMode); err != nil {
+		return fmt.Errorf("make results folder: %w", err)
+	}
 	for ext, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, name+ext), content, 0o644); err != nil { //nolint:gosec // as above
+		if err := os.WriteFile(filepath.Join(dir, name+ext), content, resultMode); err != nil {
 			return fmt.Errorf("write results: %w", err)
 		}
 	}

@@ -92,9 +92,7 @@ func (s *single) watchMemory(ctx context.Context, work func(context.Context) (in
 	g := lifecycle.NewGroup(watching)
 	g.Side(func(ctx context.Context) error {
 		for rest(ctx, memoryEvery) == nil {
-			if m := s.memory(); m.own > row.PeakOwn {
-				row.PeakOwn = m.own
-			}
+			row.PeakOwn = max(row.PeakOwn, megabytes(s.memory().Own))
 		}
 		return nil
 	})
@@ -105,29 +103,24 @@ func (s *single) watchMemory(ctx context.Context, work func(context.Context) (in
 	}
 	m := s.memory()
 	row.Seconds, row.Calls = time.Since(began).Seconds(), calls
-	row.Resident, row.Own, row.Peak, row.PeakOwn = m.resident, m.own, m.peak, max(row.PeakOwn, m.own)
+	row.Resident, row.Own, row.Peak = megabytes(m.RSS), megabytes(m.Own), megabytes(m.Peak)
+	row.PeakOwn = max(row.PeakOwn, row.Own)
 	row.Database, err = s.database()
 	return row, err
 }
+
+func megabytes(n int64) float64 { return float64(n) / megabyte }
 
 func saveResidency(rows []residencyRow, o options, out io.Writer) error {
 	table := residencyTable(rows)
 	if _, err := out.Write(table); err != nil || o.out == "" {
 		return err
 	}
-	if err := os.MkdirAll(o.out, folderMode); err != nil {
-		return fmt.Errorf("make results folder: %w", err)
-	}
 	text, err := json.MarshalIndent(rows, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode results: %w", err)
 	}
-	for ext, content := range map[string][]byte{".json": append(text, '\n'), ".txt": table} {
-		if err := os.WriteFile(filepath.Join(o.out, residencyName+ext), content, resultMode); err != nil {
-			return fmt.Errorf("write results: %w", err)
-		}
-	}
-	return nil
+	return writeResults(o.out, residencyName, map[string][]byte{".json": append(text, '\n'), ".txt": table})
 }
 
 func residencyTable(rows []residencyRow) []byte {

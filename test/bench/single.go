@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -49,9 +48,6 @@ type single struct {
 	owners []string // API keys, one of each organization
 	counts []int    // accounts of each
 }
-
-// processMemory is in megabytes.
-type processMemory struct{ resident, own, peak float64 }
 
 // start starts the process and waits until it takes calls.
 func (s *single) start(ctx context.Context) error {
@@ -262,20 +258,12 @@ func (s *single) change(ctx context.Context, org int, calls *atomic.Int64) error
 }
 
 // memory reads what the process has; zero while there is none.
-func (s *single) memory() processMemory {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid.Load()))
+func (s *single) memory() proc.Memory {
+	m, err := proc.MemoryOf(int(s.pid.Load()))
 	if err != nil {
-		return processMemory{}
+		return proc.Memory{}
 	}
-	field := func(name string) float64 {
-		_, rest, _ := strings.Cut(string(text), name+":")
-		var kb float64
-		if _, err := fmt.Sscan(rest, &kb); err != nil {
-			return 0
-		}
-		return kb / 1024
-	}
-	return processMemory{resident: field("VmRSS"), own: field("RssAnon"), peak: field("VmHWM")}
+	return m
 }
 
 // database is the size of etcd's file.

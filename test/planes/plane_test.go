@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -147,19 +146,11 @@ func (p *plane) memory() (float64, error) {
 	if p.cmd == nil {
 		return 0, nil
 	}
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	m, err := proc.MemoryOf(p.cmd.Process.Pid)
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil
 	}
-	if err != nil {
-		return 0, fmt.Errorf("read memory: %w", err)
-	}
-	_, rest, _ := strings.Cut(string(text), "RssAnon:")
-	var kb float64
-	if _, err := fmt.Sscan(rest, &kb); err != nil {
-		return 0, fmt.Errorf("read memory: %w", err)
-	}
-	return kb / 1024, nil
+	return float64(m.Own) / (1 << 20), err
 }
 
 // kill ends the process as kill -9 does.

@@ -2,7 +2,6 @@ package tenancy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -68,19 +67,8 @@ func (s *Service) UndeleteOrganization(ctx context.Context, tx *store.Tx, method
 	})
 }
 
-// MayReopen is MayChange for what brings a closing organization back.
-func MayReopen(ctx context.Context, r orgReader) error {
-	err := MayChange(ctx, r)
-	if e := (*errs.Error)(nil); errors.As(err, &e) && e.Reason == reasonClosing {
-		return nil
-	}
-	return err
-}
-
-const reasonClosing = "ORGANIZATION_CLOSING"
-
 func errClosing(o store.Organization) error {
-	return errs.New(errs.Precondition, reasonClosing, "the organization %q is closed and ends at %s", o.ID, o.PurgeTime.Format(time.RFC3339)).
+	return errs.New(errs.Precondition, "ORGANIZATION_CLOSING", "the organization %q is closed and ends at %s", o.ID, o.PurgeTime.Format(time.RFC3339)).
 		WithNext("reading is possible; until then an owner can undelete it")
 }
 
@@ -88,18 +76,6 @@ func errClosing(o store.Organization) error {
 func errEnded(o store.Organization) error {
 	return errs.New(errs.Precondition, "ORGANIZATION_DELETED", "the organization %q has ended", o.ID).
 		WithNext("its name is not given again; sign up with another one")
-}
-
-// NotEnded refuses what anybody would change of an organization that has ended.
-func NotEnded(ctx context.Context, r orgReader) error {
-	o, err := r.Org(ctx)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return nil // whoever needs it says so
-	case err == nil && o.Ended:
-		return errEnded(o)
-	}
-	return err
 }
 
 // endBatch bounds how many people and service accounts one change ends: each of

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/coveymq/covey/controlplane/internal/store"
 	"github.com/coveymq/covey/controlplane/internal/tenancy"
-	"github.com/coveymq/covey/internal/errs"
 )
 
 func (w *world) close(t *testing.T, retention time.Duration) (store.Organization, error) {
@@ -90,7 +90,9 @@ func TestAClosedOrganizationEndsWhereverItIsCutOff(t *testing.T) {
 		t.Error("somebody else got its name")
 	}
 	_, err = w.close(t, 0)
-	wantReason(t, err, "ORGANIZATION_DELETED")
+	if reasonOf(err) != "ORGANIZATION_DELETED" {
+		t.Errorf("closed again: %v", err)
+	}
 }
 
 // endUntil ends what is due until so many transactions have begun.
@@ -136,14 +138,6 @@ func (w *world) wantStanding(t *testing.T, when string, ended bool, accounts int
 	}
 }
 
-func wantReason(t *testing.T, err error, reason string) {
-	t.Helper()
-	var e *errs.Error
-	if !errors.As(err, &e) || e.Reason != reason {
-		t.Errorf("%v, want %s", err, reason)
-	}
-}
-
 // Whoever protects an account from deletion protects it from the end of the
 // organization, too.
 func TestProtectedAccountsKeepTheirOrganization(t *testing.T) {
@@ -156,19 +150,10 @@ func TestProtectedAccountsKeepTheirOrganization(t *testing.T) {
 		}
 	}
 	_, err := w.close(t, 0)
-	wantReason(t, err, "DELETE_PROTECTED")
-	if want := `accounts are protected from deletion: safe-0, safe-1, safe-2, safe-3, safe-4 and 2 more`; err == nil || !errors.As(err, new(*errs.Error)) || errMessage(err) != want {
-		t.Errorf("%v, want %s", err, want)
+	if reasonOf(err) != "DELETE_PROTECTED" || !strings.Contains(err.Error(), "safe-0, safe-1, safe-2, safe-3, safe-4 and 2 more") {
+		t.Errorf("closed: %v", err)
 	}
 	if due := w.closing(t, farAway()); len(due) != 0 {
 		t.Errorf("due: %v", due)
 	}
-}
-
-func errMessage(err error) string {
-	var e *errs.Error
-	if errors.As(err, &e) {
-		return e.Message
-	}
-	return ""
 }

@@ -34,8 +34,8 @@ func (s *Service) ResumeOrganization(ctx context.Context, tx *store.Tx, method, 
 // accounts follow.
 func (s *Service) changeStanding(ctx context.Context, tx *store.Tx, method, etag string, change func(*store.Organization) error) (store.Organization, store.Operation, error) {
 	o, err := tx.Org(ctx)
-	if err == nil && o.Ended {
-		err = errEnded(o)
+	if err == nil {
+		err = notEnded(o)
 	}
 	if err != nil {
 		return o, store.Operation{}, err
@@ -56,20 +56,45 @@ type orgReader interface {
 	Org(ctx context.Context) (store.Organization, error)
 }
 
+// refuse asks why an organization refuses something. One that is not there refuses
+// nothing: whoever needs it says so.
+func refuse(ctx context.Context, r orgReader, why func(store.Organization) error) error {
+	o, err := r.Org(ctx)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return why(o)
+}
+
 // MayChange refuses what members of a suspended or closed organization would change.
 func MayChange(ctx context.Context, r orgReader) error {
-	o, err := r.Org(ctx)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return nil // whoever needs it says so
-	case err != nil:
-		return err
-	case o.Ended:
-		return errEnded(o)
-	case o.Suspended:
-		return Suspended(o)
-	case o.Closing():
+	return refuse(ctx, r, func(o store.Organization) error {
+		if err := mayReopen(o); err != nil || !o.Closing() {
+			return err
+		}
 		return errClosing(o)
+	})
+}
+
+// MayReopen is MayChange for what brings a closed organization back.
+func MayReopen(ctx context.Context, r orgReader) error { return refuse(ctx, r, mayReopen) }
+
+func mayReopen(o store.Organization) error {
+	if o.Suspended {
+		return Suspended(o)
+	}
+	return notEnded(o)
+}
+
+// NotEnded refuses what anybody would change of an organization that has ended.
+func NotEnded(ctx context.Context, r orgReader) error { return refuse(ctx, r, notEnded) }
+
+func notEnded(o store.Organization) error {
+	if o.Ended {
+		return errEnded(o)
 	}
 	return nil
 }

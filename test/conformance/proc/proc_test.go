@@ -26,11 +26,11 @@ func TestParseCPURefusesAnotherFormat(t *testing.T) {
 }
 
 func TestParseMemory(t *testing.T) {
-	got, err := parseMemory([]byte("Name:\tx\nVmHWM:\t  2048 kB\nVmRSS:\t  1024 kB\n"))
+	got, err := parseMemory([]byte("Name:\tx\nVmHWM:\t  2048 kB\nVmRSS:\t  1024 kB\nRssAnon:\t   512 kB\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (Memory{RSS: 1 << 20, Peak: 2 << 20}); got != want {
+	if want := (Memory{RSS: 1 << 20, Peak: 2 << 20, Own: 1 << 19}); got != want {
 		t.Errorf("parseMemory = %v, want %v", got, want)
 	}
 }

@@ -50,11 +50,15 @@ func parseCPU(stat []byte) (time.Duration, error) {
 type Memory struct {
 	RSS  int64 // resident now
 	Peak int64 // highest resident so far, or since ResetPeak
+	Own  int64 // resident now that is not a file's
 }
 
 // Memory returns the resident memory of the process.
-func (s *Server) Memory() (Memory, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))
+func (s *Server) Memory() (Memory, error) { return MemoryOf(s.PID()) }
+
+// MemoryOf returns the resident memory of any process.
+func MemoryOf(pid int) (Memory, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return Memory{}, fmt.Errorf("read process status: %w", err)
 	}
@@ -74,6 +78,8 @@ func parseMemory(status []byte) (Memory, error) {
 			dst = &m.RSS
 		case "VmHWM:":
 			dst = &m.Peak
+		case "RssAnon:":
+			dst = &m.Own
 		default:
 			continue
 		}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -13,17 +12,14 @@ import (
 
 func (a *App) accountDelete(in *scope) *cobra.Command {
 	var w waiting
-	var retention time.Duration
+	var keepFor retention
 	cmd := &cobra.Command{
 		Use: "delete ACCOUNT", Short: "Disconnect an account's clients; until its end it can be undeleted", Args: term.Exactly("ACCOUNT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req := &apiv1.DeleteAccountRequest{RequestId: uuid.NewString()}
-			if cmd.Flags().Changed("retention") {
-				if retention%time.Second != 0 {
-					return term.Usagef("for example 168h", "--retention %s is not a number of whole seconds", retention)
-				}
-				seconds := int64(retention / time.Second)
-				req.RetentionSeconds = &seconds
+			var err error
+			if req.RetentionSeconds, err = keepFor.seconds(cmd); err != nil {
+				return err
 			}
 			return a.withAccount(*in, args[0], func(s *session, name string) error {
 				req.Name = name
@@ -39,7 +35,7 @@ func (a *App) accountDelete(in *scope) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().DurationVar(&retention, "retention", 0, "how long it can be undeleted (default 168h, from 1h to 2160h)")
+	keepFor.flag(cmd, "168h")
 	w.flags(cmd, true)
 	return cmd
 }

@@ -1,18 +1,14 @@
 package cli_test
 
 import (
-	"net"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
-
-	"github.com/coveymq/covey/cmd/covey/internal/contexts"
 )
 
 // nameless are the commands whose arguments are not completed with names, and why.
@@ -62,36 +58,11 @@ func twoOfEach(_ any, stream grpc.ServerStream) error {
 	return stream.SendMsg(resp.Interface())
 }
 
-func (u *user) withNames() {
-	u.t.Helper()
-	l, err := new(net.ListenConfig).Listen(u.t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		u.t.Fatal(err)
-	}
-	s := grpc.NewServer(grpc.UnknownServiceHandler(twoOfEach))
-	var wg sync.WaitGroup
-	wg.Go(func() { _ = s.Serve(l) })
-	u.t.Cleanup(func() {
-		s.Stop()
-		wg.Wait()
-	})
-	c := &contexts.Context{
-		Name: "names", Role: contexts.RoleOwner, APIAddr: l.Addr().String(), Organization: "acme", Account: "default", User: "admin",
-		APIKey: contexts.NewAPIKey("covey_key_own_secret"),
-	}
-	if err := u.store.Put(c); err != nil {
-		u.t.Fatal(err)
-	}
-	if err := u.store.Use(c.Name); err != nil {
-		u.t.Fatal(err)
-	}
-}
-
 // Whoever adds a command that takes a name lets shells complete it, or says why
 // not.
 func TestNamesAreCompleted(t *testing.T) {
 	u := newUser(t)
-	u.withNames()
+	u.withPlane("names", twoOfEach)
 	reasons, takes, completed := nameless(), regexp.MustCompile(`^\[?[A-Z]`), 0
 	for path, c := range leaves() {
 		words := strings.Fields(c.Use)

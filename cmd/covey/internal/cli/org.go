@@ -45,18 +45,7 @@ func (a *App) orgGet() *cobra.Command {
 	return &cobra.Command{
 		Use: "get [ORGANIZATION]", Short: "Show one organization (default: the context's)", Args: term.Between(0, "ORGANIZATION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var flags scope
-			if len(args) == 1 {
-				if args[0] == "" {
-					return term.Usagef("ids are lower-case letters, digits and '-', from a letter on", "the organization id is empty")
-				}
-				flags.org = args[0]
-			}
-			return a.withScope(flags, func(s *session, in scope) error {
-				name, err := in.orgName()
-				if err != nil {
-					return err
-				}
+			return a.withOrg(args, func(s *session, name string) error {
 				resp, err := apiv1.NewOrganizationServiceClient(s).GetOrganization(cmd.Context(), &apiv1.GetOrganizationRequest{Name: name})
 				if err != nil {
 					return err
@@ -95,15 +84,8 @@ func (a *App) orgUpdate() *cobra.Command {
 			if len(mask.GetPaths()) == 0 {
 				return term.Usagef("see `covey org update --help`", "nothing to change")
 			}
-			flags := scope{}
-			if len(args) == 1 {
-				flags.org = args[0]
-			}
-			return a.withScope(flags, func(s *session, in scope) error {
-				var err error
-				if to.Name, err = in.orgName(); err != nil {
-					return err
-				}
+			return a.withOrg(args, func(s *session, name string) error {
+				to.Name = name
 				resp, err := apiv1.NewOrganizationServiceClient(s).UpdateOrganization(cmd.Context(), &apiv1.UpdateOrganizationRequest{
 					Organization: to, UpdateMask: mask, RequestId: uuid.NewString(),
 				})

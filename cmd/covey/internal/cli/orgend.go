@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -14,7 +13,7 @@ import (
 
 func (a *App) orgClose() *cobra.Command {
 	var w waiting
-	var retention time.Duration
+	var keepFor retention
 	req := &apiv1.CloseOrganizationRequest{}
 	cmd := &cobra.Command{
 		Use: "close [ORGANIZATION]", Short: "Disconnect all clients; until its end the organization can be undeleted", Args: term.Between(0, "ORGANIZATION"),
@@ -25,12 +24,9 @@ owes stay. ` + "`covey org export`" + ` takes everything along before.
 
 It is refused while one of its accounts is protected from deletion.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if cmd.Flags().Changed("retention") {
-				if retention%time.Second != 0 {
-					return term.Usagef("for example 720h", "--retention %s is not a number of whole seconds", retention)
-				}
-				seconds := int64(retention / time.Second)
-				req.RetentionSeconds = &seconds
+			var err error
+			if req.RetentionSeconds, err = keepFor.seconds(cmd); err != nil {
+				return err
 			}
 			return a.withOrg(args, func(s *session, name string) error {
 				req.Name, req.RequestId = name, uuid.NewString()
@@ -43,7 +39,7 @@ It is refused while one of its accounts is protected from deletion.`,
 			})
 		},
 	}
-	cmd.Flags().DurationVar(&retention, "retention", 0, "how long it can be undeleted (default 720h, from 1h to 2160h)")
+	keepFor.flag(cmd, "720h")
 	cmd.Flags().StringVar(&req.Etag, "etag", "", "refuse if the organization is no longer at this etag")
 	w.flags(cmd, true)
 	return cmd
@@ -71,7 +67,9 @@ func (a *App) orgUndelete() *cobra.Command {
 func (a *App) withOrg(args []string, f func(s *session, name string) error) error {
 	flags := scope{}
 	if len(args) == 1 {
-		flags.org = args[0]
+		if flags.org = args[0]; flags.org == "" {
+			return term.Usagef("ids are lower-case letters, digits and '-', from a letter on", "the organization id is empty")
+		}
 	}
 	return a.withScope(flags, func(s *session, in scope) error {
 		name, err := in.orgName()

@@ -162,12 +162,19 @@ func (r *recorder) take() (asked []proto.Message, names []string) {
 // withRecorder selects a context whose control plane only takes notes.
 func (u *user) withRecorder() *recorder {
 	u.t.Helper()
+	r := &recorder{}
+	u.withPlane("recorder", r.handle)
+	return r
+}
+
+// withPlane selects a context whose control plane is one handler for all methods.
+func (u *user) withPlane(name string, handle grpc.StreamHandler) {
+	u.t.Helper()
 	l, err := new(net.ListenConfig).Listen(u.t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		u.t.Fatal(err)
 	}
-	r := &recorder{}
-	s := grpc.NewServer(grpc.UnknownServiceHandler(r.handle))
+	s := grpc.NewServer(grpc.UnknownServiceHandler(handle))
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = s.Serve(l) })
 	u.t.Cleanup(func() {
@@ -175,7 +182,7 @@ func (u *user) withRecorder() *recorder {
 		wg.Wait()
 	})
 	c := &contexts.Context{
-		Name: "recorder", Role: contexts.RoleOwner, APIAddr: l.Addr().String(), Organization: "acme", Account: "default", User: "admin",
+		Name: name, Role: contexts.RoleOwner, APIAddr: l.Addr().String(), Organization: "acme", Account: "default", User: "admin",
 		APIKey: contexts.NewAPIKey("covey_key_own_secret"),
 	}
 	if err := u.store.Put(c); err != nil {
@@ -184,7 +191,6 @@ func (u *user) withRecorder() *recorder {
 	if err := u.store.Use(c.Name); err != nil {
 		u.t.Fatal(err)
 	}
-	return r
 }
 
 // tries are the commands that can be tried at the API, with what they need.
